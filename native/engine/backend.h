@@ -1,0 +1,117 @@
+// What a backend must compute. The CPU engine (native/cpu) is the oracle; the CUDA engine stands
+// behind the same three interfaces. The sampler and the pipeline know only these.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/checkpoint.h"
+#include "engine/error.h"
+#include "engine/tensor.h"
+
+namespace turboclip {
+
+/// Set from any thread; checked at least once a transformer block, convolution layer and VAE frame.
+struct CancelFlag {
+  std::atomic<bool> requested{false};
+};
+
+/// Called with the work done so far inside the present call, in [0, 1]. May be empty.
+using Progress = std::function<void(double fraction)>;
+
+/// Called with every tensor that has a golden or checkpoint name ("dense.block0", "sla.block0.q" ...).
+/// Empty in production: the debug taps cost one branch a block.
+using Tap = std::function<void(const std::string& name, const Tensor& tensor)>;
+
+struct ModelLatentShape {
+  std::int64_t frames = 0;  // T = 1 + (frames - 1) / 4
+  std::int64_t height = 0;  // pixels / 8
+  std::int64_t width = 0;
+};
+
+enum class Attention { original, sla };
+
+/// umT5: token ids to text rows.
+class TextEncoder {
+ public:
+  virtual ~TextEncoder() = default;
+  virtual std::int64_t width() const = 0;
+  virtual std::int64_t vocabulary() const = 0;
+  /// ids: 1 to 512 tokens, </s> included, no padding. Returns [ids, width] float32: the real rows
+  /// only (rows past the prompt are zero by definition and never stored).
+  virtual Result<Tensor> encode(std::span<const std::int32_t> ids, const CancelFlag& cancel,
+                                const Progress& progress) = 0;
+};
+
+struct DenoiserConfig {
+  std::int64_t width = 0;        // C
+  std::int64_t heads = 0;        // C / 128
+  std::int64_t ffn = 0;
+  std::int64_t layers = 0;
+  std::int64_t text_width = 0;   // umT5 width
+  std::int64_t in_channels = 0;  // 16, or 36 for image-to-video
+  bool has_sla = false;          // proj_l present
+};
+
+struct DenoiserSettings {
+  Attention attention = Attention::sla;
+  double topk_ratio = 0.1;
+};
+
+/// What stays the same over the steps of one clip.
+struct Conditioning {
+  Tensor text;  // [rows, text_width], rows <= 512; the missing rows up to 512 are zeros
+  Tensor image;  // [in_channels - 16, T, height, width] or empty
+};
+
+/// TurboWan's transformer.
+class Denoiser {
+ public:
+  virtual ~Denoiser() = default;
+  virtual const DenoiserConfig& config() const = 0;
+  /// Fixes shape, conditioning and attention of the clip's steps: text rows through text_embedding,
+  /// cross-attention k and v computed once. Must precede velocity().
+  virtual Status begin_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
+                            const DenoiserSettings& settings, const CancelFlag& cancel) = 0;
+  /// x: [16, T, height, width]; timestep = s * 1000, rounded by the caller if at all.
+  /// Returns the velocity, of x's shape.
+  virtual Result<Tensor> velocity(const Tensor& x, double timestep, const CancelFlag& cancel,
+                                  const Progress& progress, const Tap& tap) = 0;
+};
+
+/// Frames [first, first + count) of a clip, as produced: rgb is [count, height, width, 3] in [-1, 1].
+using FrameSink = std::function<Status(std::int64_t first, const Tensor& rgb)>;
+
+/// Wan VAE decoder.
+class VideoDecoder {
+ public:
+  virtual ~VideoDecoder() = default;
+  /// z: [16, T, height, width] as the sampler leaves it (normalised). Streams 1 + 4 (T - 1) frames
+  /// of (8 height) x (8 width) pixels to sink, one latent frame at a time.
+  virtual Status decode(const Tensor& z, const FrameSink& sink, const CancelFlag& cancel,
+                        const Progress& progress) = 0;
+};
+
+/// Opens models on one device.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;  // "cpu", "cuda"
+  virtual Result<std::unique_ptr<TextEncoder>> load_text_encoder(const Checkpoint& checkpoint) = 0;
+  virtual Result<std::unique_ptr<Denoiser>> load_denoiser(const Checkpoint& checkpoint) = 0;
+  virtual Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) = 0;
+  /// Bytes of host and device memory that the loaded models hold.
+  virtual std::int64_t resident_bytes() const = 0;
+};
+
+struct CpuOptions {
+  int threads = 0;  // 0: one per core
+};
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
+
+}  // namespace turboclip
