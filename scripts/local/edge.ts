@@ -1,0 +1,126 @@
+// The edge on this machine: the real Worker in workerd under `wrangler dev`, its database, clips and Durable
+// Objects kept under <home>/edge. Keys are made at the first start and kept in <home>/secrets.json.
+import { spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join, resolve } from "node:path";
+import { Service } from "./service.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const WRANGLER = join(ROOT, "node_modules", ".bin", "wrangler");
+const MIGRATIONS = join(ROOT, "db", "migrations");
+
+/** Quiet and offline: nothing here asks the network for anything. */
+const WRANGLER_ENV = {
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_HIDE_BANNER: "true",
+  WRANGLER_WRITE_LOGS: "false",
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  DO_NOT_TRACK: "1",
+} as const;
+
+export interface EdgeOptions {
+  readonly home: string;
+  readonly port: number;
+  /** Settings on top of the local ones, such as LEASE_TIMES. */
+  readonly vars?: Readonly<Record<string, string>>;
+}
+
+export interface Edge {
+  readonly origin: string;
+  readonly adminToken: string;
+  readonly service: Service;
+}
+
+interface Secrets {
+  readonly adminToken: string;
+  readonly signingKey: string;
+}
+
+function loadSecrets(home: string): Secrets {
+  const file = join(home, "secrets.json");
+  if (!existsSync(file)) {
+    const secrets: Secrets = {
+      adminToken: `tca_${randomBytes(32).toString("hex")}`,
+      signingKey: randomBytes(32).toString("base64"),
+    };
+    writeFileSync(file, JSON.stringify(secrets), { mode: 0o600 });
+  }
+  return JSON.parse(readFileSync(file, "utf8")) as Secrets;
+}
+
+/** A port of the loopback interface that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no port to be had on 127.0.0.1");
+  return address.port;
+}
+
+async function applyMigrations(home: string): Promise<void> {
+  const hash = createHash("sha256");
+  const files = readdirSync(MIGRATIONS, { encoding: "utf8" }).filter((name) => name.endsWith(".sql"));
+  for (const name of files.sort()) hash.update(name).update(readFileSync(join(MIGRATIONS, name)));
+  const key = hash.digest("hex");
+  const stamp = join(home, "edge", ".migrated");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
+  mkdirSync(join(home, "edge"), { recursive: true });
+  const args = ["d1", "migrations", "apply", "DB", "--local", "--persist-to", join(home, "edge")];
+  const child = spawn(WRANGLER, args, {
+    cwd: ROOT,
+    env: { ...process.env, ...WRANGLER_ENV, CI: "true" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
+  const [code] = await once(child, "close");
+  if (code !== 0) throw new Error(`cannot apply the database migrations:\n${output}`);
+  writeFileSync(stamp, key);
+}
+
+/** Starts the edge and returns once it answers. */
+export async function startEdge(options: EdgeOptions): Promise<Edge> {
+  mkdirSync(options.home, { recursive: true });
+  const secrets = loadSecrets(options.home);
+  await applyMigrations(options.home);
+  const origin = `http://127.0.0.1:${options.port}`;
+  const vars = {
+    PUBLIC_ORIGIN: origin,
+    R2_S3_ENDPOINT: `${origin}/cdn-cgi/local/r2/s3`,
+    SIGNING_KEYS: `local:${secrets.signingKey}`,
+    ADMIN_TOKEN: secrets.adminToken,
+    ...options.vars,
+  };
+  const envFile = join(options.home, "edge.env");
+  const lines = Object.entries(vars).map(([name, value]) => `${name}='${value}'`);
+  writeFileSync(envFile, `${lines.join("\n")}\n`, { mode: 0o600 });
+  const service = Service.start({
+    name: "edge",
+    command: WRANGLER,
+    args: [
+      ...["dev", "--ip", "127.0.0.1", "--port", String(options.port), "--inspector-port", "0"],
+      ...["--persist-to", join(options.home, "edge"), "--env-file", envFile],
+      ...["--show-interactive-dev-session=false", "--log-level", "warn"],
+    ],
+    cwd: ROOT,
+    env: { ...process.env, ...WRANGLER_ENV },
+    logFile: join(options.home, "edge.log"),
+  });
+  try {
+    await service.waitUntil("answering", 60_000, async () => {
+      // A failed build leaves wrangler holding requests for ever, so each has a limit of its own.
+      const answer = await fetch(`${origin}/healthz`, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
+      await answer?.body?.cancel();
+      return answer?.ok ?? false;
+    });
+  } catch (error) {
+    await service.kill();
+    throw error;
+  }
+  return { origin, adminToken: secrets.adminToken, service };
+}

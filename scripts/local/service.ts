@@ -1,0 +1,86 @@
+// A program that a local command starts beside itself (the edge, a runner): its output in a log file, its
+// whole process group ended with it or with us, and its early death told as an error with the log's end.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+const GUARD = join(import.meta.dirname, "guard.mjs");
+
+export interface ServiceOptions {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly logFile: string;
+}
+
+export class Service {
+  readonly name: string;
+  readonly #child: ChildProcess;
+  readonly #logFile: string;
+  #stopping = false;
+
+  private constructor(name: string, child: ChildProcess, logFile: string) {
+    this.name = name;
+    this.#child = child;
+    this.#logFile = logFile;
+  }
+
+  static start(options: ServiceOptions): Service {
+    const log = openSync(options.logFile, "a", 0o600);
+    const child = spawn(process.execPath, [GUARD, options.command, ...options.args], {
+      cwd: options.cwd,
+      env: options.env,
+      detached: true,
+      stdio: ["pipe", log, log],
+    });
+    closeSync(log);
+    return new Service(options.name, child, options.logFile);
+  }
+
+  /** The process group that holds the service and all that it started. */
+  get group(): number {
+    if (this.#child.pid === undefined) throw new Error(`${this.name} did not start`);
+    return this.#child.pid;
+  }
+
+  get running(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** The last lines that the service wrote. */
+  logTail(lines = 15): string {
+    return readFileSync(this.#logFile, "utf8").trimEnd().split("\n").slice(-lines).join("\n");
+  }
+
+  /** Asks again and again until `ready` says yes; fails when the service ends or the time is up. */
+  async waitUntil(what: string, timeoutMs: number, ready: () => Promise<boolean>): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      if (!this.running && !this.#stopping) throw new Error(`${this.name} ended before ${what}:\n${this.logTail()}`);
+      if (await ready()) return;
+      if (Date.now() > deadline) throw new Error(`${this.name}: not ${what} after ${timeoutMs} ms:\n${this.logTail()}`);
+      await delay(25);
+    }
+  }
+
+  /** Ends the service politely and waits until its processes are gone. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    if (this.running) {
+      this.#child.kill("SIGTERM");
+      await once(this.#child, "exit");
+    }
+  }
+
+  /** Ends every process of the service at once, as a power cut would. */
+  async kill(): Promise<void> {
+    this.#stopping = true;
+    if (!this.running) return;
+    process.kill(-this.group, "SIGKILL");
+    await once(this.#child, "exit");
+  }
+}
