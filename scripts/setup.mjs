@@ -4,8 +4,8 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { arch, cpus, platform } from "node:os";
 import { delimiter, join, relative, resolve } from "node:path";
-import { cpus, platform, arch } from "node:os";
 
 export const ROOT = resolve(import.meta.dirname, "..");
 const TOOLCHAIN = join(ROOT, ".toolchain");

@@ -1,0 +1,37 @@
+// `npm run bench -- NAME`: runs one benchmark, prints its table and keeps it in bench/results/NAME.md with the
+// machine and the commit. A benchmark checks what it times before it times it.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join, resolve } from "node:path";
+import { demoWallTime } from "./demo-wall-time.ts";
+import { leaseLatency } from "./lease-latency.ts";
+import type { Benchmark } from "./table.ts";
+import { renderTable } from "./table.ts";
+
+const RESULTS = resolve(import.meta.dirname, "results");
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  "lease-latency": leaseLatency,
+  "demo-wall-time": demoWallTime,
+};
+
+/** What a reader must know to compare: processor, cores, memory, Node, commit. */
+function provenance(): string {
+  const git = (...args: string[]) => execFileSync("git", args, { encoding: "utf8" }).trim();
+  const commit = git("rev-parse", "--short=12", "HEAD");
+  const changed = git("status", "--porcelain", "--untracked-files=no") === "" ? "" : " with local changes";
+  const memory = Math.round(totalmem() / 2 ** 30);
+  return `${cpus()[0]?.model ?? "unknown processor"}, ${cpus().length} cores, ${memory} GiB, Node ${process.versions.node}, commit ${commit}${changed}`;
+}
+
+const name = process.argv[2] ?? "";
+const benchmark = BENCHMARKS[name];
+if (benchmark === undefined) {
+  process.stderr.write(`no benchmark ${JSON.stringify(name)}; there are ${Object.keys(BENCHMARKS).join(", ")}\n`);
+  process.exit(2);
+}
+const { title, rows, notes } = await benchmark();
+const text = `# ${title}\n\n${renderTable(rows)}\n${notes.map((note) => `\n${note}`).join("\n")}\n\n${provenance()}\n`;
+mkdirSync(RESULTS, { recursive: true });
+writeFileSync(join(RESULTS, `${name}.md`), text);
+process.stdout.write(text);

@@ -1,0 +1,113 @@
+// One whole system for a test file: a home of its own under the temporary folder, the edge, runners that the
+// tests start and kill, accounts, and the public client. The demo model is built once by the set-up.
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { TurboclipClient } from "../../client/index.ts";
+import { createAccount, createRunner } from "../../scripts/local/account.ts";
+import { type Edge, freePort, startEdge } from "../../scripts/local/edge.ts";
+import { startRunner } from "../../scripts/local/runner.ts";
+import type { Service } from "../../scripts/local/service.ts";
+import type { Clip } from "../../shared/contract/clips.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+export const MODELS_DIR =
+  process.env.TURBOCLIP_MODELS_DIR ?? join(process.env.TURBOCLIP_HOME ?? join(ROOT, ".turboclip"), "models");
+export const CREDIT_MICROS = 1_000_000;
+
+export interface System {
+  readonly home: string;
+  readonly edge: Edge;
+  /** Restarts the edge on the same port and state, as after a crash. */
+  restartEdge(): Promise<void>;
+  startRunner(name: string, options?: { modelsDir?: string; env?: Record<string, string> }): Promise<Service>;
+  customer(): Promise<TurboclipClient>;
+  close(): Promise<void>;
+}
+
+export async function startSystem(vars: Readonly<Record<string, string>> = {}): Promise<System> {
+  const home = await mkdtemp(join(tmpdir(), "turboclip-e2e-"));
+  const port = await freePort();
+  let edge = await startEdge({ home, port, vars });
+  const runners: Service[] = [];
+  return {
+    home,
+    get edge() {
+      return edge;
+    },
+    async restartEdge() {
+      edge = await startEdge({ home, port, vars });
+    },
+    async startRunner(name, options = {}) {
+      const identity = await createRunner(edge, name);
+      const modelsDir = options.modelsDir ?? MODELS_DIR;
+      const env = options.env ?? {};
+      const runner = startRunner({ home, name, edgeOrigin: edge.origin, identity, modelsDir, env });
+      runners.push(runner);
+      return runner;
+    },
+    async customer() {
+      const { apiKey } = await createAccount(edge, "customer", CREDIT_MICROS);
+      return new TurboclipClient({ origin: edge.origin, apiKey });
+    },
+    async close() {
+      await Promise.all(runners.map((runner) => runner.kill()));
+      await edge.service.kill();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Waits until the clip shows at least this step of denoising (or a later stage), as its customer sees it. */
+export async function waitForStep(client: TurboclipClient, id: Clip["id"], step: number): Promise<Clip> {
+  const reached = (clip: Clip) =>
+    clip.progress !== null &&
+    (clip.progress.stage === "decode" || (clip.progress.stage === "denoise" && clip.progress.step >= step));
+  for (;;) {
+    const clip = await client.getClip(id);
+    if (reached(clip)) return clip;
+    if (clip.finished_at !== null) throw new Error(`the clip ${clip.state} before it showed step ${step}`);
+  }
+}
+
+interface Process {
+  readonly pid: number;
+  readonly group: number;
+  readonly command: string;
+}
+
+/** The system's own list of processes. */
+function processes(): Process[] {
+  const pids = readdirSync("/proc", { encoding: "utf8" }).filter((name) => /^\d+$/.test(name));
+  return pids.flatMap((pid) => {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+      // Fields after the command's closing parenthesis: state, parent, process group.
+      const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+        .replace(/^.*\) /s, "")
+        .split(" ");
+      return fields[0] === "Z" ? [] : [{ pid: Number(pid), group: Number(fields[2]), command }];
+    } catch {
+      return []; // ended meanwhile
+    }
+  });
+}
+
+/** Every process that was started for this home, however it was started: the environment tells. */
+export function processesOf(home: string): Process[] {
+  return processes().filter((p) => {
+    try {
+      return readFileSync(`/proc/${p.pid}/environ`, "utf8").split("\0").includes(`TURBOCLIP_HOME=${home}`);
+    } catch {
+      return false; // ended meanwhile
+    }
+  });
+}
+
+/** The engine process of a runner, found from outside. */
+export function enginePid(runner: Service): number {
+  const engine = processes().find((p) => p.group === runner.group && p.command.includes("engine/main"));
+  if (engine === undefined) throw new Error("the runner has no engine process");
+  return engine.pid;
+}
