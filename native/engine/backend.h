@@ -49,8 +49,8 @@ class TextEncoder {
 };
 
 struct DenoiserConfig {
-  std::int64_t width = 0;        // C
-  std::int64_t heads = 0;        // C / 128
+  std::int64_t width = 0;  // C
+  std::int64_t heads = 0;  // C / 128
   std::int64_t ffn = 0;
   std::int64_t layers = 0;
   std::int64_t text_width = 0;   // umT5 width
@@ -65,7 +65,7 @@ struct DenoiserSettings {
 
 /// What stays the same over the steps of one clip.
 struct Conditioning {
-  Tensor text;  // [rows, text_width], rows <= 512; the missing rows up to 512 are zeros
+  Tensor text;   // [rows, text_width], rows <= 512; the missing rows up to 512 are zeros
   Tensor image;  // [in_channels - 16, T, height, width] or empty
 };
 

@@ -25,7 +25,7 @@ std::string shape_text(const Shape& shape);
 std::int64_t element_count(const Shape& shape);
 
 /// A stored tensor inside a checkpoint; valid while its Checkpoint lives.
-/// strides are in elements; data points at element 0.
+/// strides are in elements; data points at element 0 and need not be aligned: read it with memcpy.
 struct TensorView {
   DType dtype = DType::f32;
   Shape shape;

@@ -1,0 +1,34 @@
+// A file's bytes, mapped read-only: weights are paged in when they are first read, and an 11 GB checkpoint
+// costs address space, not memory.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "engine/error.h"
+
+namespace turboclip {
+
+class MappedFile {
+ public:
+  /// file_missing when it does not open or is no regular file; io when it does not map.
+  static Result<std::shared_ptr<MappedFile>> open(const std::filesystem::path& path);
+
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  const std::filesystem::path& path() const { return path_; }
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  MappedFile(std::filesystem::path path, std::span<const std::byte> bytes)
+      : path_(std::move(path)), bytes_(bytes) {}
+
+  std::filesystem::path path_;
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace turboclip
