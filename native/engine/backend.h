@@ -97,7 +97,8 @@ class VideoDecoder {
                         const Progress& progress) = 0;
 };
 
-/// Opens models on one device.
+/// Opens models on one device. A model that borrows weights from the checkpoint's mapping keeps a copy of the
+/// Checkpoint; otherwise the caller may close it after the load.
 class Backend {
  public:
   virtual ~Backend() = default;

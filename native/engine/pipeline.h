@@ -1,0 +1,98 @@
+// From token ids to pixels: the text encoder, the sampler over the transformer, and the video decoder, as one
+// engine that makes one clip at a time.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/error.h"
+#include "engine/sampler/rcm.h"
+
+namespace turboclip {
+
+struct EnginePaths {
+  std::filesystem::path denoiser;
+  std::filesystem::path text_encoder;
+  std::filesystem::path vae;
+};
+
+/// A finished request: every default is set by the caller.
+struct ClipRequest {
+  std::vector<std::int32_t> token_ids;  // 1 to 512, </s> included
+  std::int64_t width = 0;               // pixels, a multiple of 16
+  std::int64_t height = 0;
+  std::int64_t frames = 0;  // 4 n + 1
+  std::uint64_t seed = 0;
+  SamplerSettings sampler;
+  DenoiserSettings denoiser;
+};
+
+enum class Stage { text_encode, denoise, decode };
+std::string_view stage_name(Stage stage);
+
+/// step counts from 1 of steps (1 of 1 but while denoising); fraction in [0, 1] is of the whole stage.
+/// Called on the generating thread.
+using ClipProgress = std::function<void(Stage stage, int step, int steps, double fraction)>;
+
+struct StageSeconds {
+  double text_encode = 0;
+  double denoise = 0;
+  double decode = 0;
+};
+
+struct Clip {
+  std::int64_t frames = 0;
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  /// RGB, 8 bits a channel, [frames, height, width, 3]. A decoded value v becomes floor(127.5 v + 128) within
+  /// 0..255: [-1, 1] to the nearest level, halves upward.
+  std::vector<std::uint8_t> rgb;
+  StageSeconds seconds;
+};
+
+/// What was loaded, read from the tensors.
+struct EngineInfo {
+  std::string backend;
+  DenoiserConfig denoiser;
+  std::int64_t vocabulary = 0;
+  std::int64_t resident_bytes = 0;
+};
+
+class Engine {
+ public:
+  /// Opens the three checkpoints on the backend and checks that they belong together.
+  static Result<std::unique_ptr<Engine>> load(const EnginePaths& paths, std::unique_ptr<Backend> backend);
+
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  EngineInfo info() const;
+
+  /// Makes one clip; not to be called while another call runs. request_invalid names the value that the model
+  /// cannot take; cancelled follows within a transformer block of `cancel` being set.
+  Result<Clip> generate(const ClipRequest& request, const ClipProgress& progress, const CancelFlag& cancel);
+
+ private:
+  explicit Engine(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
+
+  Status load_models(const EnginePaths& paths);
+  Result<Clip> run(const ClipRequest& request, const ClipProgress& progress, const CancelFlag& cancel);
+  Result<Tensor> encode_text(const ClipRequest& request, const ClipProgress& progress,
+                             const CancelFlag& cancel);
+  Result<Tensor> denoise(const ClipRequest& request, Tensor text, const ClipProgress& progress,
+                         const CancelFlag& cancel);
+  Status decode(const Tensor& latent, Clip& clip, const ClipProgress& progress, const CancelFlag& cancel);
+
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<TextEncoder> text_encoder_;
+  std::unique_ptr<Denoiser> denoiser_;
+  std::unique_ptr<VideoDecoder> decoder_;
+};
+
+}  // namespace turboclip
