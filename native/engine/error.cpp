@@ -36,7 +36,7 @@ std::string_view error_code_name(ErrorCode code) {
   return "internal";
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::size_t kLongest = 120;
   constexpr std::string_view kHex = "0123456789abcdef";
   std::string out = "'";

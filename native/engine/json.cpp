@@ -91,7 +91,7 @@ class Parser {
         skip_space();
         std::string key;
         if (!parse_string(key)) return false;
-        if (!keys.insert(key).second) return fail("the key " + quoted(key) + " stands twice");
+        if (!keys.insert(key).second) return fail("the key " + in_quotes(key) + " stands twice");
         skip_space();
         if (!take(':')) return fail("':' expected");
         Json value;

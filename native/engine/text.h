@@ -16,7 +16,8 @@ std::string concat(const Parts&... parts) {
 }
 
 /// 'text' in single quotes, fit for a message: bytes that a terminal would act on are shown as \xNN, and
-/// anything past 120 bytes as an ellipsis, since names in a damaged or hostile file can be anything.
-std::string quoted(std::string_view text);
+/// anything past 120 bytes as an ellipsis, since names in a damaged or hostile file can be anything. (Not
+/// called quoted: for a std::string, argument-dependent look-up would prefer std::quoted.)
+std::string in_quotes(std::string_view text);
 
 }  // namespace turboclip

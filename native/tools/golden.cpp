@@ -27,7 +27,7 @@ Result<int> parse_threads(std::string_view text) {
   int threads = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), threads);
   if (problem != std::errc() || end != text.data() + text.size() || threads < 1 || threads > kMaxThreads) {
-    return usage(concat("--threads is ", quoted(text), ", expected 1 to ", kMaxThreads));
+    return usage(concat("--threads is ", in_quotes(text), ", expected 1 to ", kMaxThreads));
   }
   return threads;
 }
@@ -37,12 +37,12 @@ Result<Arguments> parse_arguments(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (!word.starts_with("--")) {
-      if (!arguments.set.folder.empty()) return usage(concat("a second folder, ", quoted(word)));
+      if (!arguments.set.folder.empty()) return usage(concat("a second folder, ", in_quotes(word)));
       arguments.set.folder = word;
       continue;
     }
     if (word != "--out" && word != "--backend" && word != "--threads") {
-      return usage(concat("unknown option ", quoted(word)));
+      return usage(concat("unknown option ", in_quotes(word)));
     }
     if (i + 1 == argc) return usage(concat(word, " lacks its value"));
     const std::string_view value = argv[++i];
@@ -65,7 +65,7 @@ Result<std::unique_ptr<Backend>> make_backend(const Arguments& arguments) {
   if (arguments.backend == "cuda") {
     return Error{ErrorCode::backend_unavailable, "this build holds no CUDA backend; run with --backend cpu"};
   }
-  return usage(concat("--backend is ", quoted(arguments.backend), ", expected cpu or cuda"));
+  return usage(concat("--backend is ", in_quotes(arguments.backend), ", expected cpu or cuda"));
 }
 
 Result<golden::Counts> run(int argc, char** argv) {

@@ -25,7 +25,7 @@ Result<TensorMap> unwrapped(TensorMap tensors, const std::filesystem::path& path
     }
     if (!out.emplace(plain, std::move(view)).second) {
       return Error{ErrorCode::format_invalid,
-                   concat(path.string(), ": holds tensor ", quoted(plain), " both with and without '",
+                   concat(path.string(), ": holds tensor ", in_quotes(plain), " both with and without '",
                           kWrapper, "' in its name; save it anew with one of them")};
     }
   }
@@ -87,13 +87,13 @@ Result<const TensorView*> Checkpoint::require(std::string_view name, const Shape
   const TensorView* view = find(name);
   if (view == nullptr) {
     return Error{ErrorCode::tensor_missing,
-                 concat(path_.string(), ": tensor ", quoted(name), " is missing, expected with shape ",
+                 concat(path_.string(), ": tensor ", in_quotes(name), " is missing, expected with shape ",
                         expectation_text(expected), "; use a checkpoint of the model it is loaded as")};
   }
   if (!matches(view->shape, expected)) {
     return Error{
         ErrorCode::tensor_shape,
-        concat(path_.string(), ": tensor ", quoted(name), " has shape ", shape_text(view->shape),
+        concat(path_.string(), ": tensor ", in_quotes(name), " has shape ", shape_text(view->shape),
                ", expected ", expectation_text(expected), "; use a checkpoint of the model it is loaded as")};
   }
   return view;

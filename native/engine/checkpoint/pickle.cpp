@@ -198,7 +198,7 @@ class Machine {
   }
   bool refuse_global(const std::string& qualified_name) {
     return fail(
-        Error{ErrorCode::pickle_refused, concat("refuses to load ", quoted(qualified_name),
+        Error{ErrorCode::pickle_refused, concat("refuses to load ", in_quotes(qualified_name),
                                                 ", since a checkpoint needs tensors and nothing else")});
   }
   bool global_from_lines() {

@@ -68,7 +68,7 @@ class TorchHost : public PickleHost {
     if (name == kOrderedDict) return ordered_dict(arguments);
     if (name == kRebuildTensor) return rebuild_tensor(arguments, arena);
     if (name == kRebuildParameter) return rebuild_parameter(arguments, arena);
-    return invalid(concat("calls ", quoted(name)));
+    return invalid(concat("calls ", in_quotes(name)));
   }
 
   /// ('storage', type, key, location, elements)
@@ -85,10 +85,11 @@ class TorchHost : public PickleHost {
     }
     const std::optional<std::int64_t> promised = byte_count({count.integer}, *dtype);
     const auto entry = entries_.find(prefix_ + "data/" + key.text);
-    if (entry == entries_.end()) return invalid(concat("refers to the missing storage ", quoted(key.text)));
+    if (entry == entries_.end())
+      return invalid(concat("refers to the missing storage ", in_quotes(key.text)));
     if (!promised || static_cast<std::uint64_t>(*promised) != entry->second.size()) {
       return invalid(concat("promises ", count.integer, " values of ", dtype_name(*dtype), " in storage ",
-                            quoted(key.text), ", which holds ", entry->second.size(), " bytes"));
+                            in_quotes(key.text), ", which holds ", entry->second.size(), " bytes"));
     }
     storages_.push_back({*dtype, count.integer, entry->second});
     return object("storage", storages_.size() - 1);
@@ -201,7 +202,7 @@ Result<std::map<std::string, TensorView, std::less<>>> tensors_of(const PickleVa
     if (view == nullptr || name.kind != Kind::text) continue;
     if (!tensors.emplace(name.text, *view).second) {
       return Error{ErrorCode::format_invalid,
-                   concat("the pickle holds tensor ", quoted(name.text), " twice")};
+                   concat("the pickle holds tensor ", in_quotes(name.text), " twice")};
     }
   }
   return tensors;
@@ -240,7 +241,7 @@ Result<std::map<std::string, TensorView, std::less<>>> read_pth(std::span<const 
     const std::string_view text(reinterpret_cast<const char*>(order->second.data()), order->second.size());
     if (text != "little") {
       return in_file(path, Error{ErrorCode::format_invalid,
-                                 concat("has byte order ", quoted(text), ", and only 'little' is read")});
+                                 concat("has byte order ", in_quotes(text), ", and only 'little' is read")});
     }
   }
   TorchHost host(entries.value(), *prefix);

@@ -38,7 +38,7 @@ struct Complaint {
     return Error{code, concat(path.string(), ": ", what, "; fetch the file again or convert it anew")};
   }
   Error tensor(const std::string& name, const std::string& what) const {
-    return (*this)(ErrorCode::format_invalid, concat("tensor ", quoted(name), " ", what));
+    return (*this)(ErrorCode::format_invalid, concat("tensor ", in_quotes(name), " ", what));
   }
 };
 
@@ -63,7 +63,7 @@ Result<TensorView> read_entry(const std::string& name, const Json& entry, std::s
   }
   const std::optional<DType> dtype = dtype_from(*dtype_text->string());
   if (!dtype) {
-    return complaint.tensor(name, concat("has type ", quoted(*dtype_text->string()),
+    return complaint.tensor(name, concat("has type ", in_quotes(*dtype_text->string()),
                                          ", which the engine does not read (F64 F32 F16 BF16 I64 I32 I16 I8 "
                                          "U8 BOOL are)"));
   }
@@ -83,7 +83,7 @@ Result<TensorView> read_entry(const std::string& name, const Json& entry, std::s
                                          " does not fill its ", end - begin, " bytes"));
   }
   if (end > data.size()) {
-    return complaint(ErrorCode::file_truncated, concat("tensor ", quoted(name), " ends at byte ", end,
+    return complaint(ErrorCode::file_truncated, concat("tensor ", in_quotes(name), " ends at byte ", end,
                                                        " of the data, but the file holds ", data.size()));
   }
   ranges.push_back({begin, end, name});

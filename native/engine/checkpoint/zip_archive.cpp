@@ -56,7 +56,7 @@ class Reader {
       const Result<std::span<const std::byte>> data = locate(entry.value(), directory.value().offset);
       if (!data) return data.error();
       if (!entries.emplace(entry.value().name, data.value()).second) {
-        return invalid(concat("holds the entry ", quoted(entry.value().name), " twice"));
+        return invalid(concat("holds the entry ", in_quotes(entry.value().name), " twice"));
       }
       extents.push_back(data.value());
     }
@@ -144,7 +144,7 @@ class Reader {
     entry.name.assign(reinterpret_cast<const char*>(file_.data() + at + kCentralHeaderSize), name_size);
     const std::uint64_t extra = at + kCentralHeaderSize + name_size;
     if (!read_zip64_extra(entry, extra, extra + extra_size)) {
-      return invalid(concat("entry ", quoted(entry.name), " lacks the zip64 sizes that it refers to"));
+      return invalid(concat("entry ", in_quotes(entry.name), " lacks the zip64 sizes that it refers to"));
     }
     at = extra + extra_size + comment_size;
     return entry;
@@ -173,27 +173,27 @@ class Reader {
 
   /// The entry's bytes, which must lie between its local header and the central directory.
   Result<std::span<const std::byte>> locate(const CentralEntry& entry, std::uint64_t limit) const {
-    if ((entry.flags & 1) != 0) return unsupported(concat("entry ", quoted(entry.name), " is encrypted"));
+    if ((entry.flags & 1) != 0) return unsupported(concat("entry ", in_quotes(entry.name), " is encrypted"));
     if (entry.method != 0 || entry.compressed != entry.uncompressed) {
-      return unsupported(concat("entry ", quoted(entry.name), " is compressed (method ", entry.method,
+      return unsupported(concat("entry ", in_quotes(entry.name), " is compressed (method ", entry.method,
                                 "), and only stored entries are read"));
     }
     const std::uint64_t at = entry.local_offset;
     if (at > limit || limit - at < kLocalHeaderSize || load<std::uint32_t>(at) != kLocalHeader) {
-      return invalid(concat("entry ", quoted(entry.name), " has no local header at byte ", at));
+      return invalid(concat("entry ", in_quotes(entry.name), " has no local header at byte ", at));
     }
     const std::uint64_t name_size = load<std::uint16_t>(at + 26);
     const std::uint64_t extra_size = load<std::uint16_t>(at + 28);
     const std::uint64_t left = limit - at - kLocalHeaderSize;
     if (left < name_size + extra_size || left - name_size - extra_size < entry.uncompressed) {
-      return invalid(concat("entry ", quoted(entry.name), " of ", entry.uncompressed,
+      return invalid(concat("entry ", in_quotes(entry.name), " of ", entry.uncompressed,
                             " bytes does not fit before the central directory"));
     }
     const std::string_view name(reinterpret_cast<const char*>(file_.data() + at + kLocalHeaderSize),
                                 name_size);
     if (name != entry.name) {
       return invalid(
-          concat("entry ", quoted(entry.name), " is called ", quoted(name), " in its local header"));
+          concat("entry ", in_quotes(entry.name), " is called ", in_quotes(name), " in its local header"));
     }
     return file_.subspan(at + kLocalHeaderSize + name_size + extra_size, entry.uncompressed);
   }
