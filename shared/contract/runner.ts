@@ -2,7 +2,7 @@
 // Unknown members are ignored both ways, so that neighbouring versions can talk.
 import * as z from "zod";
 import { idSchema } from "../ids.ts";
-import { STAGES } from "../states.ts";
+import { CLIP_STATES, STAGES } from "../states.ts";
 import { timingsSchema } from "./clips.ts";
 
 /** Waits and limits of a lease, in milliseconds; all injectable. */
@@ -116,3 +116,11 @@ export const failRequestSchema = z.object({
   retryable: z.boolean(),
 });
 export type FailRequest = z.infer<typeof failRequestSchema>;
+
+/**
+ * The answer to complete, fail and release: what became of the clip. An end that is repeated because its
+ * answer was lost gets the same answer as long as the clip ended by it, and `lease_lost` once the clip has
+ * gone back into the queue: to the runner both mean that the attempt is over.
+ */
+export const attemptEndReplySchema = z.object({ state: z.enum(CLIP_STATES) });
+export type AttemptEndReply = z.infer<typeof attemptEndReplySchema>;

@@ -1,0 +1,206 @@
+// Reads of clips, and the first statement of each of their transitions: the only ones that look at the state.
+import { and, asc, eq, inArray, lte, min, type SQL, sql } from "drizzle-orm";
+import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
+import type { AccountId, ClipId, RunnerId } from "../../shared/ids.ts";
+import type { Database } from "../database.ts";
+import { clips, type OutputRecords } from "../schema.ts";
+import type { Statement } from "./transitions.ts";
+
+export type ClipRow = typeof clips.$inferSelect;
+
+/** States in which an attempt is under way and a lease token fences it. */
+const HELD_STATES = ["leased", "running"] as const;
+const LIVE_STATES = ["queued", ...HELD_STATES] as const;
+
+/** Null to anyone but its owner, just as if it were absent. */
+export async function findClipOf(db: Database, accountId: AccountId, id: ClipId): Promise<ClipRow | undefined> {
+  return await db
+    .select()
+    .from(clips)
+    .where(and(eq(clips.id, id), eq(clips.accountId, accountId)))
+    .get();
+}
+
+/** The clip whose current (or, once ended, last) attempt the token names, if it is this runner's. */
+export async function findClipByLease(db: Database, token: string, runnerId: RunnerId): Promise<ClipRow | undefined> {
+  return await db
+    .select()
+    .from(clips)
+    .where(and(eq(clips.leaseToken, token), eq(clips.runnerId, runnerId)))
+    .get();
+}
+
+/** The clip that this nonce has already claimed; a claim that was taken back no longer counts. */
+export async function findClipByNonce(db: Database, runnerId: RunnerId, nonce: string): Promise<ClipRow | undefined> {
+  return await db
+    .select()
+    .from(clips)
+    .where(and(eq(clips.runnerId, runnerId), eq(clips.pollNonce, nonce)))
+    .get();
+}
+
+export async function anyQueued(db: Database, models: readonly string[]): Promise<boolean> {
+  const row = await db
+    .select({ id: clips.id })
+    .from(clips)
+    .where(and(eq(clips.state, "queued"), inArray(clips.model, [...models])))
+    .limit(1)
+    .get();
+  return row !== undefined;
+}
+
+/** Attempts whose time is up, the longest overdue first. */
+export async function findOverdue(db: Database, nowMs: number, limit: number): Promise<ClipRow[]> {
+  return await db
+    .select()
+    .from(clips)
+    .where(and(inArray(clips.state, [...HELD_STATES]), lte(clips.leaseUntilMs, nowMs)))
+    .orderBy(asc(clips.leaseUntilMs))
+    .limit(limit);
+}
+
+/** When the next attempt's time is up, or null when none is under way. */
+export async function findNextDeadline(db: Database): Promise<number | null> {
+  const row = await db
+    .select({ at: min(clips.leaseUntilMs) })
+    .from(clips)
+    .where(inArray(clips.state, [...HELD_STATES]))
+    .get();
+  return row?.at ?? null;
+}
+
+export type NewClip = Omit<typeof clips.$inferInsert, "state" | "attempt" | "handedBack">;
+
+export function insertQueued(db: Database, clip: NewClip): Statement {
+  return db.insert(clips).values({ ...clip, state: "queued", attempt: 0, handedBack: 0 });
+}
+
+export interface NewLease {
+  readonly runnerId: RunnerId;
+  readonly nonce: string;
+  readonly token: string;
+  readonly untilMs: number;
+  readonly atMs: number;
+}
+
+/**
+ * Leases the oldest queued clip of these models. The clip is chosen inside the statement, so that pollers
+ * never race for one clip while another waits. A nonce that has a claim gets no second one.
+ */
+export function leaseOldest(db: Database, models: readonly string[], lease: NewLease): Statement {
+  const oldest = db
+    .select({ id: clips.id })
+    .from(clips)
+    .where(and(eq(clips.state, "queued"), inArray(clips.model, [...models])))
+    .orderBy(asc(clips.id))
+    .limit(1);
+  const claimed = sql`exists (select 1 from clips as claimed
+    where claimed.runner_id = ${lease.runnerId} and claimed.poll_nonce = ${lease.nonce})`;
+  return db
+    .update(clips)
+    .set({
+      state: "leased",
+      attempt: sql`${clips.attempt} + 1`,
+      leaseToken: lease.token,
+      leaseUntilMs: lease.untilMs,
+      runnerId: lease.runnerId,
+      pollNonce: lease.nonce,
+      progress: null,
+      progressAtMs: lease.atMs,
+    })
+    .where(and(eq(clips.id, sql`(${oldest})`), eq(clips.state, "queued"), sql`not ${claimed}`));
+}
+
+export interface LeaseExtension {
+  readonly untilMs: number;
+  readonly progress: HeartbeatRequest;
+  readonly progressAtMs: number;
+}
+
+function extension(lease: LeaseExtension) {
+  return { leaseUntilMs: lease.untilMs, progress: lease.progress, progressAtMs: lease.progressAtMs };
+}
+
+/** The first heartbeat of an attempt. `started_at` stays that of the first attempt. */
+export function startRunning(db: Database, token: string, lease: LeaseExtension, atMs: number): Statement {
+  return db
+    .update(clips)
+    .set({ ...extension(lease), state: "running", startedAtMs: sql`coalesce(${clips.startedAtMs}, ${atMs})` })
+    .where(and(eq(clips.leaseToken, token), eq(clips.state, "leased")));
+}
+
+/** No transition, so no event; false when the token no longer fences a running clip. */
+export async function extendLease(db: Database, token: string, lease: LeaseExtension): Promise<boolean> {
+  const { meta } = await db
+    .update(clips)
+    .set(extension(lease))
+    .where(and(eq(clips.leaseToken, token), eq(clips.state, "running")));
+  return meta.changes === 1;
+}
+
+function attemptIs(token: string, overdueAtMs: number | null): SQL | undefined {
+  return and(
+    eq(clips.leaseToken, token),
+    inArray(clips.state, [...HELD_STATES]),
+    overdueAtMs === null ? undefined : lte(clips.leaseUntilMs, overdueAtMs),
+  );
+}
+
+export interface AttemptEnd {
+  readonly token: string;
+  /** Set when time is the reason: the attempt must still be overdue at this moment. */
+  readonly overdueAtMs: number | null;
+}
+
+/** Back into the queue, in its old place (queued clips are taken in order of their ids). */
+export function requeue(db: Database, end: AttemptEnd, handedBack: 0 | 1): Statement {
+  return db
+    .update(clips)
+    .set({
+      state: "queued",
+      handedBack: sql`${clips.handedBack} + ${handedBack}`,
+      leaseToken: null,
+      leaseUntilMs: null,
+      runnerId: null,
+      pollNonce: null,
+      progress: null,
+      progressAtMs: null,
+    })
+    .where(attemptIs(end.token, end.overdueAtMs));
+}
+
+export interface ClipError {
+  readonly code: string;
+  readonly message: string;
+}
+
+export function fail(db: Database, end: AttemptEnd, error: ClipError, atMs: number): Statement {
+  return db
+    .update(clips)
+    .set({ state: "failed", errorCode: error.code, errorMessage: error.message, finishedAtMs: atMs })
+    .where(attemptIs(end.token, end.overdueAtMs));
+}
+
+export interface ClipResult {
+  readonly outputs: OutputRecords;
+  readonly outputExpiresAtMs: number;
+  readonly timings: NonNullable<ClipRow["timings"]>;
+  readonly engine: string;
+  readonly finishedAtMs: number;
+}
+
+/** The token is the fence, not the time: work that arrives late but before its attempt was taken back counts. */
+export function succeed(db: Database, token: string, result: ClipResult): Statement {
+  return db
+    .update(clips)
+    .set({ state: "succeeded", ...result })
+    .where(attemptIs(token, null));
+}
+
+/** The lease token stays, so that the attempt's next heartbeat learns of it. */
+export function cancel(db: Database, accountId: AccountId, id: ClipId, atMs: number): Statement {
+  return db
+    .update(clips)
+    .set({ state: "cancelled", finishedAtMs: atMs })
+    .where(and(eq(clips.id, id), eq(clips.accountId, accountId), inArray(clips.state, [...LIVE_STATES])));
+}

@@ -1,0 +1,93 @@
+// Money that moves with a clip, and credit that is granted. Each movement writes two ledger rows that sum to
+// 0 and moves the balance row in the same batch; amounts come from the clip's own price, so that what is
+// captured or released is what was held.
+//
+// Two books per account: `available` and `held`. The balance row is their fold: posted = available + held,
+// pending = held.
+import { eq, type SQL, sql } from "drizzle-orm";
+import type { AccountId, TransactionId } from "../../shared/ids.ts";
+import { type Micros, micros } from "../../shared/pricing.ts";
+import type { Database } from "../database.ts";
+import { balances, clips, type LEDGER_BOOKS, type LEDGER_KINDS, ledgerEntries } from "../schema.ts";
+import { type Statement, type Transition, tookPlace } from "./transitions.ts";
+
+type Book = (typeof LEDGER_BOOKS)[number];
+type Kind = (typeof LEDGER_KINDS)[number];
+
+/** From one book to another: the price of the transition's clip, if the transition took place. */
+function movePrice(db: Database, transition: Transition, kind: Kind, from: Book, to: Book): Statement[] {
+  const entry = (book: Book, amount: SQL) =>
+    db.insert(ledgerEntries).select(sql`
+      select ${transition.transactionId}, ${book}, ${clips.accountId}, ${clips.id}, ${kind}, ${amount}, null, ${transition.atMs}
+      from ${clips} where ${transition.clip} and ${tookPlace(transition)}`);
+  return [entry(from, sql`-${clips.priceMicros}`), entry(to, sql`${clips.priceMicros}`)];
+}
+
+function moveBalance(db: Database, transition: Transition, change: { posted: SQL; pending: SQL }): Statement {
+  const owner = sql`(select ${clips.accountId} from ${clips} where ${transition.clip})`;
+  return db
+    .update(balances)
+    .set({ postedMicros: change.posted, pendingMicros: change.pending })
+    .where(sql`${balances.accountId} = ${owner} and ${tookPlace(transition)}`);
+}
+
+function priceOf(transition: Transition): SQL {
+  return sql`(select ${clips.priceMicros} from ${clips} where ${transition.clip})`;
+}
+
+/** Reserves the clip's price. The balance's CHECK `balance_covers_holds` aborts the batch on an overdraft. */
+export function hold(db: Database, transition: Transition): Statement[] {
+  return [
+    ...movePrice(db, transition, "hold", "available", "held"),
+    moveBalance(db, transition, {
+      posted: sql`${balances.postedMicros}`,
+      pending: sql`${balances.pendingMicros} + ${priceOf(transition)}`,
+    }),
+  ];
+}
+
+/** Takes what was held: the clip succeeded. */
+export function capture(db: Database, transition: Transition): Statement[] {
+  return [
+    ...movePrice(db, transition, "capture", "held", "revenue"),
+    moveBalance(db, transition, {
+      posted: sql`${balances.postedMicros} - ${priceOf(transition)}`,
+      pending: sql`${balances.pendingMicros} - ${priceOf(transition)}`,
+    }),
+  ];
+}
+
+/** Gives back what was held: the clip ended without success, which is free. */
+export function release(db: Database, transition: Transition): Statement[] {
+  return [
+    ...movePrice(db, transition, "release", "held", "available"),
+    moveBalance(db, transition, {
+      posted: sql`${balances.postedMicros}`,
+      pending: sql`${balances.pendingMicros} - ${priceOf(transition)}`,
+    }),
+  ];
+}
+
+export interface TopUp {
+  readonly transactionId: TransactionId;
+  readonly accountId: AccountId;
+  readonly amountMicros: Micros;
+  readonly reason: string;
+  readonly atMs: number;
+}
+
+/** Adds credit. Unguarded: the batch's idempotency row aborts a repetition. */
+export function topUp(db: Database, credit: TopUp): Statement[] {
+  const { transactionId, accountId, amountMicros, reason, atMs } = credit;
+  const row = { transactionId, accountId, kind: "top_up", reason, atMs } as const;
+  return [
+    db.insert(ledgerEntries).values([
+      { ...row, book: "funding", amountMicros: micros(0 - amountMicros) },
+      { ...row, book: "available", amountMicros },
+    ]),
+    db
+      .update(balances)
+      .set({ postedMicros: sql`${balances.postedMicros} + ${amountMicros}` })
+      .where(eq(balances.accountId, accountId)),
+  ];
+}

@@ -1,0 +1,46 @@
+// The application: middleware in the order in which a request meets it, then the routes.
+import { type EdgeApp, newApp } from "./context.ts";
+import { requireAdmin, requireApiKey, requireRunner } from "./middleware/authentication.ts";
+import { limitBody } from "./middleware/body.ts";
+import { providePorts } from "./middleware/ports.ts";
+import { answerError, answerNotFound } from "./middleware/problem.ts";
+import { identifyRequest } from "./middleware/request.ts";
+import { registerAdminAccounts } from "./routes/admin/accounts.ts";
+import { registerAdminRunners } from "./routes/admin/runners.ts";
+import { registerGetBalance } from "./routes/balance/get.ts";
+import { registerCancelClip } from "./routes/clips/cancel.ts";
+import { registerCreateClip } from "./routes/clips/create.ts";
+import { registerGetClip } from "./routes/clips/get.ts";
+import { registerDownload } from "./routes/files/download.ts";
+import { registerListModels } from "./routes/models/list.ts";
+import { registerAttempts } from "./routes/runners/attempts.ts";
+import { registerPoll } from "./routes/runners/poll.ts";
+import { registerService } from "./routes/service.ts";
+
+export function createApp(): EdgeApp {
+  const app = newApp();
+  app.onError(answerError);
+  app.notFound(answerNotFound);
+  app.use(identifyRequest);
+  app.use(limitBody);
+  app.use(providePorts);
+
+  // By their signed URLs, so before the key is asked for.
+  registerDownload(app);
+  registerService(app);
+
+  app.use("/v1/*", requireApiKey);
+  app.use("/runner/v1/*", requireRunner);
+  app.use("/admin/v1/*", requireAdmin);
+
+  registerCreateClip(app);
+  registerGetClip(app);
+  registerCancelClip(app);
+  registerListModels(app);
+  registerGetBalance(app);
+  registerPoll(app);
+  registerAttempts(app);
+  registerAdminAccounts(app);
+  registerAdminRunners(app);
+  return app;
+}

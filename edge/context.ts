@@ -1,0 +1,26 @@
+// What a request carries from the middleware to its route.
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { RunnerId } from "../shared/ids.ts";
+import { refuseInvalid } from "./middleware/validation.ts";
+import type { Caller } from "./services/keys/verify.ts";
+import type { Ports } from "./services/ports.ts";
+import type { Settings } from "./settings.ts";
+
+export interface EdgeEnv {
+  Bindings: Env;
+  Variables: {
+    requestId: string;
+    settings: Settings;
+    ports: Ports;
+    /** Set under /v1 once the API key is verified. */
+    caller: Caller;
+    /** Set under /runner/v1 once the runner's token is verified. */
+    runnerId: RunnerId;
+  };
+}
+
+export type EdgeApp = OpenAPIHono<EdgeEnv>;
+
+export function newApp(): EdgeApp {
+  return new OpenAPIHono<EdgeEnv>({ defaultHook: refuseInvalid });
+}

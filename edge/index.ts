@@ -1,0 +1,11 @@
+// The Worker: HTTP in, and the classes of its Durable Objects.
+import { createApp } from "./app.ts";
+
+export { Dispatcher } from "./durable/dispatcher.ts";
+export { Feed } from "./durable/feed.ts";
+
+const app = createApp();
+
+export default {
+  fetch: (request, env, context) => app.fetch(request, env, context),
+} satisfies ExportedHandler<Env>;

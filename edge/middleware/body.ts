@@ -1,0 +1,54 @@
+// Reads a request's body before anything parses it, and no further than the limit: a declared length may be
+// missing or wrong, so the bytes themselves are counted.
+import { createMiddleware } from "hono/factory";
+import { LIMITS } from "../../shared/contract/clips.ts";
+import { ApiError } from "../../shared/errors.ts";
+import type { EdgeEnv } from "../context.ts";
+
+function tooLarge(): ApiError {
+  return new ApiError("body_too_large", `A request body has at most ${LIMITS.bodyBytes} bytes.`);
+}
+
+/**
+ * A client that is still sending when its connection closes never reads why, so what is too much is read
+ * and dropped up to here.
+ */
+const DRAINED_BYTES = 32 * 1024 * 1024;
+
+async function readAtMost(body: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size <= limit) chunks.push(chunk);
+    else if (size > DRAINED_BYTES) break; // which cancels the stream
+  }
+  if (size > limit) throw tooLarge();
+  const whole = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
+
+export const limitBody = createMiddleware<EdgeEnv>(async (context, next) => {
+  const { raw } = context.req;
+  if (raw.body !== null && raw.method !== "GET" && raw.method !== "HEAD") {
+    const bytes = await readAtMost(raw.body, LIMITS.bodyBytes);
+    refuseBrokenText(bytes);
+    const { method } = raw;
+    context.req.raw = new Request(raw, { method, body: bytes.length === 0 ? null : bytes });
+  }
+  await next();
+});
+
+/** All our bodies are JSON, so UTF-8; decoding leniently would change a prompt without a word. */
+function refuseBrokenText(bytes: Uint8Array): void {
+  try {
+    new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch {
+    throw new ApiError("invalid_request", "The body is not valid UTF-8.");
+  }
+}

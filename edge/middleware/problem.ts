@@ -1,0 +1,55 @@
+// Every answer that is no success is an RFC 9457 problem document, built from the one table of codes.
+import type { Context, ErrorHandler, NotFoundHandler } from "hono";
+import { HTTPException } from "hono/http-exception";
+import type { Problem } from "../../shared/contract/clips.ts";
+import { ApiError, ERRORS } from "../../shared/errors.ts";
+import type { EdgeEnv } from "../context.ts";
+import { describeError, log } from "../platform/log.ts";
+import { UnsatisfiableRange } from "../services/files/download.ts";
+import { SettingsError } from "../settings.ts";
+
+function asApiError(error: Error): ApiError | null {
+  if (error instanceof ApiError) return error;
+  // The framework's own: malformed JSON, a content type that the route does not take.
+  if (error instanceof HTTPException && error.status < 500) return new ApiError("invalid_request", error.message);
+  return null;
+}
+
+function extraHeaders(error: ApiError): Record<string, string> {
+  const { status } = ERRORS[error.code];
+  if (status === 401) return { "www-authenticate": 'Bearer realm="turboclip"' };
+  if (status === 429 || status === 503 || error.code === "idempotency_in_flight") return { "retry-after": "1" };
+  if (error instanceof UnsatisfiableRange) return { "content-range": `bytes */${error.size}` };
+  return {};
+}
+
+function answer(context: Context<EdgeEnv>, error: ApiError): Response {
+  const { status, retryable, title } = ERRORS[error.code];
+  const problem: Problem = {
+    type: `urn:turboclip:problem:${error.code}`,
+    title,
+    status,
+    detail: error.message,
+    code: error.code,
+    request_id: context.get("requestId"),
+    retryable,
+    ...(error.pointer !== undefined && { pointer: error.pointer }),
+  };
+  return context.body(JSON.stringify(problem), status, {
+    "content-type": "application/problem+json",
+    "cache-control": "no-store",
+    ...extraHeaders(error),
+  });
+}
+
+export const answerError: ErrorHandler<EdgeEnv> = (error, context) => {
+  const refusal = asApiError(error);
+  if (refusal !== null) return answer(context, refusal);
+  log("error", "request failed", { request_id: context.get("requestId"), error: describeError(error) });
+  // Names of settings are no secret, and whoever is setting the service up needs to read them.
+  const detail = error instanceof SettingsError ? error.message : "Something went wrong on our side.";
+  return answer(context, new ApiError("internal", detail));
+};
+
+export const answerNotFound: NotFoundHandler<EdgeEnv> = (context) =>
+  answer(context, new ApiError("not_found", "There is nothing at this address."));

@@ -1,0 +1,21 @@
+// Structured logs: one JSON object a line. Never a key, a token, a signed URL or a prompt; so only what is
+// named at the call goes in, and of an error only what our own code or the platform said.
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+const WRITERS = { info: console.log, warn: console.warn, error: console.error } as const;
+
+export function log(level: keyof typeof WRITERS, message: string, fields: LogFields = {}): void {
+  WRITERS[level](JSON.stringify({ level, message, ...fields }));
+}
+
+/**
+ * An error in words. A failed query's own message lists its parameters, prompts and hashes among them, so its
+ * cause speaks instead.
+ */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error;
+  if (error.message.startsWith("Failed query:")) {
+    return error.cause instanceof Error ? `query failed: ${error.cause.message}` : "query failed";
+  }
+  return `${error.name}: ${error.message}`;
+}

@@ -1,0 +1,35 @@
+// The Durable Objects, as services call them. They hold no truth: what fails here is logged and made good
+// within seconds by the next poll or heartbeat.
+import type { Dispatcher } from "../durable/dispatcher.ts";
+import type { Feed } from "../durable/feed.ts";
+import type { Bell, ProgressFeed } from "../services/ports.ts";
+import { describeError, log } from "./log.ts";
+
+/** One Dispatcher for all runners: it only parks polls, and so many fit into one object. */
+export function theDispatcher(namespace: DurableObjectNamespace<Dispatcher>): DurableObjectStub<Dispatcher> {
+  return namespace.getByName("main");
+}
+
+async function tolerate<T>(what: string, call: () => Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    log("warn", `${what} failed`, { error: describeError(error) });
+    return otherwise;
+  }
+}
+
+export function remoteBell(namespace: DurableObjectNamespace<Dispatcher>): Bell {
+  return {
+    ring: (model) => tolerate("ring", async () => await theDispatcher(namespace).ring(model), undefined),
+    wakeBy: (timeMs) => tolerate("wakeBy", async () => await theDispatcher(namespace).wakeBy(timeMs), undefined),
+  };
+}
+
+export function remoteFeed(namespace: DurableObjectNamespace<Feed>): ProgressFeed {
+  return {
+    put: (clipId, attempt, progress) =>
+      tolerate("feed", async () => await namespace.getByName(clipId).put(attempt, progress), undefined),
+    get: (clipId, attempt) => tolerate("feed", async () => await namespace.getByName(clipId).get(attempt), null),
+  };
+}

@@ -1,0 +1,34 @@
+// The ports of services.ts on Cloudflare: D1, R2, Durable Objects, WebCrypto and the real clock.
+import { openDatabase } from "../../db/database.ts";
+import type { Bell, Digest, Ports } from "../services/ports.ts";
+import type { Settings } from "../settings.ts";
+import { remoteFeed } from "./objects.ts";
+import { bucketStore, uploadSigner } from "./store.ts";
+
+const utf8 = new TextEncoder();
+
+const digest: Digest = {
+  async sha256(text) {
+    return new Uint8Array(await crypto.subtle.digest("SHA-256", utf8.encode(text)));
+  },
+  async hmacSha256(key, text) {
+    const imported = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+    return new Uint8Array(await crypto.subtle.sign("HMAC", imported, utf8.encode(text)));
+  },
+};
+
+export function cloudflarePorts(env: Env, settings: Settings, bell: Bell): Ports {
+  return {
+    db: openDatabase(env.DB),
+    clock: { now: () => Date.now() },
+    random: { bytes: (count) => crypto.getRandomValues(new Uint8Array(count)) },
+    digest,
+    bell,
+    feed: remoteFeed(env.FEED),
+    signer: uploadSigner(settings),
+    store: bucketStore(env.BUCKET),
+    times: settings.LEASE_TIMES,
+    signingKeys: settings.SIGNING_KEYS,
+    publicOrigin: settings.PUBLIC_ORIGIN,
+  };
+}

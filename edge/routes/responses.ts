@@ -1,0 +1,50 @@
+// Shorthands for what routes declare in the OpenAPI document.
+import type * as z from "zod";
+import * as zod from "zod";
+import { LIMITS, problemSchema } from "../../shared/contract/clips.ts";
+import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
+import { ID_PREFIXES, type IdKind, idSchema } from "../../shared/ids.ts";
+
+export function json<S extends z.ZodType>(schema: S, description: string) {
+  return { description, content: { "application/json": { schema } } };
+}
+
+export function jsonBody<S extends z.ZodType>(schema: S) {
+  return { body: { required: true, content: { "application/json": { schema } } } };
+}
+
+interface ProblemResponse {
+  readonly description: string;
+  readonly content: { readonly "application/problem+json": { readonly schema: typeof problemSchema } };
+}
+
+/** One response for each status that these codes have; `internal` is always among them. */
+export function problems(...codes: readonly ErrorCode[]): Record<string, ProblemResponse> {
+  const byStatus = new Map<string, ErrorCode[]>();
+  for (const code of [...codes, "internal"] as const) {
+    const status = String(ERRORS[code].status);
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  const content = { "application/problem+json": { schema: problemSchema } } as const;
+  return Object.fromEntries(
+    [...byStatus].map(([status, of]) => [status, { description: of.join(", "), content }] as const),
+  );
+}
+
+export function idParam<K extends IdKind>(kind: K) {
+  const example = `${ID_PREFIXES[kind]}_01j9z3k4m5n6p7q8r9s0t1v2w3`;
+  return zod.object({ id: idSchema(kind).meta({ param: { name: "id", in: "path" }, example }) });
+}
+
+export const idempotencyKey = zod
+  .string()
+  .regex(/^[\x21-\x7e]+$/, "must be visible ASCII characters")
+  .max(LIMITS.idempotencyKeyCharacters)
+  .optional()
+  .meta({
+    description:
+      "Makes the request safe to repeat: for 24 hours the same key with the same body gets the first answer again",
+  });
+
+/** Routes that a customer's key opens. */
+export const BEARER = [{ apiKey: [] }];

@@ -1,0 +1,32 @@
+import { createRoute } from "@hono/zod-openapi";
+import { claimSchema, pollRequestSchema } from "../../../shared/contract/runner.ts";
+import { ApiError } from "../../../shared/errors.ts";
+import type { EdgeApp } from "../../context.ts";
+import { theDispatcher } from "../../platform/objects.ts";
+import { noteSeen } from "../../services/runners/seen.ts";
+import { json, jsonBody, problems } from "../responses.ts";
+
+const route = createRoute({
+  method: "post",
+  path: "/runner/v1/poll",
+  hide: true,
+  request: jsonBody(pollRequestSchema),
+  responses: {
+    200: json(claimSchema, "A claim, to be acknowledged by a heartbeat"),
+    204: { description: "No clip within the wait" },
+    ...problems("unauthenticated", "invalid_request"),
+  },
+});
+
+export function registerPoll(app: EdgeApp): void {
+  app.openapi(route, async (c) => {
+    const poll = c.req.valid("json");
+    const runnerId = c.get("runnerId");
+    if (poll.runner_id !== runnerId) {
+      throw new ApiError("invalid_request", "The token is not this runner's.", "/runner_id");
+    }
+    await noteSeen(c.get("ports"), runnerId, poll);
+    const claim = await theDispatcher(c.env.DISPATCHER).poll(runnerId, poll);
+    return claim === null ? c.body(null, 204) : c.json(claim, 200);
+  });
+}

@@ -1,0 +1,99 @@
+// Orders a clip: one batch writes the clip, the hold of its price and the kept answer, or nothing at all.
+import { eq } from "drizzle-orm";
+import { violatedConstraint } from "../../../db/database.ts";
+import { type ClipRow, insertQueued } from "../../../db/queries/clips.ts";
+import { hold } from "../../../db/queries/ledger.ts";
+import { commit, recordEvent } from "../../../db/queries/transitions.ts";
+import { clips } from "../../../db/schema.ts";
+import type { CreateClip } from "../../../shared/contract/clips.ts";
+import { ApiError } from "../../../shared/errors.ts";
+import type { AccountId } from "../../../shared/ids.ts";
+import { fingerprintOf, keep, type Once, replay, replayAfterConflict } from "../idempotency.ts";
+import { newId, newTransition } from "../identifiers.ts";
+import type { Ports } from "../ports.ts";
+import { quoteClip } from "./quote.ts";
+import { viewClip } from "./view.ts";
+
+export interface CreatedClip {
+  /** The body of the answer; with an idempotency key the same bytes each time. */
+  readonly answer: string;
+  readonly replayed: boolean;
+}
+
+const SEED_BYTES = 4;
+
+function randomSeed(ports: Pick<Ports, "random">): number {
+  return ports.random.bytes(SEED_BYTES).reduce((seed, byte) => seed * 256 + byte, 0);
+}
+
+function newRow(ports: Pick<Ports, "clock" | "random">, accountId: AccountId, request: CreateClip): ClipRow {
+  const { model, size, frames, priceMicros } = quoteClip(request);
+  return {
+    id: newId(ports, "clip"),
+    accountId,
+    state: "queued",
+    model: model.id,
+    prompt: request.prompt,
+    size,
+    frames,
+    steps: request.steps,
+    sampler: request.sampler,
+    seed: request.seed ?? randomSeed(ports),
+    priceMicros,
+    attempt: 0,
+    handedBack: 0,
+    leaseToken: null,
+    leaseUntilMs: null,
+    runnerId: null,
+    pollNonce: null,
+    progress: null,
+    progressAtMs: null,
+    errorCode: null,
+    errorMessage: null,
+    timings: null,
+    engine: null,
+    outputs: null,
+    outputExpiresAtMs: null,
+    createdAtMs: ports.clock.now(),
+    startedAtMs: null,
+    finishedAtMs: null,
+  };
+}
+
+/** Throws prompt_empty, prompt_too_long, model_unknown, size_not_allowed, frames_invalid, insufficient_balance or idempotency_*. */
+export async function createClip(
+  ports: Ports,
+  accountId: AccountId,
+  request: CreateClip,
+  idempotencyKey: string | null,
+): Promise<CreatedClip> {
+  const once: Once | null = idempotencyKey === null ? null : await newOnce(ports, accountId, request, idempotencyKey);
+  const before = once === null ? null : await replay(ports, once);
+  if (before !== null) return { answer: before, replayed: true };
+  const row = newRow(ports, accountId, request);
+  const answer = JSON.stringify(await viewClip(ports, row, null));
+  const transition = newTransition(ports, eq(clips.id, row.id));
+  try {
+    await commit(ports.db, insertQueued(ports.db, row), recordEvent(ports.db, transition, "queued", null), [
+      ...(once === null ? [] : keep(ports.db, ports, once, answer)),
+      ...hold(ports.db, transition),
+    ]);
+  } catch (error) {
+    const won = await replayAfterConflict(ports, once, error);
+    if (won !== null) return { answer: won, replayed: true };
+    if (violatedConstraint(error) !== "balance_covers_holds") throw error;
+    throw new ApiError(
+      "insufficient_balance",
+      `The clip costs ${row.priceMicros} micro-dollars, more than is available.`,
+    );
+  }
+  await ports.bell.ring(row.model);
+  return { answer, replayed: false };
+}
+
+async function newOnce(ports: Ports, accountId: AccountId, request: CreateClip, key: string): Promise<Once> {
+  return {
+    scope: { accountId, operation: "create_clip", key },
+    fingerprint: await fingerprintOf(ports, request),
+  };
+}

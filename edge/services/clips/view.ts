@@ -1,0 +1,63 @@
+// A clip as its owner sees it.
+import type { ClipRow } from "../../../db/queries/clips.ts";
+import type { Clip, Progress } from "../../../shared/contract/clips.ts";
+import { OUTPUT_TYPES, type OutputKind } from "../../../shared/contract/runner.ts";
+import { FRAMES_PER_SECOND } from "../../../shared/models.ts";
+import { type PublicState, publicState } from "../../../shared/states.ts";
+import { signDownload } from "../files/link.ts";
+import type { Ports } from "../ports.ts";
+
+/** RFC 3339 with milliseconds. */
+export function timestamp(timeMs: number): string {
+  return new Date(timeMs).toISOString();
+}
+
+/** A clip that has started never shows as queued again: the next attempt is our affair, not its owner's. */
+function shownState(row: ClipRow): PublicState {
+  return row.state === "queued" || row.state === "leased"
+    ? row.startedAtMs === null
+      ? publicState(row.state)
+      : "running"
+    : publicState(row.state);
+}
+
+type Source = Pick<Ports, "clock" | "digest" | "times" | "signingKeys" | "publicOrigin">;
+
+async function output(ports: Source, row: ClipRow): Promise<Clip["output"]> {
+  const { outputs, outputExpiresAtMs } = row;
+  const now = ports.clock.now();
+  if (outputs === null || outputExpiresAtMs === null || outputExpiresAtMs <= now) return null;
+  const expiresAtMs = Math.min(now + ports.times.downloadUrlMs, outputExpiresAtMs);
+  const file = async (kind: OutputKind) => ({
+    url: await signDownload(ports, { clipId: row.id, attempt: row.attempt, kind, expiresAtMs }),
+    content_type: OUTPUT_TYPES[kind],
+    bytes: outputs[kind].bytes,
+  });
+  return { mp4: await file("mp4"), poster: await file("poster"), expires_at: timestamp(outputExpiresAtMs) };
+}
+
+export async function viewClip(ports: Source, row: ClipRow, progress: Progress | null): Promise<Clip> {
+  return {
+    id: row.id,
+    object: "clip",
+    state: shownState(row),
+    model: row.model,
+    prompt: row.prompt,
+    size: row.size,
+    frames: row.frames,
+    frames_per_second: FRAMES_PER_SECOND,
+    steps: row.steps,
+    sampler: row.sampler,
+    seed: row.seed,
+    price_micros: row.priceMicros,
+    charged_micros: row.state === "succeeded" ? row.priceMicros : 0,
+    attempt: row.attempt,
+    progress: row.state === "running" ? progress : null,
+    timings: row.timings,
+    error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? "" },
+    output: await output(ports, row),
+    created_at: timestamp(row.createdAtMs),
+    started_at: row.startedAtMs === null ? null : timestamp(row.startedAtMs),
+    finished_at: row.finishedAtMs === null ? null : timestamp(row.finishedAtMs),
+  };
+}

@@ -1,0 +1,67 @@
+// The attempt is done: what was declared is compared with what the bucket holds, and then one batch makes the
+// clip succeed and captures its price. SHA-256 is the runner's word; size and MD5 are the bucket's.
+import { eq } from "drizzle-orm";
+import { succeed } from "../../../db/queries/clips.ts";
+import { capture } from "../../../db/queries/ledger.ts";
+import { commit, recordEvent } from "../../../db/queries/transitions.ts";
+import { clips, type OutputRecord } from "../../../db/schema.ts";
+import type { AttemptEndReply, CompleteRequest, OutputKind } from "../../../shared/contract/runner.ts";
+import { ApiError } from "../../../shared/errors.ts";
+import { outputKey } from "../files/output.ts";
+import { newTransition } from "../identifiers.ts";
+import type { Ports } from "../ports.ts";
+import { type AttemptRef, type AttemptRow, endedAs, findAttempt, leaseLost } from "./attempt.ts";
+
+type Declared = CompleteRequest["outputs"][OutputKind];
+
+/** Throws upload_missing or upload_rejected. */
+async function confirmUpload(
+  ports: Pick<Ports, "store">,
+  row: AttemptRow,
+  kind: OutputKind,
+  declared: Declared,
+): Promise<OutputRecord> {
+  const key = outputKey(row.id, row.attempt, kind);
+  const stored = await ports.store.head(key);
+  if (stored === null) throw new ApiError("upload_missing", `The ${kind} has not been uploaded.`, `/outputs/${kind}`);
+  if (stored.bytes !== declared.bytes) {
+    const detail = `The ${kind} was declared with ${declared.bytes} bytes, but ${stored.bytes} were uploaded.`;
+    throw new ApiError("upload_rejected", detail, `/outputs/${kind}/bytes`);
+  }
+  if (stored.md5 !== declared.md5) {
+    const detail = `The ${kind} was declared with MD5 ${declared.md5}, but what was uploaded has ${stored.md5}.`;
+    throw new ApiError("upload_rejected", detail, `/outputs/${kind}/md5`);
+  }
+  return { key, ...declared, etag: stored.etag };
+}
+
+/** Completing again after success answers as the first time: its answer may have been lost. */
+export async function completeAttempt(
+  ports: Pick<Ports, "db" | "clock" | "random" | "store" | "times">,
+  ref: AttemptRef,
+  request: CompleteRequest,
+): Promise<AttemptEndReply> {
+  const row = await findAttempt(ports, ref);
+  if (endedAs(row, "succeeded")) return { state: "succeeded" };
+  const outputs = {
+    mp4: await confirmUpload(ports, row, "mp4", request.outputs.mp4),
+    poster: await confirmUpload(ports, row, "poster", request.outputs.poster),
+  };
+  const transition = newTransition(ports, eq(clips.leaseToken, row.leaseToken));
+  const { atMs } = transition;
+  const succeeded = await commit(
+    ports.db,
+    succeed(ports.db, row.leaseToken, {
+      outputs,
+      outputExpiresAtMs: atMs + ports.times.outputKeptMs,
+      timings: request.timings,
+      engine: request.engine,
+      finishedAtMs: atMs,
+    }),
+    recordEvent(ports.db, transition, "succeeded", null),
+    capture(ports.db, transition),
+  );
+  // Not ours: either a twin of this request was first, or the clip was cancelled or taken back meanwhile.
+  if (!succeeded && !endedAs(await findAttempt(ports, ref), "succeeded")) throw leaseLost();
+  return { state: "succeeded" };
+}

@@ -1,0 +1,55 @@
+// Ends an attempt that did not succeed: the clip waits for its next one or, when it has had them all, has
+// failed and its hold is released. A clip that kills its runner every time fails; it is not retried for ever.
+import { eq } from "drizzle-orm";
+import { type ClipError, fail, requeue } from "../../../db/queries/clips.ts";
+import { release } from "../../../db/queries/ledger.ts";
+import { commit, recordEnd, recordEvent } from "../../../db/queries/transitions.ts";
+import { type ClipEvent, clips } from "../../../db/schema.ts";
+import { newTransition } from "../identifiers.ts";
+import type { Ports } from "../ports.ts";
+import type { AttemptRow } from "./attempt.ts";
+
+export type EndSource = Pick<Ports, "db" | "clock" | "random" | "bell" | "times">;
+
+export interface UnsuccessfulEnd {
+  readonly event: Extract<ClipEvent, "lease_lost" | "attempt_failed" | "handed_back">;
+  /** For operators; kept with the event. */
+  readonly detail: string;
+  /** What the customer reads if this was the last attempt. */
+  readonly error: ClipError;
+  readonly retryable: boolean;
+  /** Set when time is the reason: the attempt must still be overdue at this moment. */
+  readonly overdueAtMs: number | null;
+}
+
+/**
+ * Attempts that a runner gave back unharmed (it was told to stop) do not count against the maximum, but only
+ * this many of them: nothing goes round for ever.
+ */
+const UNCOUNTED_HAND_BACKS = 10;
+
+/** The clip's new state; null when the attempt had ended already, and nothing changed. */
+export async function endAttempt(
+  ports: EndSource,
+  row: AttemptRow,
+  end: UnsuccessfulEnd,
+): Promise<"queued" | "failed" | null> {
+  const uncounted = end.event === "handed_back" && row.handedBack < UNCOUNTED_HAND_BACKS;
+  const counted = row.attempt - row.handedBack;
+  const again = uncounted || (end.retryable && counted < ports.times.maxAttempts);
+  const attempt = { token: row.leaseToken, overdueAtMs: end.overdueAtMs };
+  // By the clip's id: a requeued clip has no token any more.
+  const transition = newTransition(ports, eq(clips.id, row.id));
+  const happened = recordEvent(ports.db, transition, end.event, end.detail);
+  if (again) {
+    const queued = await commit(ports.db, requeue(ports.db, attempt, uncounted ? 1 : 0), happened);
+    if (!queued) return null;
+    await ports.bell.ring(row.model);
+    return "queued";
+  }
+  const failed = await commit(ports.db, fail(ports.db, attempt, end.error, transition.atMs), happened, [
+    recordEnd(ports.db, transition, "failed", end.error.code),
+    ...release(ports.db, transition),
+  ]);
+  return failed ? "failed" : null;
+}

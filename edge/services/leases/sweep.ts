@@ -1,0 +1,43 @@
+// Takes back every attempt whose time is up: claimed but never acknowledged, gone silent, or stalled.
+import { findNextDeadline, findOverdue } from "../../../db/queries/clips.ts";
+import type { Ports } from "../ports.ts";
+import type { AttemptRow } from "./attempt.ts";
+import { type EndSource, endAttempt } from "./end-attempt.ts";
+
+const PER_SWEEP = 100;
+
+function reason(row: AttemptRow, times: Ports["times"]): string {
+  if (row.state === "leased") return "never acknowledged";
+  const stalled = row.progressAtMs !== null && row.leaseUntilMs >= row.progressAtMs + times.stallMs;
+  return stalled ? "no progress" : "no heartbeat";
+}
+
+/**
+ * Returns when to sweep next, or null when no attempt is under way. Safe to run at any time, twice, or late.
+ * One attempt that cannot be ended does not keep the others; its error is thrown when they are done.
+ */
+export async function sweepLeases(ports: EndSource): Promise<number | null> {
+  const overdueAtMs = ports.clock.now();
+  const errors: unknown[] = [];
+  for (const { leaseToken, leaseUntilMs, ...row } of await findOverdue(ports.db, overdueAtMs, PER_SWEEP)) {
+    if (leaseToken === null || leaseUntilMs === null) continue;
+    try {
+      await takeBack(ports, { ...row, leaseToken, leaseUntilMs }, overdueAtMs);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
+  return await findNextDeadline(ports.db);
+}
+
+async function takeBack(ports: EndSource, attempt: AttemptRow, overdueAtMs: number): Promise<void> {
+  const message = `The clip was given up after ${attempt.attempt} attempts that did not finish.`;
+  await endAttempt(ports, attempt, {
+    event: "lease_lost",
+    detail: reason(attempt, ports.times),
+    error: { code: "engine_failed", message },
+    retryable: true,
+    overdueAtMs,
+  });
+}

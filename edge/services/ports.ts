@@ -1,0 +1,99 @@
+// What services need from the world. They take it as arguments and touch nothing else (no clock, randomness,
+// network or environment of their own), so that tests and a simulator can run the same code against theirs.
+import type { Database } from "../../db/database.ts";
+import { DEFAULT_LEASE_TIMES, type HeartbeatRequest, type LeaseTimes } from "../../shared/contract/runner.ts";
+import type { ClipId } from "../../shared/ids.ts";
+
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+}
+
+export interface Random {
+  /** Fresh bytes, unpredictable outside tests. */
+  bytes(count: number): Uint8Array<ArrayBuffer>;
+}
+
+/** Pure functions, but asynchronous in workerd; a simulator brings synchronous ones to stay in order. */
+export interface Digest {
+  sha256(text: string): Promise<Uint8Array<ArrayBuffer>>;
+  hmacSha256(key: Uint8Array<ArrayBuffer>, text: string): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/**
+ * The Dispatcher, as services call it. A ring or alarm that is lost costs seconds, never a clip, so neither
+ * call fails.
+ */
+export interface Bell {
+  /** A clip of this model has become claimable. */
+  ring(model: string): Promise<void>;
+  /** Sweep leases at this time or before. */
+  wakeBy(timeMs: number): Promise<void>;
+}
+
+/** Progress between two writes of the database; may forget at any time, and never fails. */
+export interface ProgressFeed {
+  put(clipId: ClipId, attempt: number, progress: HeartbeatRequest): Promise<void>;
+  get(clipId: ClipId, attempt: number): Promise<HeartbeatRequest | null>;
+}
+
+/** Signs a PUT that carries exactly these headers. */
+export interface UploadSigner {
+  signPut(put: {
+    readonly key: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly nowMs: number;
+    readonly validMs: number;
+  }): Promise<string>;
+}
+
+export interface StoredObject {
+  readonly bytes: number;
+  /** Base64, or null where the bucket has not computed one. */
+  readonly md5: string | null;
+  /** As in the ETag header, with its quotes. */
+  readonly etag: string;
+}
+
+export interface ObjectStore {
+  head(key: string): Promise<StoredObject | null>;
+  /** The bytes from `offset`; null when the object is gone. */
+  read(key: string, offset: number, length: number): Promise<ReadableStream<Uint8Array> | null>;
+}
+
+export interface Times extends LeaseTimes {
+  readonly downloadUrlMs: number;
+  readonly outputKeptMs: number;
+  readonly idempotencyMs: number;
+}
+
+const HOUR_MS = 3_600_000;
+
+export const DEFAULT_TIMES: Times = {
+  ...DEFAULT_LEASE_TIMES,
+  downloadUrlMs: HOUR_MS,
+  outputKeptMs: 7 * 24 * HOUR_MS,
+  idempotencyMs: 24 * HOUR_MS,
+};
+
+/** The first key signs, all verify: a key is rotated by putting a new one in front. */
+export interface SigningKey {
+  readonly id: string;
+  readonly secret: Uint8Array<ArrayBuffer>;
+}
+export type SigningKeys = readonly [SigningKey, ...SigningKey[]];
+
+export interface Ports {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly digest: Digest;
+  readonly bell: Bell;
+  readonly feed: ProgressFeed;
+  readonly signer: UploadSigner;
+  readonly store: ObjectStore;
+  readonly times: Times;
+  readonly signingKeys: SigningKeys;
+  /** Scheme and host of every URL that we hand out; never the request's own. */
+  readonly publicOrigin: string;
+}

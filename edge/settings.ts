@@ -1,0 +1,83 @@
+// What a deployment must be told, checked before anything is done with it. A message names the setting and
+// never its value.
+import * as z from "zod";
+import { fromBase64 } from "./services/encoding.ts";
+import { DEFAULT_TIMES, type SigningKey, type SigningKeys, type Times } from "./services/ports.ts";
+
+const MIN_SECRET_BYTES = 32;
+
+const origin = z
+  .url({ protocol: /^https?$/ })
+  .refine((text) => new URL(text).origin === text, "must be scheme and host only, like https://api.example.com");
+
+const endpoint = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ""));
+
+/** "k2:<base64>,k1:<base64>": the first signs, all verify. */
+const signingKeys = z.string().transform((text, context): SigningKeys => {
+  const keys = text.split(",").map((entry): SigningKey | null => {
+    const match = /^([A-Za-z0-9_-]{1,32}):([A-Za-z0-9+/]+={0,2})$/.exec(entry.trim());
+    const secret = fromBase64(match?.[2] ?? "");
+    return match?.[1] === undefined || secret === null || secret.length < MIN_SECRET_BYTES
+      ? null
+      : { id: match[1], secret };
+  });
+  const [first, ...rest] = keys.filter((key) => key !== null);
+  if (first === undefined || rest.length + 1 !== keys.length) {
+    context.addIssue(`must be <key id>:<base64 of at least ${MIN_SECRET_BYTES} random bytes>, several by commas`);
+    return z.NEVER;
+  }
+  return [first, ...rest];
+});
+
+const duration = z.int().min(1);
+
+/** A JSON object that replaces some of the default times, in milliseconds; for tests. */
+const leaseTimes = z
+  .string()
+  .default("{}")
+  .transform((text, context): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      context.addIssue("must be a JSON object");
+      return z.NEVER;
+    }
+  })
+  .pipe(
+    z.strictObject({
+      pollWaitMs: duration.default(DEFAULT_TIMES.pollWaitMs),
+      acknowledgeMs: duration.default(DEFAULT_TIMES.acknowledgeMs),
+      heartbeatMs: duration.default(DEFAULT_TIMES.heartbeatMs),
+      leaseMs: duration.default(DEFAULT_TIMES.leaseMs),
+      stallMs: duration.default(DEFAULT_TIMES.stallMs),
+      uploadUrlMs: duration.min(1_000).default(DEFAULT_TIMES.uploadUrlMs),
+      maxAttempts: z.int().min(1).default(DEFAULT_TIMES.maxAttempts),
+      downloadUrlMs: duration.default(DEFAULT_TIMES.downloadUrlMs),
+      outputKeptMs: duration.default(DEFAULT_TIMES.outputKeptMs),
+      idempotencyMs: duration.default(DEFAULT_TIMES.idempotencyMs),
+    }) satisfies z.ZodType<Times>,
+  );
+
+const settingsSchema = z.object({
+  PUBLIC_ORIGIN: origin,
+  R2_S3_ENDPOINT: endpoint,
+  R2_BUCKET: z.string().regex(/^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/, "must be the name of an R2 bucket"),
+  R2_ACCESS_KEY_ID: z.string().min(1),
+  R2_SECRET_ACCESS_KEY: z.string().min(1),
+  SIGNING_KEYS: signingKeys,
+  ADMIN_TOKEN: z.string().min(MIN_SECRET_BYTES, `must have at least ${MIN_SECRET_BYTES} characters`),
+  LEASE_TIMES: leaseTimes,
+});
+export type Settings = z.output<typeof settingsSchema>;
+
+/** The deployment is at fault, not the request. */
+export class SettingsError extends Error {
+  override readonly name = "SettingsError";
+}
+
+export function readSettings(env: object): Settings {
+  const result = settingsSchema.safeParse(env);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new SettingsError(`settings are missing or wrong: ${faults.join("; ")}`);
+}
