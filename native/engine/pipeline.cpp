@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <new>
 
 #include "engine/request.h"
@@ -48,6 +49,11 @@ Error out_of_memory(std::string_view what) {
                concat("no memory left to ", what, "; free memory or ask for a smaller clip or model")};
 }
 
+/// What the standard library throws where no error is expected, such as a thread that does not start.
+Error unexpected(const std::exception& error) {
+  return Error{ErrorCode::internal, concat("unexpected: ", error.what())};
+}
+
 /// Opens a checkpoint and hands it to one of the backend's loaders. The mapping ends with the call unless the
 /// model keeps a copy of the checkpoint.
 template <class Model>
@@ -84,6 +90,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const EnginePaths& paths, std::uniq
     return engine;
   } catch (const std::bad_alloc&) {
     return out_of_memory("load the checkpoints");
+  } catch (const std::exception& error) {
+    return unexpected(error);
   }
 }
 
@@ -121,6 +129,8 @@ Result<Clip> Engine::generate(const ClipRequest& request, const ClipProgress& pr
     return run(request, progress, cancel);
   } catch (const std::bad_alloc&) {
     return out_of_memory("make the clip");
+  } catch (const std::exception& error) {
+    return unexpected(error);
   }
 }
 

@@ -63,25 +63,25 @@ inline int run_tests(int argc, char** argv) {
 
 #define TURBOCLIP_CONCAT_(a, b) a##b
 #define TURBOCLIP_CONCAT(a, b) TURBOCLIP_CONCAT_(a, b)
-#define TEST(name)                                                                              \
-  static void TURBOCLIP_CONCAT(test_body_, __LINE__)();                                         \
-  static const ::turboclip::test::Registrar TURBOCLIP_CONCAT(test_registrar_, __LINE__)(        \
-      name, TURBOCLIP_CONCAT(test_body_, __LINE__));                                            \
+#define TEST(name)                                                                       \
+  static void TURBOCLIP_CONCAT(test_body_, __LINE__)();                                  \
+  static const ::turboclip::test::Registrar TURBOCLIP_CONCAT(test_registrar_, __LINE__)( \
+      name, TURBOCLIP_CONCAT(test_body_, __LINE__));                                     \
   static void TURBOCLIP_CONCAT(test_body_, __LINE__)()
 
-#define CHECK(condition)                                                                         \
-  do {                                                                                           \
+#define CHECK(condition)                                                                              \
+  do {                                                                                                \
     if (!(condition)) ::turboclip::test::record_failure(__FILE__, __LINE__, "not true: " #condition); \
   } while (false)
 
 /// Prints both values when they differ.
-#define CHECK_EQUAL(actual, expected)                                               \
-  do {                                                                              \
-    const auto& actual_value = (actual);                                            \
-    const auto& expected_value = (expected);                                        \
-    if (!(actual_value == expected_value)) {                                        \
-      std::ostringstream text;                                                      \
-      text << #actual " is " << actual_value << ", expected " << expected_value;    \
-      ::turboclip::test::record_failure(__FILE__, __LINE__, text.str());            \
-    }                                                                               \
+#define CHECK_EQUAL(actual, expected)                                            \
+  do {                                                                           \
+    const auto& actual_value = (actual);                                         \
+    const auto& expected_value = (expected);                                     \
+    if (!(actual_value == expected_value)) {                                     \
+      std::ostringstream text;                                                   \
+      text << #actual " is " << actual_value << ", expected " << expected_value; \
+      ::turboclip::test::record_failure(__FILE__, __LINE__, text.str());         \
+    }                                                                            \
   } while (false)

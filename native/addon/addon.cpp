@@ -1,0 +1,19 @@
+// The module's entry. Only this folder knows Node.
+#include <napi.h>
+
+#include "addon/engine_object.h"
+
+namespace turboclip::addon {
+namespace {
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  const Napi::Function engine = EngineObject::define(env);
+  env.SetInstanceData(new AddonData{Napi::Persistent(engine)});  // deleted with the environment
+  exports.Set("Engine", engine);
+  return exports;
+}
+
+NODE_API_MODULE(turboclip, init)
+
+}  // namespace
+}  // namespace turboclip::addon

@@ -1,0 +1,156 @@
+#include "addon/values.h"
+
+#include <cmath>
+
+#include "engine/text.h"
+
+namespace turboclip::addon {
+namespace {
+
+Error invalid(std::string_view name, std::string_view expected) {
+  return Error{ErrorCode::request_invalid, concat(name, " is not ", expected)};
+}
+
+/// Reads members of one object; the first that has another type is remembered and the rest is skipped.
+class MemberReader {
+ public:
+  explicit MemberReader(const Napi::Value& value) {
+    if (value.IsObject()) {
+      object_ = value.As<Napi::Object>();
+    } else {
+      fail("the argument", "an object");
+    }
+  }
+
+  std::string text(const char* name) {
+    const Napi::Value value = member(name);
+    if (failed() || !value.IsString()) return fail(name, "a string"), std::string();
+    return value.As<Napi::String>().Utf8Value();
+  }
+  double number(const char* name) {
+    const Napi::Value value = member(name);
+    if (failed() || !value.IsNumber()) return fail(name, "a number"), 0;
+    return value.As<Napi::Number>().DoubleValue();
+  }
+  /// Within +-2^31, far beyond any of the engine's limits.
+  std::int64_t integer(const char* name) {
+    const double value = number(name);
+    if (!(std::abs(value) <= 0x1p31) || std::trunc(value) != value) return fail(name, "an integer"), 0;
+    return static_cast<std::int64_t>(value);
+  }
+  std::uint64_t unsigned64(const char* name) {
+    const Napi::Value value = member(name);
+    bool lossless = false;
+    const std::uint64_t out =
+        !failed() && value.IsBigInt() ? value.As<Napi::BigInt>().Uint64Value(&lossless) : 0;
+    if (!lossless) fail(name, "a bigint from 0 to 2^64 - 1");
+    return out;
+  }
+  std::vector<std::int32_t> integers(const char* name) {
+    const Napi::Value value = member(name);
+    if (failed() || !value.IsTypedArray() ||
+        value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+      return fail(name, "an Int32Array"), std::vector<std::int32_t>();
+    }
+    const auto array = value.As<Napi::Int32Array>();
+    return {array.Data(), array.Data() + array.ElementLength()};
+  }
+  /// Whether the member is `yes`; anything but `yes` and `no` is an error.
+  bool choice(const char* name, std::string_view yes, std::string_view no) {
+    const std::string value = text(name);
+    if (value != yes && value != no) fail(name, concat("'", yes, "' or '", no, "'"));
+    return value == yes;
+  }
+
+  bool failed() const { return error_.code != ErrorCode::internal; }
+  const Error& error() const { return error_; }
+
+ private:
+  Napi::Value member(const char* name) { return failed() ? object_.Env().Undefined() : object_.Get(name); }
+  void fail(std::string_view name, std::string_view expected) {
+    if (!failed()) error_ = invalid(name, expected);
+  }
+
+  Napi::Object object_;
+  Error error_;  // `internal` while nothing has failed
+};
+
+}  // namespace
+
+Napi::Error to_error(Napi::Env env, std::string_view code, const std::string& message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code.data(), code.size()));
+  return error;
+}
+
+Napi::Error to_error(Napi::Env env, const Error& error) {
+  return to_error(env, error_code_name(error.code), error.message);
+}
+
+Result<EnginePaths> read_paths(const Napi::Value& value) {
+  MemberReader members(value);
+  EnginePaths paths;
+  paths.denoiser = members.text("denoiser");
+  paths.text_encoder = members.text("textEncoder");
+  paths.vae = members.text("vae");
+  if (members.failed()) return members.error();
+  return paths;
+}
+
+Result<CpuOptions> read_options(const Napi::Value& value) {
+  MemberReader members(value);
+  const std::int64_t threads = members.integer("threads");
+  if (members.failed()) return members.error();
+  if (threads < 0 || threads > 1024) return invalid("threads", "a number from 0 (one a core) to 1024");
+  return CpuOptions{static_cast<int>(threads)};
+}
+
+Result<ClipRequest> read_request(const Napi::Value& value) {
+  MemberReader members(value);
+  ClipRequest request;
+  request.token_ids = members.integers("tokenIds");
+  request.width = members.integer("width");
+  request.height = members.integer("height");
+  request.frames = members.integer("frames");
+  request.seed = members.unsigned64("seed");
+  request.sampler.steps = static_cast<int>(members.integer("steps"));
+  request.sampler.sigma_max = members.number("sigmaMax");
+  request.sampler.method = members.choice("sampler", "sde", "ode") ? SamplerMethod::sde : SamplerMethod::ode;
+  request.denoiser.attention =
+      members.choice("attention", "sla", "original") ? Attention::sla : Attention::original;
+  request.denoiser.topk_ratio = members.number("topkRatio");
+  if (members.failed()) return members.error();
+  return request;
+}
+
+Napi::Object to_object(Napi::Env env, Clip clip) {
+  // The pixels stay where they are: the buffer owns the vector.
+  auto* pixels = new std::vector<std::uint8_t>(std::move(clip.rgb));
+  const auto frames = Napi::Buffer<std::uint8_t>::NewOrCopy(
+      env, pixels->data(), pixels->size(),
+      [](Napi::Env, std::uint8_t*, std::vector<std::uint8_t>* owned) { delete owned; }, pixels);
+  Napi::Object timings = Napi::Object::New(env);
+  timings.Set("text_encode", clip.seconds.text_encode);
+  timings.Set("denoise", clip.seconds.denoise);
+  timings.Set("decode", clip.seconds.decode);
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("frames", frames);
+  out.Set("timings", timings);
+  return out;
+}
+
+Napi::Object to_object(Napi::Env env, const EngineInfo& info) {
+  Napi::Object out = Napi::Object::New(env);
+  const auto set = [&](const char* name, std::int64_t value) { out.Set(name, static_cast<double>(value)); };
+  out.Set("backend", info.backend);
+  set("width", info.denoiser.width);
+  set("heads", info.denoiser.heads);
+  set("layers", info.denoiser.layers);
+  set("textWidth", info.denoiser.text_width);
+  set("vocabulary", info.vocabulary);
+  out.Set("sparseAttention", info.denoiser.has_sla);
+  set("residentBytes", info.resident_bytes);
+  return out;
+}
+
+}  // namespace turboclip::addon

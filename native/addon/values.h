@@ -1,0 +1,35 @@
+// Between JavaScript values and the engine's. native/index.ts has validated what comes in; what is checked
+// here are types, so that a caller who goes around it gets an error and not a crash.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <string_view>
+
+#include "engine/error.h"
+#include "engine/pipeline.h"
+
+namespace turboclip::addon {
+
+/// Error with `code` as a property, as every rejection and throw of the addon has it.
+Napi::Error to_error(Napi::Env env, std::string_view code, const std::string& message);
+Napi::Error to_error(Napi::Env env, const Error& error);
+
+/// {denoiser, textEncoder, vae}: strings.
+Result<EnginePaths> read_paths(const Napi::Value& value);
+
+/// {threads}: 0 is one a core.
+Result<CpuOptions> read_options(const Napi::Value& value);
+
+/// {tokenIds: Int32Array, width, height, frames, steps, sampler: "sde"|"ode", sigmaMax, seed: bigint,
+/// attention: "sla"|"original", topkRatio}
+Result<ClipRequest> read_request(const Napi::Value& value);
+
+/// {frames: Buffer [frames, height, width, 3], timings: {text_encode, denoise, decode} in seconds}
+Napi::Object to_object(Napi::Env env, Clip clip);
+
+/// {backend, width, heads, layers, textWidth, vocabulary, sparseAttention, residentBytes}
+Napi::Object to_object(Napi::Env env, const EngineInfo& info);
+
+}  // namespace turboclip::addon

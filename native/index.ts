@@ -1,0 +1,241 @@
+// The engine in TypeScript: opens the native addon, checks a request before it crosses the border, and types
+// what comes back. Everything below is C++ (native/addon, native/engine).
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import * as z from "zod";
+
+/** Checkpoint files of one model set, .pth or .safetensors. */
+export interface EnginePaths {
+  readonly transformer: string;
+  readonly textEncoder: string;
+  readonly vae: string;
+}
+
+export interface EngineOptions {
+  /** CPU threads; 0, the default, is one a core. */
+  readonly threads?: number;
+}
+
+/** A finished request: nothing is left to defaults. */
+export interface GenerateRequest {
+  /** 1 to 512 ids below the text encoder's vocabulary, the closing </s> included. */
+  readonly tokenIds: readonly number[];
+  /** Pixels, multiples of 16. */
+  readonly width: number;
+  readonly height: number;
+  /** 4 n + 1. */
+  readonly frames: number;
+  /** 1 to 4. */
+  readonly steps: number;
+  /** sde adds fresh noise between steps; ode does not. */
+  readonly sampler: "sde" | "ode";
+  /** Where the noise starts: 80 for text to video. */
+  readonly sigmaMax: number;
+  /** The same seed and request give the same bytes. */
+  readonly seed: number | bigint;
+  /** sla attends to the blocks that matter; original to all. */
+  readonly attention: "sla" | "original";
+  /** Share of key blocks that sla keeps, above 0 and up to 1. */
+  readonly topkRatio: number;
+}
+
+export type ComputeStage = "text_encode" | "denoise" | "decode";
+
+export interface EngineProgress {
+  readonly stage: ComputeStage;
+  /** From 1. */
+  readonly step: number;
+  readonly steps: number;
+  /** Of the whole stage, in [0, 1]. */
+  readonly fraction: number;
+}
+
+export interface GeneratedClip {
+  /** RGB, 8 bits a channel: frames x height x width x 3 bytes. */
+  readonly frames: Buffer;
+  /** Seconds by stage. */
+  readonly timings: Readonly<Record<ComputeStage, number>>;
+}
+
+/** What was loaded, as read from the tensors. */
+export interface EngineInfo {
+  readonly backend: string;
+  readonly width: number;
+  readonly heads: number;
+  readonly layers: number;
+  readonly textWidth: number;
+  readonly vocabulary: number;
+  readonly sparseAttention: boolean;
+  readonly residentBytes: number;
+}
+
+/** What the addon rejects with and this file throws: `code` is stable, the message is for people. */
+export class EngineError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "EngineError";
+    this.code = code;
+  }
+}
+
+interface NativeRequest extends Omit<GenerateRequest, "tokenIds" | "seed"> {
+  readonly tokenIds: Int32Array;
+  readonly seed: bigint;
+}
+
+interface NativeEngine {
+  generate(request: NativeRequest, onProgress: (progress: EngineProgress) => void): Promise<GeneratedClip>;
+  cancel(): void;
+  free(): void;
+  info(): EngineInfo;
+}
+
+interface NativeAddon {
+  readonly Engine: {
+    load(
+      paths: { readonly denoiser: string; readonly textEncoder: string; readonly vae: string },
+      options: { readonly threads: number },
+    ): Promise<NativeEngine>;
+  };
+}
+
+const ADDON_PATH = join(import.meta.dirname, "..", "build", "native", "addon", "turboclip.node");
+
+function openAddon(): NativeAddon {
+  try {
+    return createRequire(import.meta.url)(ADDON_PATH);
+  } catch (cause) {
+    const [reason] = (cause instanceof Error ? cause.message : String(cause)).split("\n");
+    throw new EngineError(
+      "backend_unavailable",
+      `the engine's addon does not load from ${ADDON_PATH}; build it with \`npm run build\` (${reason})`,
+      { cause },
+    );
+  }
+}
+
+const MAX_SEED = 2n ** 64n - 1n;
+const side = z.int().min(16).max(2048).multipleOf(16);
+
+const requestSchema = z.strictObject({
+  tokenIds: z.array(z.int32().min(0)).min(1).max(512),
+  width: side,
+  height: side,
+  frames: z
+    .int()
+    .min(1)
+    .max(161)
+    .refine((frames) => frames % 4 === 1),
+  steps: z.int().min(1).max(4),
+  sampler: z.enum(["sde", "ode"]),
+  sigmaMax: z.number().positive().max(1_000_000),
+  seed: z.union([z.int().min(0), z.bigint().min(0n).max(MAX_SEED)]),
+  attention: z.enum(["sla", "original"]),
+  topkRatio: z.number().positive().max(1),
+});
+
+/** What to send, by member. */
+const REMEDIES: Readonly<Record<keyof GenerateRequest, string>> = {
+  tokenIds: "1 to 512 token ids, the closing </s> included",
+  width: "a multiple of 16 from 16 to 2048",
+  height: "a multiple of 16 from 16 to 2048",
+  frames: "4 n + 1, from 1 to 161 (81 is 5 seconds)",
+  steps: "1 to 4",
+  sampler: '"sde" or "ode"',
+  sigmaMax: "a number above 0 and up to 1000000 (80 for text to video)",
+  seed: "an integer from 0 to 2^64 - 1, as a bigint above 2^53",
+  attention: '"sla" or "original"',
+  topkRatio: "a number above 0 and up to 1 (0.1 for speed, 0.15 for quality)",
+};
+
+function isMember(name: unknown): name is keyof GenerateRequest {
+  return typeof name === "string" && name in REMEDIES;
+}
+
+function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
+/** "frames is 8; send 4 n + 1 ..." for the first thing that is wrong. */
+function describeIssue(request: GenerateRequest, issue: z.core.$ZodIssue | undefined): string {
+  if (issue?.code === "unrecognized_keys") {
+    return `unknown member ${issue.keys.join(", ")}; send ${Object.keys(REMEDIES).join(", ")}`;
+  }
+  const [member, index] = issue?.path ?? [];
+  if (!isMember(member)) return `the request is ${show(request)}; send an object`;
+  const value = request[member];
+  const inside = typeof index === "number" && Array.isArray(value);
+  const found = inside ? `${member}[${index}] is ${show(value[index])}` : `${member} is ${show(value)}`;
+  return `${found}; send ${REMEDIES[member]}`;
+}
+
+function toNative(request: GenerateRequest): NativeRequest {
+  const checked = requestSchema.safeParse(request);
+  if (!checked.success) {
+    throw new EngineError("request_invalid", describeIssue(request, checked.error.issues[0]));
+  }
+  const { tokenIds, seed, ...rest } = checked.data;
+  return { ...rest, tokenIds: Int32Array.from(tokenIds), seed: BigInt(seed) };
+}
+
+/** A loaded model set. Makes one clip at a time; rejections carry a `code`. */
+export class Engine {
+  readonly info: EngineInfo;
+  readonly #native: NativeEngine;
+
+  private constructor(native: NativeEngine) {
+    this.#native = native;
+    this.info = native.info();
+  }
+
+  /** Reads the three checkpoints and checks that they belong together; off the JavaScript thread. */
+  static async load(paths: EnginePaths, options: EngineOptions = {}): Promise<Engine> {
+    const { transformer: denoiser, textEncoder, vae } = paths;
+    const { threads = 0 } = options;
+    return new Engine(await openAddon().Engine.load({ denoiser, textEncoder, vae }, { threads }));
+  }
+
+  /** Token ids are below it. */
+  get vocabulary(): number {
+    return this.info.vocabulary;
+  }
+
+  /** Makes a clip off the JavaScript thread. onProgress is not called any more once the promise is settled. */
+  async generate(request: GenerateRequest, onProgress?: (progress: EngineProgress) => void): Promise<GeneratedClip> {
+    const native = toNative(request);
+    let running = true;
+    try {
+      return await this.#native.generate(native, (progress) => {
+        if (running) onProgress?.(progress);
+      });
+    } finally {
+      running = false;
+    }
+  }
+
+  /** Makes the running generate() reject with code `cancelled` within one block of the model; else nothing. */
+  cancel(): void {
+    this.#native.cancel();
+  }
+
+  /** Gives the memory back; may be repeated. Throws `engine_busy` while a clip is being made. */
+  free(): void {
+    this.#native.free();
+  }
+}
+
+/** Where models run on this host. */
+export interface EngineBackend {
+  readonly name: string;
+  load(paths: EnginePaths, options?: EngineOptions): Promise<Engine>;
+}
+
+/** The host's best backend. Throws `backend_unavailable` when the addon is not built. */
+export function openBackend(): EngineBackend {
+  openAddon();
+  return { name: "cpu", load: (paths, options) => Engine.load(paths, options) };
+}
