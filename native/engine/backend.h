@@ -84,7 +84,8 @@ class Denoiser {
                                   const Progress& progress, const Tap& tap) = 0;
 };
 
-/// Frames [first, first + count) of a clip, as produced: rgb is [count, height, width, 3] in [-1, 1].
+/// Frames [first, first + count) of a clip, as produced: rgb is [count, height, width, 3], nominally in
+/// [-1, 1] and not clamped.
 using FrameSink = std::function<Status(std::int64_t first, const Tensor& rgb)>;
 
 /// Wan VAE decoder.

@@ -1,0 +1,18 @@
+// Telling the three kinds of checkpoint apart by the tensors that only they have.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/checkpoint.h"
+
+namespace turboclip::cpu {
+
+enum class Architecture { umt5, turbowan, wan_vae };
+
+/// architecture_unknown, saying what the file seems to be instead, unless it is of this kind.
+Status require_architecture(const Checkpoint& checkpoint, Architecture expected);
+
+/// Number of consecutive `blocks.N.` groups from 0.
+std::int64_t count_blocks(const Checkpoint& checkpoint);
+
+}  // namespace turboclip::cpu

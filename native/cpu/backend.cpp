@@ -1,0 +1,46 @@
+// The CPU backend: its threads, its instruction set, and what it has loaded.
+#include "engine/backend.h"
+
+#include <memory>
+#include <thread>
+
+#include "cpu/context.h"
+#include "cpu/umt5.h"
+#include "cpu/wan_dit.h"
+#include "cpu/wan_vae.h"
+
+namespace turboclip {
+namespace {
+
+class CpuBackend : public Backend {
+ public:
+  explicit CpuBackend(int threads) : pool_(threads) {}
+
+  std::string name() const override { return "cpu"; }
+  Result<std::unique_ptr<TextEncoder>> load_text_encoder(const Checkpoint& checkpoint) override {
+    return cpu::load_umt5(checkpoint, context(), resident_bytes_);
+  }
+  Result<std::unique_ptr<Denoiser>> load_denoiser(const Checkpoint& checkpoint) override {
+    return cpu::load_wan_dit(checkpoint, context(), resident_bytes_);
+  }
+  Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) override {
+    return cpu::load_wan_vae(checkpoint, context(), resident_bytes_);
+  }
+  std::int64_t resident_bytes() const override { return resident_bytes_; }
+
+ private:
+  cpu::Context context() { return {pool_, cpu::best_kernels()}; }
+
+  cpu::ThreadPool pool_;
+  std::int64_t resident_bytes_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+  const unsigned cores = std::thread::hardware_concurrency();
+  const int threads = options.threads > 0 ? options.threads : static_cast<int>(cores > 0 ? cores : 1);
+  return std::make_unique<CpuBackend>(threads);
+}
+
+}  // namespace turboclip

@@ -1,0 +1,17 @@
+// AVX2 with FMA: 6 rows of 2 registers, a panel row of 2, and one to broadcast into.
+#define TURBOCLIP_VECTOR_FLOATS 8
+#define TURBOCLIP_TILE_ROWS 6
+#include "cpu/kernels_impl.h"
+
+namespace turboclip::cpu {
+
+const Kernels* avx2_kernels() {
+#ifdef __AVX2__
+  static constexpr Kernels kernels = make_kernels("avx2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kernels : nullptr;
+#else
+  return nullptr;
+#endif
+}
+
+}  // namespace turboclip::cpu

@@ -1,0 +1,19 @@
+// Any x86-64 or other processor; 2 rows of 4 SSE registers and room for a panel row.
+#define TURBOCLIP_VECTOR_FLOATS 4
+#define TURBOCLIP_TILE_ROWS 2
+#include "cpu/kernels_impl.h"
+
+namespace turboclip::cpu {
+
+const Kernels& portable_kernels() {
+  static constexpr Kernels kernels = make_kernels("portable");
+  return kernels;
+}
+
+const Kernels& best_kernels() {
+  if (const Kernels* kernels = avx512_kernels()) return *kernels;
+  if (const Kernels* kernels = avx2_kernels()) return *kernels;
+  return portable_kernels();
+}
+
+}  // namespace turboclip::cpu

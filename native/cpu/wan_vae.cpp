@@ -1,0 +1,153 @@
+#include "cpu/wan_vae.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cpu/architecture.h"
+#include "cpu/wan_vae_layers.h"
+#include "engine/text.h"
+
+namespace turboclip::cpu {
+namespace {
+
+constexpr std::int64_t kLatentChannels = 16;
+constexpr std::int64_t kSpatialFactor = 8;
+
+/// Mean and standard deviation of the latent's channels, as Wan 2.1 normalises it (wan/modules/vae.py).
+constexpr float kMean[kLatentChannels] = {-0.7571f, -0.7089f, -0.9113f, 0.1075f,  -0.1745f, 0.9653f,
+                                          -0.1517f, 1.5508f,  0.4134f,  -0.0715f, 0.5517f,  -0.3632f,
+                                          -0.1922f, -0.9497f, 0.2503f,  -0.2921f};
+constexpr float kDeviation[kLatentChannels] = {2.8184f, 1.4541f, 2.3275f, 2.6558f, 1.2196f, 1.7708f,
+                                               2.6052f, 2.0743f, 3.2687f, 2.1526f, 2.8652f, 1.5579f,
+                                               1.6382f, 1.1253f, 2.8251f, 1.9160f};
+
+class WanVaeDecoder : public VideoDecoder {
+ public:
+  WanVaeDecoder(const Context& context, LinearWeights post_quant,
+                std::vector<std::unique_ptr<VaeLayer>> layers)
+      : context_(context), post_quant_(std::move(post_quant)), layers_(std::move(layers)) {}
+
+  Status decode(const Tensor& z, const FrameSink& sink, const CancelFlag& cancel,
+                const Progress& progress) override {
+    if (z.shape.size() != 4 || z.size(0) != kLatentChannels || element_count(z.shape) == 0) {
+      return Error{ErrorCode::request_invalid,
+                   concat("the latent has shape ", shape_text(z.shape), ", expected [", kLatentChannels,
+                          ", frames, height, width]")};
+    }
+    for (const auto& layer : layers_) layer->reset();
+    std::int64_t first = 0;
+    for (std::int64_t t = 0; t < z.size(1); ++t) {
+      Frames x = latent_frame(z, t);
+      for (std::size_t i = 0; i < layers_.size(); ++i) {
+        if (cancel.requested) return Error{ErrorCode::cancelled, "cancelled while decoding"};
+        x = layers_[i]->run(context_, std::move(x));
+      }
+      const std::int64_t count = x.count;
+      Tensor rgb({count, x.height, x.width, x.channels});
+      rgb.values = std::move(x.values);
+      const Status taken = sink(first, rgb);
+      if (!taken) return taken;
+      first += count;
+      if (progress) progress(static_cast<double>(t + 1) / static_cast<double>(z.size(1)));
+    }
+    return success();
+  }
+
+ private:
+  /// Frame t of z, de-normalised and through conv2, channels last.
+  Frames latent_frame(const Tensor& z, std::int64_t t) const {
+    const std::int64_t pixels = z.size(2) * z.size(3);
+    Frames raw(1, z.size(2), z.size(3), kLatentChannels);
+    for (std::int64_t c = 0; c < kLatentChannels; ++c) {
+      const float* plane = z.data() + (c * z.size(1) + t) * pixels;
+      for (std::int64_t i = 0; i < pixels; ++i) {
+        raw.values[i * kLatentChannels + c] = plane[i] * kDeviation[c] + kMean[c];
+      }
+    }
+    Frames out = raw;
+    linear(context_, raw.values.data(), pixels, post_quant_, out.values.data());
+    return out;
+  }
+
+  Context context_;
+  LinearWeights post_quant_;  // conv2, [16, 16]
+  std::vector<std::unique_ptr<VaeLayer>> layers_;
+};
+
+/// The layers in order, each loaded for the channels that the one before it makes.
+class LayerStack {
+ public:
+  LayerStack(const Checkpoint& checkpoint, std::int64_t channels)
+      : checkpoint_(checkpoint), channels_(channels) {}
+
+  using Loader = LoadedLayer (*)(const Checkpoint&, const std::string&, std::int64_t);
+  void add(Loader loader, const std::string& name) {
+    if (status_) take(loader(checkpoint_, name, channels_));
+  }
+  void add_head(const std::string& prefix) {
+    if (status_) take(load_normed_conv_layer(checkpoint_, prefix + ".0.gamma", prefix + ".2", channels_));
+  }
+  std::int64_t channels() const { return channels_; }
+  const Status& status() const { return status_; }
+  std::vector<std::unique_ptr<VaeLayer>> take_layers() { return std::move(layers_); }
+
+ private:
+  void take(LoadedLayer layer) {
+    if (!layer) {
+      status_ = layer.error();
+      return;
+    }
+    channels_ = layer.value()->out();
+    layers_.push_back(std::move(layer).value());
+  }
+
+  const Checkpoint& checkpoint_;
+  std::int64_t channels_;
+  Status status_ = success();
+  std::vector<std::unique_ptr<VaeLayer>> layers_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<VideoDecoder>> load_wan_vae(const Checkpoint& checkpoint, const Context& context,
+                                                   std::int64_t& resident_bytes) {
+  const Status known = require_architecture(checkpoint, Architecture::wan_vae);
+  if (!known) return known.error();
+  Result<LinearWeights> post_quant =
+      load_linear(checkpoint, "conv2", kLatentChannels, kLatentChannels, Bias::required);
+  if (!post_quant) return post_quant.error();
+  LayerStack stack(checkpoint, kLatentChannels);
+  stack.add(load_conv_layer, "decoder.conv1");
+  stack.add(load_residual_layer, "decoder.middle.0");
+  stack.add(load_frame_attention_layer, "decoder.middle.1");
+  stack.add(load_residual_layer, "decoder.middle.2");
+  std::int64_t factor = 1;
+  for (std::int64_t i = 0;; ++i) {
+    const std::string name = concat("decoder.upsamples.", i);
+    if (checkpoint.find(name + ".residual.0.gamma") != nullptr) {
+      stack.add(load_residual_layer, name);
+    } else if (checkpoint.find(name + ".resample.1.weight") != nullptr) {
+      stack.add(load_upsample_layer, name);
+      factor *= 2;
+    } else {
+      break;
+    }
+  }
+  stack.add_head("decoder.head");
+  if (!stack.status()) return stack.status().error();
+  if (factor != kSpatialFactor || stack.channels() != 3) {
+    return Error{
+        ErrorCode::architecture_unknown,
+        concat(checkpoint.path().string(), ": the decoder enlarges ", factor, " times to ", stack.channels(),
+               " channels, expected ", kSpatialFactor, " times to 3; a decoder.upsamples",
+               " layer is missing or the file is of another model")};
+  }
+  std::vector<std::unique_ptr<VaeLayer>> layers = stack.take_layers();
+  resident_bytes += post_quant->bytes();
+  for (const auto& layer : layers) resident_bytes += layer->bytes();
+  return std::unique_ptr<VideoDecoder>(
+      std::make_unique<WanVaeDecoder>(context, std::move(post_quant).value(), std::move(layers)));
+}
+
+}  // namespace turboclip::cpu
