@@ -1,0 +1,68 @@
+// The runner's settings, from the environment, checked before anything starts; a message names the variable.
+import * as z from "zod";
+import { idSchema } from "../../shared/ids.ts";
+import { LOG_LEVELS } from "../log.ts";
+
+const LOOPBACK = new Set(["127.0.0.1", "[::1]", "localhost"]);
+
+const settingsSchema = z.object({
+  TURBOCLIP_EDGE_URL: z
+    .url({ protocol: /^https?$/, error: "must be the edge's origin, like https://api.example.com" })
+    .refine((url) => url.startsWith("https:") || LOOPBACK.has(new URL(url).hostname), {
+      error: "must be https, except on this machine: the runner's token travels with every request",
+    })
+    .transform((url) => new URL(url).origin),
+  TURBOCLIP_RUNNER_ID: idSchema("runner"),
+  TURBOCLIP_RUNNER_TOKEN: z
+    .string("must be the runner's token")
+    .regex(/^tcr_\S{1,400}$/, "must be the runner's token, which begins with tcr_"),
+  TURBOCLIP_MODELS_DIR: z
+    .string("must be the folder that holds the models")
+    .min(1, "must be the folder that holds the models"),
+  TURBOCLIP_GPUS: z.literal("cpu", { error: 'must be "cpu": this version computes on the CPU' }).default("cpu"),
+  TURBOCLIP_THREADS: z.coerce
+    .number("must be a number of threads; 0 is one a core")
+    .pipe(z.int("must be a whole number of threads").min(0).max(1_024))
+    .default(0),
+  TURBOCLIP_WORK_DIR: z.string().min(1).optional(),
+  TURBOCLIP_LOG_LEVEL: z.enum(LOG_LEVELS).default("info"),
+  FFMPEG_PATH: z.string().min(1).optional(),
+});
+
+export interface Settings {
+  readonly edgeOrigin: string;
+  readonly runnerId: z.infer<ReturnType<typeof idSchema<"runner">>>;
+  readonly token: string;
+  readonly modelsDir: string;
+  readonly threads: number;
+  readonly workDir: string | undefined;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+  readonly ffmpegPath: string | undefined;
+}
+
+/** The message has a line for each variable that is wrong, and never its value: one of them is a secret. */
+export class SettingsError extends Error {}
+
+/** An empty variable counts as absent. */
+export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  const parsed = settingsSchema.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => {
+      const name = issue.path.map(String).join(".");
+      return `${name} ${given[name] === undefined ? "is not set: it " : ""}${issue.message}`;
+    });
+    throw new SettingsError(lines.join("\n"));
+  }
+  const settings = parsed.data;
+  return {
+    edgeOrigin: settings.TURBOCLIP_EDGE_URL,
+    runnerId: settings.TURBOCLIP_RUNNER_ID,
+    token: settings.TURBOCLIP_RUNNER_TOKEN,
+    modelsDir: settings.TURBOCLIP_MODELS_DIR,
+    threads: settings.TURBOCLIP_THREADS,
+    workDir: settings.TURBOCLIP_WORK_DIR,
+    logLevel: settings.TURBOCLIP_LOG_LEVEL,
+    ffmpegPath: settings.FFMPEG_PATH,
+  };
+}

@@ -1,0 +1,92 @@
+// Puts a runner together from its settings, checks what can be checked before the first clip, runs it until
+// it is drained, and cleans up.
+import { readFileSync } from "node:fs";
+import { Agent } from "undici";
+import { DEFAULT_LEASE_TIMES } from "../../shared/contract/runner.ts";
+import { describeMissing, findModels, type ModelOnDisk } from "../checkpoints/find.ts";
+import { EngineHost } from "../engine/host.ts";
+import { type Logger, makeLogger } from "../log.ts";
+import type { AttemptTimes } from "./attempt.ts";
+import { systemClock } from "./clock.ts";
+import { EdgeClient } from "./edge-client.ts";
+import { DEFAULT_RUNNER_TIMES, runRunner, type StopSignals } from "./runner.ts";
+import type { Settings } from "./settings.ts";
+import { WorkFolder } from "./work-folder.ts";
+
+/** What the person at the host has to mend before the runner can start. */
+export class StartError extends Error {}
+
+export const ENGINE_ENTRY = new URL("../engine/main.ts", import.meta.url).pathname;
+const CONNECT_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_MS = 30_000;
+
+const DEFAULT_ATTEMPT_TIMES: AttemptTimes = {
+  heartbeatMs: DEFAULT_LEASE_TIMES.heartbeatMs,
+  newsMs: 200,
+  retryMs: 250,
+  maxRetryMs: 5_000,
+  giveUpMs: 900_000,
+};
+
+export function readVersion(): string {
+  const { version }: { version: string } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  );
+  return version;
+}
+
+/** Resolves when drained; rejects with a StartError, or NotAdmittedError from the first poll. */
+export async function startRunner(settings: Settings, stop: StopSignals): Promise<void> {
+  const log = makeLogger(settings.logLevel, { runner: settings.runnerId });
+  const models = await requireModels(settings.modelsDir);
+  const engine = new EngineHost({
+    entry: ENGINE_ENTRY,
+    env: { ...process.env, TURBOCLIP_THREADS: String(settings.threads) },
+    log,
+  });
+  const dispatcher = new Agent({
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+    keepAliveTimeout: KEEP_ALIVE_MS,
+  });
+  let workFolder: WorkFolder | undefined;
+  try {
+    const engineName = `${await engine.whenReady()}/${readVersion()}`;
+    await loadFirst(engine, models, log);
+    workFolder = await WorkFolder.open(settings.workDir);
+    const edge = new EdgeClient({ origin: settings.edgeOrigin, token: settings.token, dispatcher });
+    await runRunner(
+      {
+        ...{ edge, dispatcher, engine, workFolder, log, engineName },
+        models: new Map(models.map((model) => [model.id, model])),
+        clock: systemClock,
+        random: Math.random,
+        times: DEFAULT_ATTEMPT_TIMES,
+        privateFolders: [settings.modelsDir, workFolder.path],
+        runnerId: settings.runnerId,
+        version: readVersion(),
+        runnerTimes: DEFAULT_RUNNER_TIMES,
+      },
+      stop,
+    );
+    log.info({}, "drained");
+  } finally {
+    await engine.stop();
+    await workFolder?.remove();
+    await dispatcher.destroy();
+  }
+}
+
+async function requireModels(folder: string): Promise<readonly ModelOnDisk[]> {
+  const search = await findModels(folder);
+  if (search.found.length > 0) return search.found;
+  throw new StartError(`TURBOCLIP_MODELS_DIR holds no complete model:\n${describeMissing(folder, search)}`);
+}
+
+/** Reading the first model now shows a broken checkpoint at start, and saves the first clip the wait. */
+async function loadFirst(engine: EngineHost, models: readonly ModelOnDisk[], log: Logger): Promise<void> {
+  const [first] = models;
+  if (first === undefined) return;
+  const outcome = await engine.load(first);
+  if (outcome.kind === "failed") throw new StartError(`${first.id} cannot be loaded: ${outcome.failure.message}`);
+  log.info({ model: first.id }, "model is loaded");
+}

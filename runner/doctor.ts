@@ -1,0 +1,71 @@
+// `turboclip-runner doctor`: says in plain words what this host has and lacks. Each check does the real thing.
+import { describeMissing, findModels, type ModelOnDisk } from "./checkpoints/find.ts";
+import { readSettings, SettingsError } from "./control/settings.ts";
+import { ENGINE_ENTRY } from "./control/start.ts";
+import { EngineHost } from "./engine/host.ts";
+import { makeLogger } from "./log.ts";
+import { findFfmpeg } from "./media/locate.ts";
+
+export interface Finding {
+  readonly what: string;
+  readonly ok: boolean;
+  readonly says: string;
+}
+
+async function check(what: string, look: () => Promise<string> | string): Promise<Finding> {
+  try {
+    return { what, ok: true, says: await look() };
+  } catch (error) {
+    return { what, ok: false, says: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function checkSettings(env: NodeJS.ProcessEnv): string {
+  const { edgeOrigin, runnerId } = readSettings(env);
+  return `${runnerId} at ${edgeOrigin}`;
+}
+
+async function checkModels(env: NodeJS.ProcessEnv): Promise<readonly ModelOnDisk[]> {
+  const folder = env.TURBOCLIP_MODELS_DIR;
+  if (!folder) throw new SettingsError("TURBOCLIP_MODELS_DIR is not set: it must be the folder that holds the models");
+  const search = await findModels(folder);
+  if (search.found.length === 0) throw new Error(`no complete model\n${describeMissing(folder, search)}`);
+  return search.found;
+}
+
+/** The engine process as the runner starts it, and each model that is there loaded into it once. */
+async function checkEngine(env: NodeJS.ProcessEnv, models: readonly ModelOnDisk[]): Promise<Finding[]> {
+  const engine = new EngineHost({ entry: ENGINE_ENTRY, env, log: makeLogger("error", {}) });
+  try {
+    const started = await check("engine", async () => `${await engine.whenReady()} backend`);
+    if (!started.ok) return [started];
+    const loaded: Finding[] = [];
+    for (const model of models) {
+      const finding = await check(`model ${model.id}`, async () => {
+        const outcome = await engine.load(model);
+        if (outcome.kind === "failed") throw new Error(outcome.failure.message);
+        return "loads";
+      });
+      loaded.push(finding);
+    }
+    return [started, ...loaded];
+  } finally {
+    await engine.stop();
+  }
+}
+
+export async function examine(env: NodeJS.ProcessEnv): Promise<Finding[]> {
+  let models: readonly ModelOnDisk[] = [];
+  return [
+    await check("settings", () => checkSettings(env)),
+    await check("ffmpeg", async () => {
+      const { path, version, encoder } = await findFfmpeg(env);
+      return `${version} at ${path}, encodes with ${encoder}`;
+    }),
+    await check("models", async () => {
+      models = await checkModels(env);
+      return models.map((model) => model.id).join(", ");
+    }),
+    ...(await checkEngine(env, models)),
+  ];
+}

@@ -1,0 +1,13 @@
+// What the engine process needs of the native wrapper; tests put a small engine of their own in its place.
+import type { Engine, EngineOptions, EnginePaths } from "../../native/index.ts";
+
+export type { EngineProgress, GeneratedClip, GenerateRequest } from "../../native/index.ts";
+
+/** A loaded model. Rejections carry the native error's `code`. */
+export type LoadedEngine = Pick<Engine, "vocabulary" | "generate" | "cancel" | "free">;
+
+export interface EngineBackend {
+  /** "cpu" or "cuda". */
+  readonly name: string;
+  load(paths: EnginePaths, options?: EngineOptions): Promise<LoadedEngine>;
+}

@@ -1,0 +1,82 @@
+// Messages between the control process and its engine process, over Node's IPC channel. Both ends are ours,
+// but a process that is running out of memory or being rewritten must not confuse the other: every message
+// is checked.
+import * as z from "zod";
+import { timingsSchema } from "../../shared/contract/clips.ts";
+import { clipRequestSchema } from "../../shared/contract/runner.ts";
+import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
+import { STAGES } from "../../shared/states.ts";
+
+const modelSchema = z.object({
+  id: z.string(),
+  sigmaMax: z.number(),
+  topkRatio: z.number(),
+  transformer: z.string(),
+  vae: z.string(),
+  textEncoder: z.string(),
+  tokenizer: z.string(),
+});
+
+const job = z.int().min(1);
+
+/** Control to engine. */
+export const commandSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("load"), job, model: modelSchema }),
+  z.object({
+    type: z.literal("render"),
+    job,
+    model: modelSchema,
+    request: clipRequestSchema,
+    /** Exists; the two files are written into it. */
+    folder: z.string(),
+  }),
+  z.object({ type: z.literal("cancel"), job }),
+]);
+export type Command = z.infer<typeof commandSchema>;
+export type RenderCommand = Extract<Command, { type: "render" }>;
+
+/** A failure as the edge is told it. */
+export const failureSchema = z.object({
+  code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+  message: z.string(),
+  retryable: z.boolean(),
+});
+export type Failure = z.infer<typeof failureSchema>;
+
+const outputSchema = z.object({
+  path: z.string(),
+  bytes: z.int().min(1),
+  md5: z.string(),
+  sha256: z.string(),
+});
+export type Output = z.infer<typeof outputSchema>;
+
+const outcomeSchema = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("loaded") }),
+  z.object({
+    kind: z.literal("rendered"),
+    outputs: z.object({ mp4: outputSchema, poster: outputSchema }),
+    timings: timingsSchema,
+  }),
+  z.object({ kind: z.literal("failed"), failure: failureSchema }),
+  z.object({ kind: z.literal("cancelled") }),
+]);
+export type Outcome = z.infer<typeof outcomeSchema>;
+export type Rendered = Extract<Outcome, { kind: "rendered" }>;
+
+/** Engine to control. */
+export const eventSchema = z.discriminatedUnion("type", [
+  /** The addon and ffmpeg are there; `backend` is "cpu" or "cuda". */
+  z.object({ type: z.literal("ready"), backend: z.string().max(50) }),
+  /** They are not, and starting again will not help. The process then ends. */
+  z.object({ type: z.literal("unusable"), message: z.string() }),
+  z.object({
+    type: z.literal("progress"),
+    job,
+    stage: z.enum(STAGES),
+    step: z.int().min(0),
+    steps: z.int().min(0),
+  }),
+  z.object({ type: z.literal("outcome"), job, outcome: outcomeSchema }),
+]);
+export type EngineEvent = z.infer<typeof eventSchema>;

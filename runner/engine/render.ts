@@ -1,0 +1,78 @@
+// One clip inside the engine process: tokens, frames, files, with progress and seconds by stage.
+import { join } from "node:path";
+import type { Timings } from "../../shared/contract/clips.ts";
+import type { ClipRequest } from "../../shared/contract/runner.ts";
+import type { Stage } from "../../shared/states.ts";
+import { digestFile } from "../media/digest.ts";
+import { encodeMp4, encodePoster, type Frames } from "../media/encode.ts";
+import type { Ffmpeg } from "../media/locate.ts";
+import type { PromptTokenizer } from "../text/tokenizer.ts";
+import type { EngineProgress, LoadedEngine } from "./native.ts";
+import type { Output, RenderCommand, Rendered } from "./protocol.ts";
+
+export interface RenderTools {
+  readonly engine: LoadedEngine;
+  readonly tokenizer: PromptTokenizer;
+  readonly ffmpeg: Ffmpeg;
+}
+
+export type ReportProgress = (stage: Stage, step: number, steps: number) => void;
+
+/** Rejects with the native error, a MediaError, or what reading the files back gave. */
+export async function renderClip(
+  tools: RenderTools,
+  command: RenderCommand,
+  report: ReportProgress,
+  signal: AbortSignal,
+): Promise<Rendered> {
+  const { request, model } = command;
+  const { width, height, frames, steps, sampler, seed } = request;
+  const tokenIds = tools.tokenizer.encode(request.prompt);
+  const { sigmaMax, topkRatio } = model;
+  const generated = await tools.engine.generate(
+    { tokenIds, width, height, frames, steps, sampler, seed, sigmaMax, topkRatio, attention: "sla" },
+    countSteps(request, report),
+  );
+  report("encode", 0, 1);
+  const began = performance.now();
+  const pictures: Frames = { rgb: generated.frames, width, height, count: frames };
+  const outputs = await writeOutputs(tools.ffmpeg, pictures, command.folder, signal);
+  const timings: Timings = { ...generated.timings, encode: (performance.now() - began) / 1_000 };
+  return { kind: "rendered", outputs, timings };
+}
+
+/**
+ * Fractions become finished steps, told when they change: denoising counts its steps, decoding its latent
+ * frames, so that a long stage shows that it is alive.
+ */
+function countSteps(request: ClipRequest, report: ReportProgress): (progress: EngineProgress) => void {
+  const stepsOf = { text_encode: 1, denoise: request.steps, decode: 1 + (request.frames - 1) / 4 } as const;
+  let told = "";
+  return ({ stage, fraction }) => {
+    const steps = stepsOf[stage];
+    const step = Math.min(steps, Math.floor(fraction * steps + ROUNDING));
+    if (told === `${stage} ${step}`) return;
+    told = `${stage} ${step}`;
+    report(stage, step, steps);
+  };
+}
+
+/** A third of three steps may arrive as 0.99999. */
+const ROUNDING = 1e-6;
+
+async function writeOutputs(
+  ffmpeg: Ffmpeg,
+  frames: Frames,
+  folder: string,
+  signal: AbortSignal,
+): Promise<Rendered["outputs"]> {
+  const mp4 = join(folder, "clip.mp4");
+  const poster = join(folder, "poster.jpg");
+  await encodeMp4({ ffmpeg, frames, file: mp4, signal });
+  await encodePoster({ ffmpeg, frames, file: poster, signal });
+  return { mp4: await describeFile(mp4), poster: await describeFile(poster) };
+}
+
+async function describeFile(path: string): Promise<Output> {
+  return { path, ...(await digestFile(path)) };
+}

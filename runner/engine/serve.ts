@@ -1,0 +1,150 @@
+// The engine process's loop: it holds at most one model and does one job at a time, as the control process
+// asks. It ends when the control process is gone, however that went, so that no engine is ever orphaned.
+import type { Stage } from "../../shared/states.ts";
+import type { ModelOnDisk } from "../checkpoints/find.ts";
+import { type Ffmpeg, findFfmpeg } from "../media/locate.ts";
+import { loadTokenizer, type PromptTokenizer } from "../text/tokenizer.ts";
+import { EngineFileError, isCancellation, toFailure } from "./failures.ts";
+import type { EngineBackend, LoadedEngine } from "./native.ts";
+import { type Command, commandSchema, type EngineEvent, type Outcome, type RenderCommand } from "./protocol.ts";
+import { renderClip } from "./render.ts";
+
+/** A job that does not stop within this after the control process has gone is left to the system. */
+const LAST_STOP_MS = 2_000;
+
+interface LoadedModel {
+  readonly id: string;
+  readonly engine: LoadedEngine;
+  readonly tokenizer: PromptTokenizer;
+}
+
+interface RunningJob {
+  readonly id: number;
+  readonly stop: AbortController;
+  done: Promise<void>;
+}
+
+export interface EngineProcessOptions {
+  /** Opens the addon; rejects when it cannot be loaded on this host. */
+  readonly openBackend: () => Promise<EngineBackend>;
+  /** Threads of the CPU engine; 0 is one a core. */
+  readonly threads: number;
+}
+
+/** Answers commands until the IPC channel closes. */
+export async function serveEngine(options: EngineProcessOptions): Promise<void> {
+  if (process.send === undefined) throw new Error("the engine process is started by the runner, not by hand");
+  // A terminal sends its signals to the whole group; the control process decides what they mean for a clip.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+  let server: EngineServer | undefined;
+  process.on("disconnect", () => {
+    setTimeout(() => process.kill(process.pid, "SIGKILL"), LAST_STOP_MS).unref();
+    void (server?.close() ?? Promise.resolve()).finally(() => process.exit(0));
+  });
+  try {
+    const backend = await options.openBackend();
+    server = new EngineServer(backend, await findFfmpeg(process.env), options.threads);
+    const { handle } = server;
+    process.on("message", (message) => handle(message));
+    sendEvent({ type: "ready", backend: backend.name });
+  } catch (error) {
+    sendEvent({ type: "unusable", message: error instanceof Error ? error.message : String(error) });
+    process.disconnect();
+  }
+}
+
+function sendEvent(event: EngineEvent): void {
+  // A channel that closed meanwhile is told by `disconnect`.
+  if (process.connected) process.send?.(event, undefined, undefined, () => {});
+}
+
+class EngineServer {
+  readonly #backend: EngineBackend;
+  readonly #ffmpeg: Ffmpeg;
+  readonly #threads: number;
+  #loaded: LoadedModel | undefined;
+  #running: RunningJob | undefined;
+
+  constructor(backend: EngineBackend, ffmpeg: Ffmpeg, threads: number) {
+    this.#backend = backend;
+    this.#ffmpeg = ffmpeg;
+    this.#threads = threads;
+  }
+
+  readonly handle = (message: unknown): void => {
+    const command = commandSchema.parse(message); // throws, and so ends the process, on what is not ours
+    if (command.type === "cancel") {
+      if (this.#running?.id === command.job) this.#cancelRunning();
+      return;
+    }
+    if (this.#running !== undefined) {
+      const failure = { code: "internal", message: "the engine process is busy", retryable: true } as const;
+      sendEvent({ type: "outcome", job: command.job, outcome: { kind: "failed", failure } });
+      return;
+    }
+    const running: RunningJob = { id: command.job, stop: new AbortController(), done: Promise.resolve() };
+    this.#running = running;
+    running.done = this.#perform(command, running.stop.signal).then((outcome) => {
+      this.#running = undefined;
+      sendEvent({ type: "outcome", job: command.job, outcome });
+    });
+  };
+
+  /** Stops the running job and waits for it. */
+  async close(): Promise<void> {
+    this.#cancelRunning();
+    await this.#running?.done;
+  }
+
+  #cancelRunning(): void {
+    this.#running?.stop.abort();
+    this.#loaded?.engine.cancel();
+  }
+
+  async #perform(command: Exclude<Command, { type: "cancel" }>, signal: AbortSignal): Promise<Outcome> {
+    try {
+      return command.type === "load" ? await this.#load(command.model) : await this.#render(command, signal);
+    } catch (error) {
+      if (signal.aborted || isCancellation(error)) return { kind: "cancelled" };
+      return { kind: "failed", failure: toFailure(error) };
+    }
+  }
+
+  async #load(model: ModelOnDisk): Promise<Outcome> {
+    await this.#require(model);
+    return { kind: "loaded" };
+  }
+
+  async #render(command: RenderCommand, signal: AbortSignal): Promise<Outcome> {
+    const report = (stage: Stage, step: number, steps: number) => {
+      sendEvent({ type: "progress", job: command.job, stage, step, steps });
+    };
+    const began = performance.now();
+    const wasLoaded = this.#loaded?.id === command.model.id;
+    if (!wasLoaded) report("load", 0, 1);
+    const { engine, tokenizer } = await this.#require(command.model);
+    const load = wasLoaded ? {} : { load: (performance.now() - began) / 1_000 };
+    if (signal.aborted) return { kind: "cancelled" };
+    const rendered = await renderClip({ engine, tokenizer, ffmpeg: this.#ffmpeg }, command, report, signal);
+    return { ...rendered, timings: { ...load, ...rendered.timings } };
+  }
+
+  /** The model, loaded if it is not. The one before goes first: two rarely fit. */
+  async #require(model: ModelOnDisk): Promise<LoadedModel> {
+    if (this.#loaded?.id === model.id) return this.#loaded;
+    this.#loaded?.engine.free();
+    this.#loaded = undefined;
+    const tokenizer = await loadTokenizer(model.tokenizer);
+    const { transformer, vae, textEncoder } = model;
+    const engine = await this.#backend.load({ transformer, vae, textEncoder }, { threads: this.#threads });
+    if (tokenizer.vocabularySize > engine.vocabulary) {
+      engine.free();
+      throw new EngineFileError(
+        `${model.tokenizer} has ${tokenizer.vocabularySize} tokens, ${textEncoder} only ${engine.vocabulary}: ` +
+          "they do not belong together",
+      );
+    }
+    this.#loaded = { id: model.id, engine, tokenizer };
+    return this.#loaded;
+  }
+}

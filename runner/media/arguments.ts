@@ -1,0 +1,54 @@
+// ffmpeg's arguments for our two outputs. They hold for builds from 2018 to today, and give the same bytes
+// for the same frames, build and encoder: no timestamps, no encoder tags, one thread (x264 divides frames
+// among threads, so that its output depends on their number).
+import { FRAMES_PER_SECOND } from "../../shared/models.ts";
+
+/** In order of preference. */
+export const VIDEO_ENCODERS = ["h264_nvenc", "libx264"] as const;
+export type VideoEncoder = (typeof VIDEO_ENCODERS)[number];
+
+export interface FrameSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+const ENCODER_ARGUMENTS = {
+  // Constant quality, about x264's crf 18; p5 is NVENC's "slow".
+  h264_nvenc: ["-preset", "slow", "-rc", "vbr", "-cq", "19", "-b:v", "0", "-profile:v", "high"],
+  libx264: ["-preset", "fast", "-crf", "17", "-profile:v", "high", "-threads", "1"],
+} as const satisfies Record<VideoEncoder, readonly string[]>;
+
+/** Exact and alike on every CPU, rather than the fastest. */
+const SCALER_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_inp+bitexact";
+const BITEXACT = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"] as const;
+
+function rawInput({ width, height }: FrameSize): string[] {
+  const format = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", `${width}x${height}`];
+  return ["-nostdin", "-v", "error", "-y", ...format, "-r", String(FRAMES_PER_SECOND), "-i", "pipe:0", "-an"];
+}
+
+/**
+ * RGB24 frames on standard input to an MP4: H.264 High, yuv420p, converted and tagged as BT.709 limited
+ * range, index in front. Without a file the result is thrown away.
+ */
+export function mp4Arguments(options: FrameSize & { readonly encoder: VideoEncoder }, file: string | null): string[] {
+  return [
+    ...rawInput(options),
+    ...["-vf", `scale=out_color_matrix=bt709:out_range=tv:${SCALER_FLAGS},format=yuv420p`],
+    ...["-c:v", options.encoder, ...ENCODER_ARGUMENTS[options.encoder]],
+    ...["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv"],
+    ...BITEXACT,
+    ...(file === null ? ["-f", "null", "-"] : ["-movflags", "+faststart+write_colr", "-f", "mp4", file]),
+  ];
+}
+
+/** One RGB24 frame on standard input to a JPEG, whose colours are BT.601 full range by the JFIF standard. */
+export function posterArguments(size: FrameSize, file: string): string[] {
+  return [
+    ...rawInput(size),
+    ...["-vf", `scale=out_color_matrix=bt601:out_range=pc:${SCALER_FLAGS},format=yuvj420p`],
+    ...["-frames:v", "1", "-c:v", "mjpeg", "-q:v", "2"],
+    ...BITEXACT,
+    ...["-f", "mjpeg", file],
+  ];
+}
