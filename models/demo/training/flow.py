@@ -1,0 +1,116 @@
+"""Stage 2: trains transformer and text encoder together by flow matching: x = (1 - s) x0 + s noise, v = noise - x0.
+
+Steps with full attention and with SLA alternate at random, so that one set of weights serves both. Resumable.
+"""
+
+import argparse
+
+import torch
+from dit_model import Dit
+from latents import latents
+from sampler import bf16, model_time, times
+from stage import Average, Clock, Pool, add_options, device, load, save
+from umt5_model import Umt5
+
+RATIO = 0.15
+CLIPS = 12288
+
+
+def models(tokens: int, where: str, layers: int = 5, width: int = 256, ffn: int = 1024, text: int = 128):
+    return Dit(width, ffn, layers, text).to(where), Umt5(tokens, text, 2 * text, 4, 2).to(where)
+
+
+def compile_blocks(dit: Dit) -> None:
+    for block in dit.blocks:
+        block.forward = torch.compile(block.forward, dynamic=False)
+
+
+def draw_times(count: int, where: str) -> torch.Tensor:
+    """Half at the sampler's four times, half everywhere, more of them where there is more noise."""
+    four = torch.tensor(times(4)[:4], device=where)[torch.randint(0, 4, (count,), device=where)]
+    anywhere = torch.sigmoid(torch.randn(count, device=where) * 1.4 + 0.9)
+    return torch.where(torch.rand(count, device=where) < 0.5, four, anywhere)
+
+
+def spread(s: torch.Tensor) -> torch.Tensor:
+    return s[:, None, None, None, None]
+
+
+def pick(pool: Pool, count: int, where: str):
+    """Random clips: their index, and one of their prompts' ids and lengths."""
+    index = torch.randint(0, len(pool.scenes), (count,), device=where)
+    which = torch.randint(0, pool.ids.shape[1], (count,), device=where)
+    return index, pool.ids[index, which], pool.lengths[index, which]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser, minutes=8, batch=64, rate=1.2e-3)
+    parser.add_argument("--tokenizer", default="build/demo-trained/tokenizer.json")
+    parser.add_argument("--clips", type=int, default=CLIPS)
+    parser.add_argument("--dense", type=float, default=0.35, help="share of steps with full attention")
+    options = parser.parse_args()
+    where, path = device(), f"{options.work}/flow.pt"
+    torch.manual_seed(2)
+    pool = Pool("train", options.clips, 2, where, options.tokenizer)
+    vocabulary = int(pool.ids.max().item()) + 1
+    from tokenizer import Tokenizer
+
+    vocabulary = Tokenizer(options.tokenizer).size
+    dit, text = models(vocabulary, where)
+    data = latents(options.work, pool, where)
+    average, step, done = Average(dit, text, decay=0.998), 0, 0.0
+    parameters = [*dit.parameters(), *text.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=where == "cuda")
+    if state := load(path, where):
+        dit.load_state_dict(state["dit"])
+        text.load_state_dict(state["text"])
+        if "optimiser" in state:
+            optimiser.load_state_dict(state["optimiser"])
+        average.values, average.count = state["average"], state["step"]
+        step, done = state["step"], state["done"]
+    if options.compile and where == "cuda":
+        compile_blocks(dit)
+    clock = Clock(options.minutes, options.stop_after, done)
+    start = step
+
+    def keep() -> None:
+        save(path, {"dit": dit.state_dict(), "text": text.state_dict(), "optimiser": optimiser.state_dict(),
+                    "average": average.values, "step": step, "done": clock.elapsed()})
+
+    while not clock.over():
+        index, ids, lengths = pick(pool, options.batch, where)
+        x0 = data[index].float()
+        s, noise = draw_times(options.batch, where), torch.randn_like(x0)
+        x = bf16(torch.lerp(x0, noise, spread(s)))
+        for group in optimiser.param_groups:
+            group["lr"] = clock.rate(options.rate, step - start)
+        ratio = 0.0 if torch.rand(()).item() < options.dense else RATIO
+        with torch.autocast(where, torch.bfloat16):
+            v = dit(x, model_time(s), text(ids, lengths), lengths, ratio)
+        loss = (v - (noise - x0)).square().mean((1, 2, 3, 4))
+        optimiser.zero_grad(set_to_none=True)
+        loss.mean().backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        average.update()
+        step += 1
+        if clock.every(15, "said"):
+            low, high = (loss[s < 0.7].mean().item(), loss[s > 0.9].mean().item())
+            print(f"flow step {step} {clock.elapsed():.0f}s loss {loss.mean().item():.4f} low {low:.4f} high {high:.4f} "
+                  f"grad {norm.item():.2f}", flush=True)
+        if clock.every(100, "saved"):
+            keep()
+    keep()
+    average.put_into(dit, text)
+    save(f"{options.work}/flow-final.pt", {"dit": half(dit), "text": half(text)})
+    print(f"flow: {step} steps, {clock.elapsed() / 60:.1f} min", flush=True)
+
+
+def half(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """bf16, but proj_l, which the official files hold in float32."""
+    return {name: value.float() if "proj_l" in name else value.to(torch.bfloat16) for name, value in model.state_dict().items()}
+
+
+if __name__ == "__main__":
+    main()

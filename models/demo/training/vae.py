@@ -1,0 +1,130 @@
+"""Stage 1: trains the VAE, then scales its latent so that the official constants normalise it. Resumable."""
+
+import argparse
+import random
+
+import torch
+import torch.nn.functional as F
+import vae_model
+from palette import HEIGHT, WIDTH
+from render import render
+from stage import Average, Clock, Pool, add_options, device, load, save
+
+KL = 3e-4
+
+
+def losses(model, video):
+    """video [B, T, H, W, 3] in [-1, 1]."""
+    mean, log_variance = model.moments(video)
+    mean, log_variance = mean.float(), log_variance.float().clamp(-12, 8)
+    z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+    difference = model.decode_raw(z).float() - video
+    close = difference.abs().mean() + difference.square().mean()
+    edges = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+    motion = difference.diff(dim=1).abs().mean()
+    spread = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    return close + 0.5 * edges + 0.5 * motion + KL * spread, difference.detach().square().mean(), spread.detach()
+
+
+def batch_of(pool: Pool, rng: random.Random, size: int, whole: bool):
+    """Whole clips late in training; before that, four times as many small windows of 17 frames."""
+    count = max(1, size // 4) if whole else size
+    index = torch.tensor([rng.randrange(len(pool.scenes)) for _ in range(count)], device=pool.packed[0].device)
+    if whole:
+        return render(*pool.rows(index)) * 2 - 1
+    window = (rng.randrange(0, HEIGHT - 127), rng.randrange(0, WIDTH - 127), 128, 128)
+    return render(*pool.rows(index, rng.randrange(0, 17), 17), window) * 2 - 1
+
+
+@torch.no_grad()
+def normalise(model, pool: Pool, count: int = 128) -> list[float]:
+    """Folds each channel's offset and scale into conv1 and conv2; gives the raw standard deviations."""
+    total = []
+    for start in range(0, count, 4):
+        index = torch.arange(start, start + 4, device=pool.packed[0].device)
+        total.append(model.moments(render(*pool.rows(index)) * 2 - 1)[0].float().flatten(0, 3))
+    latent = torch.cat(total)
+    mean, std = latent.mean(0), latent.std(0)
+    # A channel that says almost nothing stays small instead of being blown up to noise.
+    spread = torch.maximum(std, 0.4 * std.median())
+    gain = model.std / spread
+    weight, bias = model.conv1.weight, model.conv1.bias
+    n = len(gain)
+    weight[:n] *= gain[:, None, None, None, None]
+    bias[:n] = (bias[:n] - mean) * gain + model.mean
+    bias[n:] += 2 * gain.log()
+    before = model.conv2.weight.flatten(1).clone()
+    model.conv2.bias += before @ (mean - model.mean / gain)
+    model.conv2.weight.copy_((before / gain).view_as(model.conv2.weight))
+    return std.tolist()
+
+
+@torch.no_grad()
+def quality(model, where: str, clips: int = 32) -> float:
+    """PSNR in dB of held-out clips after encoding and decoding, as the mean over clips."""
+    pool = Pool("held-out", clips, 11, where)
+    found = []
+    for start in range(0, clips, 4):
+        video = render(*pool.rows(torch.arange(start, start + 4, device=where)))
+        again = (model.decode(model.encode(video * 2 - 1)).clamp(-1, 1) + 1) / 2
+        found.append(-10 * (again - video).square().mean((1, 2, 3, 4)).log10())
+    return torch.cat(found).mean().item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser, minutes=8, batch=24, rate=2e-3)
+    parser.add_argument("--dim", type=int, default=12)
+    parser.add_argument("--scenes", type=int, default=20000)
+    options = parser.parse_args()
+    where, path = device(), f"{options.work}/vae.pt"
+    torch.manual_seed(1)
+    model = vae_model.Vae(options.dim).to(where)
+    if options.compile and where == "cuda":
+        vae_model.fused["norm_silu"] = torch.compile(vae_model.norm_silu, dynamic=True)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=where == "cuda")
+    average, step, done = Average(model), 0, 0.0
+    if state := load(path, where):
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        average.values, average.count = state["average"], state["step"]
+        step, done = state["step"], state["done"]
+    pool = Pool("train", options.scenes, 1, where)
+    rng = random.Random(step)
+    clock = Clock(options.minutes, options.stop_after, done)
+
+    def keep() -> None:
+        save(path, {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "average": average.values,
+                    "step": step, "done": clock.elapsed()})
+
+    error = 0.0
+    while not clock.over():
+        video = batch_of(pool, rng, options.batch, whole=clock.progress() > 0.75)
+        for group in optimiser.param_groups:
+            group["lr"] = clock.rate(options.rate, step)
+        with torch.autocast(where, torch.bfloat16):
+            loss, square, spread = losses(model, video)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        average.update()
+        step += 1
+        if clock.every(15, "said"):
+            error = square.item() / 4
+            psnr = -10 * torch.tensor(error).log10().item()
+            print(f"vae step {step} {clock.elapsed():.0f}s loss {loss.item():.4f} psnr {psnr:.1f} kl {spread.item():.2f} "
+                  f"grad {norm.item():.2f}", flush=True)
+        if clock.every(90, "saved"):
+            keep()
+    keep()
+    average.put_into(model)
+    std = normalise(model, pool)
+    print("raw latent std", [round(value, 2) for value in std])
+    save(f"{options.work}/vae-final.pt", {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()})
+    model.load_state_dict({name: value.float() for name, value in load(f"{options.work}/vae-final.pt", where).items()})
+    print(f"vae: {step} steps, {clock.elapsed() / 60:.1f} min, held-out PSNR {quality(model, where):.2f} dB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
