@@ -8,7 +8,10 @@ const MIN_SECRET_BYTES = 32;
 
 const origin = z
   .url({ protocol: /^https?$/ })
-  .refine((text) => new URL(text).origin === text, "must be scheme and host only, like https://api.example.com");
+  .refine(
+    (text) => URL.canParse(text) && new URL(text).origin === text,
+    "must be scheme and host only, like https://api.example.com",
+  );
 
 const endpoint = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ""));
 

@@ -2,10 +2,8 @@
 // named at the call goes in, and of an error only what our own code or the platform said.
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
-const WRITERS = { info: console.log, warn: console.warn, error: console.error } as const;
-
-export function log(level: keyof typeof WRITERS, message: string, fields: LogFields = {}): void {
-  WRITERS[level](JSON.stringify({ level, message, ...fields }));
+export function log(level: "info" | "warn" | "error", message: string, fields: LogFields = {}): void {
+  console[level](JSON.stringify({ level, message, ...fields }));
 }
 
 /**

@@ -1,0 +1,30 @@
+// A database that commits and then loses the answer, or loses the request: D1 does both, and never retries.
+import { type Database, openDatabase } from "../../../db/database.ts";
+import { env } from "./env.ts";
+
+export type Loss = "request" | "answer";
+
+/** `lose(what)` makes the next batch fail. */
+export function flakyDatabase(): { readonly db: Database; readonly lose: (what: Loss) => void } {
+  let next: Loss | null = null;
+  const d1 = new Proxy(env.DB, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (name !== "batch") return typeof value === "function" ? value.bind(target) : value;
+      return async (statements: D1PreparedStatement[]) => {
+        const loss = next;
+        next = null;
+        if (loss === "request") throw new Error("D1_ERROR: Network connection lost.");
+        const results = await target.batch(statements);
+        if (loss === "answer") throw new Error("D1_ERROR: Network connection lost.");
+        return results;
+      };
+    },
+  });
+  return {
+    db: openDatabase(d1),
+    lose: (what) => {
+      next = what;
+    },
+  };
+}

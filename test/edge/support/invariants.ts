@@ -1,0 +1,65 @@
+// What must hold after every commit, asked of the raw tables. Named after what it protects: M money, J jobs.
+import { expect } from "vitest";
+import { env } from "./env.ts";
+
+async function rows<T>(sql: string): Promise<T[]> {
+  return (await env.DB.prepare(sql).all<T>()).results;
+}
+
+const LIVE = "('queued', 'leased', 'running')";
+
+export async function expectInvariants(): Promise<void> {
+  // M1: the rows of every transaction sum to 0, and there are two of them.
+  expect(
+    await rows(`select transaction_id, sum(amount_micros) as total, count(*) as entries from ledger_entries
+      group by transaction_id having total <> 0 or entries <> 2`),
+  ).toEqual([]);
+  // M2 and M5: the balance row is the fold of the ledger, and nobody has promised more than they own.
+  expect(
+    await rows(`select b.account_id, b.posted_micros, b.pending_micros,
+        coalesce(sum(l.amount_micros) filter (where l.book in ('available', 'held')), 0) as posted,
+        coalesce(sum(l.amount_micros) filter (where l.book = 'held'), 0) as pending
+      from balances b left join ledger_entries l on l.account_id = b.account_id
+      group by b.account_id
+      having posted <> b.posted_micros or pending <> b.pending_micros or posted - pending < 0 or pending < 0`),
+  ).toEqual([]);
+  // M3 and M4: one hold a clip, resolved exactly once when the clip ends: captured if it succeeded, else released.
+  expect(
+    await rows(`select c.id, c.state,
+        count(*) filter (where l.kind = 'hold') as holds,
+        count(*) filter (where l.kind = 'capture') as captures,
+        count(*) filter (where l.kind = 'release') as releases,
+        sum(abs(l.amount_micros)) as moved
+      from clips c left join ledger_entries l on l.clip_id = c.id group by c.id
+      having holds <> 2
+        or captures <> (case when c.state = 'succeeded' then 2 else 0 end)
+        or releases <> (case when c.state in ('failed', 'cancelled') then 2 else 0 end)
+        or moved <> c.price_micros * (case when c.state in ${LIVE} then 2 else 4 end)`),
+  ).toEqual([]);
+  // J1: a clip's end is told by exactly one event, and a clip that lives has none.
+  expect(
+    await rows(`select c.id, c.state, group_concat(e.event) as ends from clips c
+      left join clip_events e on e.clip_id = c.id and e.event in ('succeeded', 'failed', 'cancelled')
+      group by c.id having coalesce(ends, 'none') <> (case when c.state in ${LIVE} then 'none' else c.state end)`),
+  ).toEqual([]);
+  // J2: a lease exists exactly while an attempt is under way, and each attempt was leased once.
+  expect(
+    await rows(`select id, state from clips
+      where (state in ('leased', 'running') and (lease_token is null or lease_until_ms is null or runner_id is null))
+        or (state = 'queued' and (lease_token is not null or runner_id is not null))
+        or attempt <> (select count(*) from clip_events e where e.clip_id = clips.id and e.event = 'leased')`),
+  ).toEqual([]);
+}
+
+/** Every row of every table, to show that a refused request changed nothing. */
+export async function everything(): Promise<unknown> {
+  const tables = ["accounts", "balances", "clips", "clip_events", "ledger_entries", "idempotency_keys"];
+  return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
+}
+
+export async function eventsOf(clipId: string): Promise<string[]> {
+  const events = await rows<{ event: string; attempt: number }>(
+    `select event, attempt from clip_events where clip_id = '${clipId}' order by rowid`,
+  );
+  return events.map(({ event, attempt }) => `${event} ${attempt}`);
+}
