@@ -10,7 +10,7 @@ import {
   fakeEngineHost,
   fakeModel,
   isAlive,
-  type LogLine,
+  LogBook,
   smallClip,
   type TestFolder,
   testFolder,
@@ -150,12 +150,12 @@ describe("an engine process that is killed with kill -9", () => {
   });
 
   test("while idle is started again", async () => {
-    const lines: LogLine[] = [];
-    const engine = host({ lines });
+    const log = new LogBook();
+    const engine = host({ log });
     await engine.whenReady();
     const { pid } = engine;
     process.kill(pid ?? 0, "SIGKILL");
-    await vi.waitFor(() => expect(lines.some((line) => line.message.includes("SIGKILL"))).toBe(true));
+    await log.until("SIGKILL");
     expect((await (await render(engine, 7)).outcome).kind).toBe("rendered");
     expect(engine.pid).not.toBe(pid);
   });

@@ -1,4 +1,5 @@
 // What tests of the runner share: a model set that the stand-in engine takes, a silent log, an engine host.
+import { EventEmitter, once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -50,28 +51,42 @@ export interface LogLine {
   readonly message: string;
 }
 
-/** Keeps what is logged, for tests that read it. */
-export function listeningLog(lines: LogLine[] = [], bound: object = {}): Logger {
-  const write = (level: string) => (fields: object | string, message?: string) => {
-    if (typeof fields === "string") lines.push({ level, fields: bound, message: fields });
-    else lines.push({ level, fields: { ...bound, ...fields }, message: message ?? "" });
-  };
-  return {
-    debug: write("debug"),
-    info: write("info"),
-    warn: write("warn"),
-    error: write("error"),
-    child: (fields) => listeningLog(lines, { ...bound, ...fields }),
-  };
+/** Keeps what is logged, for tests that read it or wait for it. */
+export class LogBook {
+  readonly lines: LogLine[] = [];
+  readonly #events = new EventEmitter();
+
+  logger(bound: object = {}): Logger {
+    const write = (level: string) => (fields: object | string, message?: string) => {
+      const line =
+        typeof fields === "string"
+          ? { fields: bound, message: fields }
+          : { fields: { ...bound, ...fields }, message: message ?? "" };
+      this.lines.push({ level, ...line });
+      this.#events.emit("line");
+    };
+    return {
+      debug: write("debug"),
+      info: write("info"),
+      warn: write("warn"),
+      error: write("error"),
+      child: (fields) => this.logger({ ...bound, ...fields }),
+    };
+  }
+
+  /** Resolves when this many lines hold the text. */
+  async until(text: string, times = 1): Promise<void> {
+    while (this.lines.filter((line) => line.message.includes(text)).length < times) await once(this.#events, "line");
+  }
 }
 
 export function fakeEngineHost(
-  options: { times?: Partial<EngineTimes>; mode?: string; lines?: LogLine[] } = {},
+  options: { times?: Partial<EngineTimes>; mode?: string; log?: LogBook } = {},
 ): EngineHost {
   return new EngineHost({
     entry: FAKE_ENGINE,
     env: { ...process.env, ...(options.mode === undefined ? {} : { FAKE_ENGINE: options.mode }) },
-    log: listeningLog(options.lines),
+    log: (options.log ?? new LogBook()).logger(),
     times: { ...FAST_TIMES, ...options.times },
   });
 }
