@@ -208,12 +208,16 @@ export class Engine {
   async generate(request: GenerateRequest, onProgress?: (progress: EngineProgress) => void): Promise<GeneratedClip> {
     const native = toNative(request);
     let running = true;
+    // A process that exits waits for its threads.
+    const stop = () => this.cancel();
+    process.once("exit", stop);
     try {
       return await this.#native.generate(native, (progress) => {
         if (running) onProgress?.(progress);
       });
     } finally {
       running = false;
+      process.off("exit", stop);
     }
   }
 

@@ -24,8 +24,10 @@ struct CancelFlag {
 /// Called with the work done so far inside the present call, in [0, 1]. May be empty.
 using Progress = std::function<void(double fraction)>;
 
-/// Called with every tensor that has a golden or checkpoint name ("dense.block0", "sla.block0.q" ...).
-/// Empty in production: the debug taps cost one branch a block.
+/// Called with tensors that a golden set holds, batch 1, under its names less the prefix that tells the
+/// attention: "block0" [1, L, C] after each block; in SLA, of the first block, "block0.q" "k" "v" "o_sparse"
+/// "o_linear" [1, H, L, 128], "block0.lut" [1, H, query blocks, kept] and "block0.block_map" [1, H, query
+/// blocks, key blocks]. Empty in production: the debug taps cost one branch a block.
 using Tap = std::function<void(const std::string& name, const Tensor& tensor)>;
 
 struct ModelLatentShape {

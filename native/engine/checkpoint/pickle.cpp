@@ -144,12 +144,10 @@ class Machine {
     }
     return push(std::move(value));
   }
-  bool push_from_mark(Kind kind) {
+  bool push_marked_tuple() {
     PickleValue value;
-    value.kind = kind;
-    if (!pop_to_mark(value.items)) return false;
-    if (kind == Kind::dict && value.items.size() % 2 != 0) return fail(invalid("has a key without a value"));
-    return push(std::move(value));
+    value.kind = Kind::tuple;
+    return pop_to_mark(value.items) && push(std::move(value));
   }
   bool append(Kind kind, const std::vector<PickleRef>& items) {
     PickleRef target = 0;
@@ -290,10 +288,6 @@ class Machine {
     PickleRef ignored = 0;
     return pop(ignored);
   }
-  bool drop_to_mark() {
-    std::vector<PickleRef> ignored;
-    return pop_to_mark(ignored);
-  }
 
   bool step(unsigned opcode) {
     switch (opcode) {
@@ -306,8 +300,6 @@ class Machine {
         return mark();
       case '0':
         return drop();
-      case '1':
-        return drop_to_mark();
       case '2':
         return duplicate();
       case 'N':
@@ -332,8 +324,6 @@ class Machine {
         return push_text<std::uint32_t>(Kind::text);
       case 0x8d:
         return push_text<std::uint64_t>(Kind::text);
-      case 'U':
-        return push_text<std::uint8_t>(Kind::text);
       case 'C':
         return push_text<std::uint8_t>(Kind::bytes);
       case 'B':
@@ -347,19 +337,15 @@ class Machine {
       case 0x87:
         return push_tuple_of(3);
       case 't':
-        return push_from_mark(Kind::tuple);
+        return push_marked_tuple();
       case ']':
         return push_kind(Kind::list);
-      case 'l':
-        return push_from_mark(Kind::list);
       case 'a':
         return append_popped(Kind::list, 1);
       case 'e':
         return append_marked(Kind::list);
       case '}':
         return push_kind(Kind::dict);
-      case 'd':
-        return push_from_mark(Kind::dict);
       case 's':
         return append_popped(Kind::dict, 2);
       case 'u':

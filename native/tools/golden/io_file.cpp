@@ -117,18 +117,17 @@ Result<Tensor> IoFile::input(std::string_view name, Shape expected) const {
 void IoFile::result(const std::string& name, Tensor value, Counts& counts) {
   const Comparison comparison = comparison_of(name);
   const TensorView* view = file_.find(name);
-  const std::string model = file_.path().stem().stem().string();
   ++counts.computed;
   const Shape shape = with_batch(value.shape);
   results_.push_back({name, default_dtype(comparison), shape, encode(value, comparison)});
   if (view == nullptr) {
-    print_(report_line(model, name, shape, "no reference; written if --out is given"));
+    print_(report_line(model(), name, shape, "no reference; written if --out is given"));
     return;
   }
   if (view->shape != shape) {
     ++counts.failed;
     print_(
-        report_line(model, name, shape, concat("FAIL: the reference has shape ", shape_text(view->shape))));
+        report_line(model(), name, shape, concat("FAIL: the reference has shape ", shape_text(view->shape))));
     return;
   }
   std::string verdict;
@@ -143,7 +142,7 @@ void IoFile::result(const std::string& name, Tensor value, Counts& counts) {
     verdict = concat("differs in ", wrong, "    tolerance 0       ");
   }
   if (!good) ++counts.failed;
-  print_(report_line(model, name, shape, verdict + (good ? "  ok" : "  FAIL")));
+  print_(report_line(model(), name, shape, verdict + (good ? "  ok" : "  FAIL")));
 }
 
 Status IoFile::write(const std::filesystem::path& folder) const {

@@ -27,6 +27,9 @@ class IoFile {
  public:
   IoFile(const Checkpoint& file, const Print& print) : file_(file), print_(print) {}
 
+  /// "wan_t2v" of wan_t2v.io.safetensors.
+  std::string model() const { return file_.path().stem().stem().string(); }
+
   bool has(std::string_view name) const { return file_.find(name) != nullptr; }
 
   /// An input of batch 1 without its leading dimension: [1, a, b] becomes [a, b]. `expected` is the shape

@@ -1,9 +1,11 @@
 #include "tools/golden/models.h"
 
 #include <algorithm>
+#include <map>
 
 #include "engine/sampler/rcm.h"
 #include "engine/text.h"
+#include "tools/golden/block_list.h"
 
 namespace turboclip::golden {
 namespace {
@@ -29,49 +31,77 @@ Tensor without_padding(Tensor text) {
 }
 
 /// What every run of one denoiser's golden file shares.
-struct DenoiserInputs {
-  Tensor x;
-  double timestep = 0;
+struct ClipInputs {
   Conditioning conditioning;
   ModelLatentShape shape;
 };
 
-Result<DenoiserInputs> read_inputs(const Denoiser& denoiser, const IoFile& io) {
-  const DenoiserConfig& config = denoiser.config();
-  Result<Tensor> x = io.input("x", {kLatentChannels, -1, -1, -1});
-  if (!x) return x.error();
-  const Result<Tensor> t = io.input("t", {1});
-  if (!t) return t.error();
+/// The latent's shape is that of x or, when the set holds no x, of a trace's first noise.
+Result<ClipInputs> read_clip_inputs(const DenoiserConfig& config, const IoFile& io) {
+  std::string shaped = "x";
+  for (const char* noise : {"sampler.sde.noise0", "sampler.ode.noise0"}) {
+    if (!io.has(shaped)) shaped = noise;
+  }
+  const Result<Tensor> latent = io.input(shaped, {kLatentChannels, -1, -1, -1});
+  if (!latent) return latent.error();
   Result<Tensor> text = io.input("ctx", {-1, config.text_width});
   if (!text) return text.error();
-  DenoiserInputs inputs;
-  inputs.shape = {x->size(1), x->size(2), x->size(3)};
+  ClipInputs inputs;
+  inputs.shape = {latent.value().size(1), latent.value().size(2), latent.value().size(3)};
+  inputs.conditioning.text = without_padding(std::move(text).value());
   if (config.in_channels > kLatentChannels) {
     Result<Tensor> image = io.input("y", {config.in_channels - kLatentChannels, inputs.shape.frames,
                                           inputs.shape.height, inputs.shape.width});
     if (!image) return image.error();
     inputs.conditioning.image = std::move(image).value();
   }
-  inputs.x = std::move(x).value();
-  inputs.timestep = static_cast<double>(t.value().values[0]);
-  inputs.conditioning.text = without_padding(std::move(text).value());
   return inputs;
 }
 
-/// One evaluation with its taps. In production the taps are off.
-Status run_velocity(Denoiser& denoiser, const DenoiserInputs& inputs, const DenoiserSettings& settings,
-                    IoFile& io, Counts& counts) {
-  const bool dense = settings.attention == Attention::original;
+/// The tensors that a denoiser shows while it runs, without their batch dimension.
+using Taps = std::map<std::string, Tensor>;
+
+Result<Tensor> run_velocity(Denoiser& denoiser, const ClipInputs& inputs, const DenoiserSettings& settings,
+                            const IoFile& io, Taps& taps) {
+  const Result<Tensor> x = io.input("x", {kLatentChannels, -1, -1, -1});
+  if (!x) return x.error();
+  const Result<Tensor> t = io.input("t", {1});
+  if (!t) return t.error();
   const Status begun = denoiser.begin_clip(inputs.shape, inputs.conditioning, settings, kNeverCancelled);
-  if (!begun) return begun;
+  if (!begun) return begun.error();
   const Tap tap = [&](const std::string& name, const Tensor& tensor) {
-    const bool wanted = dense ? name.starts_with("dense.") : name.starts_with("sla.block0.");
-    if (wanted) io.result(name, tensor, counts);
+    Tensor kept = tensor;
+    kept.shape.erase(kept.shape.begin());
+    taps[name] = std::move(kept);
   };
-  Result<Tensor> v = denoiser.velocity(inputs.x, inputs.timestep, kNeverCancelled, {}, tap);
+  return denoiser.velocity(x.value(), static_cast<double>(t.value().values[0]), kNeverCancelled, {}, tap);
+}
+
+/// v_dense, and each block's output.
+Status run_dense(Denoiser& denoiser, const ClipInputs& inputs, IoFile& io, Counts& counts) {
+  Taps taps;
+  Result<Tensor> v = run_velocity(denoiser, inputs, {Attention::original, 1.0}, io, taps);
   if (!v) return v.error();
-  io.result(dense ? "v_dense" : "v_sla", std::move(v).value(), counts);
+  for (auto& [name, tensor] : taps) io.result("dense." + name, std::move(tensor), counts);
+  io.result("v_dense", std::move(v).value(), counts);
   return success();
+}
+
+/// v_sla, and what the first block's attention is made of.
+Status run_sla(Denoiser& denoiser, const ClipInputs& inputs, double topk_ratio, IoFile& io, Counts& counts) {
+  Taps taps;
+  Result<Tensor> v = run_velocity(denoiser, inputs, {Attention::sla, topk_ratio}, io, taps);
+  if (!v) return v.error();
+  if (taps.contains("block0.lut")) rank_block_list(taps["block0.lut"], taps["block0.q"], taps["block0.k"]);
+  for (auto& [name, tensor] : taps) {
+    if (name.starts_with("block0.")) io.result("sla." + name, std::move(tensor), counts);
+  }
+  io.result("v_sla", std::move(v).value(), counts);
+  return success();
+}
+
+std::string trace_prefix(SamplerMethod method) {
+  return method == SamplerMethod::sde ? "sampler.sde" : "sampler.ode";
 }
 
 /// The trace's number of steps: as many as it has states or, when the set holds inputs only, noises after the
@@ -88,9 +118,9 @@ int trace_steps(const IoFile& io, const std::string& prefix) {
   return kMaxSteps;
 }
 
-Status run_trace(Denoiser& denoiser, const DenoiserInputs& inputs, SamplerSettings settings, IoFile& io,
+Status run_trace(Denoiser& denoiser, const ClipInputs& inputs, SamplerSettings settings, IoFile& io,
                  Counts& counts) {
-  const std::string prefix = settings.method == SamplerMethod::sde ? "sampler.sde" : "sampler.ode";
+  const std::string prefix = trace_prefix(settings.method);
   settings.steps = trace_steps(io, prefix);
   const Status begun =
       denoiser.begin_clip(inputs.shape, inputs.conditioning, {Attention::original, 1.0}, kNeverCancelled);
@@ -113,21 +143,27 @@ Status run_denoiser(const Checkpoint& weights, Backend& backend, const DenoiserC
   const Result<std::unique_ptr<Denoiser>> denoiser = backend.load_denoiser(weights);
   if (!denoiser) return denoiser.error();
   Denoiser& model = *denoiser.value();
-  const Result<DenoiserInputs> inputs = read_inputs(model, io);
+  const Result<ClipInputs> inputs = read_clip_inputs(model.config(), io);
   if (!inputs) return inputs.error();
 
-  Status status = run_velocity(model, inputs.value(), {Attention::original, 1.0}, io, counts);
-  if (!status) return status;
-  if (model.config().has_sla) {
-    status = run_velocity(model, inputs.value(), {Attention::sla, settings.topk_ratio}, io, counts);
-    if (!status) return status;
+  const std::string name = io.model();
+  Status status = success();
+  if (!io.has("x") || !io.has("t")) {
+    print(concat("not computed: ", name, " v_dense, v_sla (the set holds no x and t)"));
   } else {
-    print("not computed: v_sla (the checkpoint has no proj_l)");
+    status = run_dense(model, inputs.value(), io, counts);
+    if (!status) return status;
+    if (model.config().has_sla) {
+      status = run_sla(model, inputs.value(), settings.topk_ratio, io, counts);
+      if (!status) return status;
+    } else {
+      print(concat("not computed: ", name, " v_sla (the checkpoint has no proj_l)"));
+    }
   }
   for (const SamplerMethod method : {SamplerMethod::sde, SamplerMethod::ode}) {
-    const std::string_view name = method == SamplerMethod::sde ? "sampler.sde" : "sampler.ode";
-    if (!io.has(concat(name, ".noise0"))) {
-      print(concat("not computed: ", name, " (the set holds no ", name, ".noise0)"));
+    const std::string prefix = trace_prefix(method);
+    if (!io.has(prefix + ".noise0")) {
+      print(concat("not computed: ", name, " ", prefix, " (the set holds no ", prefix, ".noise0)"));
       continue;
     }
     status = run_trace(model, inputs.value(), {method, kMaxSteps, settings.sigma_max, ModelInput::exact}, io,

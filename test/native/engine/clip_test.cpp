@@ -1,0 +1,142 @@
+// Whole clips on the CPU backend, with the golden weights: random, but of the real architecture.
+#include "check.h"
+#include "engine/checkpoint/safetensors.h"
+#include "engine/pipeline.h"
+#include "engine/sampler/noise.h"
+#include "support.h"
+
+namespace turboclip {
+namespace {
+
+using test::mentions;
+
+EnginePaths golden_paths() {
+  return {test::fixture("golden/wan_t2v.pth"), test::fixture("golden/umt5.pth"),
+          test::fixture("golden/wan_vae.pth")};
+}
+
+/// The golden transformer with a text embedding of the golden text encoder's width, which it does not have by
+/// itself; every other tensor as it is.
+std::filesystem::path fitting_denoiser(const test::TemporaryFolder& folder) {
+  const Result<Checkpoint> original = Checkpoint::open(golden_paths().denoiser);
+  std::vector<NamedBytes> tensors;
+  for (const auto& [name, view] : original.value().tensors()) {
+    Tensor values = to_float(view);
+    if (name == "text_embedding.0.weight") {
+      values = gaussian_noise(1, 0, {values.size(0), 128});
+      for (float& value : values.values) value *= 0.1f;
+    }
+    const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
+    tensors.push_back({name, DType::f32, values.shape, {bytes, bytes + 4 * values.values.size()}});
+  }
+  const std::filesystem::path path = folder.path() / "denoiser.safetensors";
+  CHECK(write_safetensors(path, std::move(tensors)).ok());
+  return path;
+}
+
+Result<std::unique_ptr<Engine>> load_fitting(const test::TemporaryFolder& folder, int threads) {
+  EnginePaths paths = golden_paths();
+  paths.denoiser = fitting_denoiser(folder);
+  return Engine::load(paths, make_cpu_backend({threads}));
+}
+
+ClipRequest small_request() {
+  ClipRequest request;
+  request.token_ids = {7, 300, 1};
+  request.width = 64;
+  request.height = 32;
+  request.frames = 5;
+  request.seed = 3;
+  request.sampler.steps = 2;
+  return request;
+}
+
+TEST("a clip has the same bytes from the same seed, whatever the number of threads") {
+  const test::TemporaryFolder folder;
+  const Result<std::unique_ptr<Engine>> one = load_fitting(folder, 1);
+  const Result<std::unique_ptr<Engine>> three = load_fitting(folder, 3);
+  CHECK(one.ok() && three.ok());
+  if (!one || !three) return;
+  ClipRequest request = small_request();
+  const Result<Clip> first = one.value()->generate(request, {}, CancelFlag{});
+  const Result<Clip> again = one.value()->generate(request, {}, CancelFlag{});
+  const Result<Clip> threaded = three.value()->generate(request, {}, CancelFlag{});
+  request.seed = 4;
+  const Result<Clip> other = one.value()->generate(request, {}, CancelFlag{});
+  CHECK(first.ok() && again.ok() && threaded.ok() && other.ok());
+  if (!first || !again || !threaded || !other) return;
+  CHECK_EQUAL(first.value().rgb.size(), 5u * 32 * 64 * 3);
+  CHECK(first.value().rgb == again.value().rgb);
+  CHECK(first.value().rgb == threaded.value().rgb);
+  CHECK(first.value().rgb != other.value().rgb);
+}
+
+TEST("every sampler, attention and number of steps makes a clip, the smallest size too") {
+  const test::TemporaryFolder folder;
+  const Result<std::unique_ptr<Engine>> engine = load_fitting(folder, 2);
+  CHECK(engine.ok());
+  if (!engine) return;
+  for (const SamplerMethod method : {SamplerMethod::sde, SamplerMethod::ode}) {
+    for (const Attention attention : {Attention::sla, Attention::original}) {
+      ClipRequest request = small_request();
+      request.width = request.height = 16;
+      request.frames = 1;
+      request.sampler.method = method;
+      request.sampler.steps = 1;
+      request.denoiser.attention = attention;
+      const Result<Clip> clip = engine.value()->generate(request, {}, CancelFlag{});
+      CHECK(clip.ok() && clip.value().rgb.size() == 16u * 16 * 3);
+    }
+  }
+}
+
+TEST("a prompt may fill all 512 rows") {
+  const test::TemporaryFolder folder;
+  const Result<std::unique_ptr<Engine>> engine = load_fitting(folder, 2);
+  CHECK(engine.ok());
+  if (!engine) return;
+  ClipRequest request = small_request();
+  request.token_ids.assign(512, 9);
+  CHECK(engine.value()->generate(request, {}, CancelFlag{}).ok());
+}
+
+TEST("cancelling within any stage ends the clip there") {
+  const test::TemporaryFolder folder;
+  const Result<std::unique_ptr<Engine>> engine = load_fitting(folder, 2);
+  CHECK(engine.ok());
+  if (!engine) return;
+  for (const Stage stage : {Stage::text_encode, Stage::denoise, Stage::decode}) {
+    CancelFlag cancel;
+    Stage last = Stage::text_encode;
+    const ClipProgress progress = [&](Stage now, int, int, double) {
+      last = now;
+      if (now == stage) cancel.requested.store(true);
+    };
+    ClipRequest request = small_request();
+    request.frames = 9;
+    const Result<Clip> clip = engine.value()->generate(request, progress, cancel);
+    CHECK(!clip.ok() && clip.error().code == ErrorCode::cancelled && last == stage);
+  }
+}
+
+TEST("a text encoder of another width than the denoiser expects is refused with both files and widths") {
+  const Result<std::unique_ptr<Engine>> engine = Engine::load(golden_paths(), make_cpu_backend({1}));
+  CHECK(!engine.ok() && engine.error().code == ErrorCode::tensor_shape);
+  CHECK(!engine.ok() && mentions(engine.error().message, {"umt5.pth", "128", "wan_t2v.pth", "48"}));
+}
+
+TEST("checkpoints in each other's place are refused by file") {
+  const EnginePaths paths = golden_paths();
+  const EnginePaths swaps[] = {{paths.vae, paths.text_encoder, paths.vae},
+                               {paths.denoiser, paths.vae, paths.vae},
+                               {paths.denoiser, paths.text_encoder, paths.denoiser}};
+  const char* const named[] = {"wan_vae.pth", "wan_vae.pth", "wan_t2v.pth"};
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Result<std::unique_ptr<Engine>> engine = Engine::load(swaps[i], make_cpu_backend({1}));
+    CHECK(!engine.ok() && engine.error().code != ErrorCode::internal &&
+          mentions(engine.error().message, {named[i]}));
+  }
+}
+
+}  // namespace
+}  // namespace turboclip
