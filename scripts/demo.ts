@@ -11,6 +11,8 @@ import { startStack } from "./local/stack.ts";
 const DEFAULT_PROMPT = "a red ball bouncing on a green field";
 const CREDIT_MICROS = 1_000_000;
 const CLIP_TIMEOUT_MS = 300_000;
+/** Short enough to see every step of the small model. */
+const LOOK_INTERVAL_MS = 50;
 
 const home = process.env.TURBOCLIP_HOME ?? resolve(import.meta.dirname, "../.turboclip");
 const modelsDir = process.env.TURBOCLIP_MODELS_DIR ?? join(home, "models");
@@ -64,6 +66,7 @@ async function main(): Promise<void> {
     const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(CLIP_TIMEOUT_MS)]);
     const clip = await client.waitForClip(created.id, {
       signal,
+      intervalMs: LOOK_INTERVAL_MS,
       onProgress: (current) => {
         if (!stack.runner.running) throw new Error(`the runner ended:\n${stack.runner.logTail()}`);
         const text = describe(current);

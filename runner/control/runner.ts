@@ -45,21 +45,30 @@ const SUSPICIOUSLY_SOON_MS = 500;
 
 /** Resolves when drained. Throws NotAdmittedError if the very first poll is refused. */
 export async function runRunner(tools: RunnerTools, stop: StopSignals): Promise<void> {
-  const release = releaseAfterDrain(tools, stop);
+  const drained = new AbortController();
+  const release = releaseAfterDrain(tools, stop, drained.signal);
   const poller = new Poller(tools, stop.drain);
-  while (!stop.drain.aborted) {
-    const claim = await poller.next();
-    if (claim === undefined) break;
-    await runAttempt(tools, claim, release);
+  try {
+    while (!stop.drain.aborted) {
+      const claim = await poller.next();
+      if (claim === undefined) break;
+      await runAttempt(tools, claim, release);
+    }
+  } finally {
+    drained.abort(); // a timer that still waited would keep the process alive
   }
 }
 
-/** Aborts when told to, or when draining has taken too long. */
-function releaseAfterDrain({ clock, runnerTimes }: RunnerTools, { drain, release }: StopSignals): AbortSignal {
+/** Aborts when told to, or when draining has taken too long; watches no longer than until it is done. */
+function releaseAfterDrain(
+  { clock, runnerTimes }: RunnerTools,
+  { drain, release }: StopSignals,
+  drained: AbortSignal,
+): AbortSignal {
   const controller = new AbortController();
   const give = () => controller.abort(new ReleaseRequested("the runner is stopping"));
   const watch = async () => {
-    await clock.sleep(runnerTimes.drainMs, release);
+    await clock.sleep(runnerTimes.drainMs, AbortSignal.any([release, drained]));
     give();
   };
   onAbort(release, give);

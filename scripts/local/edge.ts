@@ -21,6 +21,13 @@ const WRANGLER_ENV = {
   DO_NOT_TRACK: "1",
 } as const;
 
+/** wrangler.toml's bucket, and the credentials of its local S3 endpoint: they open nothing outside this machine. */
+const LOCAL_BUCKET = {
+  name: "turboclip-clips",
+  accessKeyId: "local-access-key-id",
+  secretAccessKey: "local-secret-access-key",
+} as const;
+
 export interface EdgeOptions {
   readonly home: string;
   readonly port: number;
@@ -92,6 +99,9 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const vars = {
     PUBLIC_ORIGIN: origin,
     R2_S3_ENDPOINT: `${origin}/cdn-cgi/local/r2/s3`,
+    R2_BUCKET: LOCAL_BUCKET.name,
+    R2_ACCESS_KEY_ID: LOCAL_BUCKET.accessKeyId,
+    R2_SECRET_ACCESS_KEY: LOCAL_BUCKET.secretAccessKey,
     SIGNING_KEYS: `local:${secrets.signingKey}`,
     ADMIN_TOKEN: secrets.adminToken,
     ...options.vars,
@@ -115,8 +125,10 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     await service.waitUntil("answering", 60_000, async () => {
       // A failed build leaves wrangler holding requests for ever, so each has a limit of its own.
       const answer = await fetch(`${origin}/healthz`, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
-      await answer?.body?.cancel();
-      return answer?.ok ?? false;
+      if (answer === null) return false;
+      const body = await answer.text();
+      if (!answer.ok) throw new Error(`the edge answers ${answer.status} to /healthz: ${body}`);
+      return true;
     });
   } catch (error) {
     await service.kill();
