@@ -138,7 +138,7 @@ export class EdgeDouble {
       if (fault?.kind === "drop") return void request.socket.destroy();
       if (fault?.kind === "status") return problem(response, fault.status, fault.code ?? "internal");
       if (fault?.kind === "garbage") return answer(response, 200, { surprise: true });
-      const reply = call === "put" ? put(clip, key, request, body) : await this.#act(call, clip, json);
+      const reply = call === "put" ? put(clip, key, request, body) : await this.#act(call, clip, json, response);
       if (fault?.kind === "drop answer") return void request.socket.destroy();
       answer(response, reply.status, reply.body);
     } catch (error) {
@@ -157,8 +157,8 @@ export class EdgeDouble {
     return { call: stored === undefined ? (call as Call) : "put", clip, key: key ?? "" };
   }
 
-  async #act(call: Call, clip: Clip | undefined, json: unknown): Promise<Reply> {
-    if (call === "poll") return this.#poll(json);
+  async #act(call: Call, clip: Clip | undefined, json: unknown, response: ServerResponse): Promise<Reply> {
+    if (call === "poll") return this.#poll(json, response);
     if (clip === undefined || clip.lost) return { status: 409, body: { code: "lease_lost", detail: "gone" } };
     switch (call) {
       case "heartbeat":
@@ -179,14 +179,14 @@ export class EdgeDouble {
     }
   }
 
-  /** Parks until there is a clip; the same nonce gets the same claim. */
-  async #poll(json: unknown): Promise<Reply> {
+  /** Parks until there is a clip, or until the runner hangs up; the same nonce gets the same claim. */
+  async #poll(json: unknown, response: ServerResponse): Promise<Reply> {
     const { nonce } = pollRequestSchema.parse(json);
-    const server = this.#server;
+    response.once("close", () => this.#events.emit("changed"));
     const queued = () => this.clips.find((clip) => clip.state === "queued");
-    await this.until(() => this.#claims.has(nonce) || queued() !== undefined || this.#server !== server);
+    await this.until(() => this.#claims.has(nonce) || queued() !== undefined || response.closed);
     const clip = this.#claims.get(nonce) ?? queued();
-    if (clip === undefined || this.#server !== server) return { status: 503, body: {} };
+    if (clip === undefined || response.closed) return { status: 503, body: {} };
     this.#claims.set(nonce, clip);
     clip.state = "leased";
     return { status: 200, body: clip.claim };
