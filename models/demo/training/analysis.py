@@ -140,8 +140,9 @@ def snow(mask, _clip, scene: Scene) -> bool:
     match = np.fft.ifft2((spectrum[gap:] * spectrum[:-gap].conj()).sum(0)).real
     reach = range(-8, 9)
     best = max(((match[dy, dx], dy, dx) for dy in reach for dx in reach))
-    share = mask.mean()
-    if not 0.01 < share < 0.4 or best[1] < 2 or best[0] < 0.4 * np.abs(spectrum).__pow__(2).mean(0).sum() / mask[0].size * (len(mask) - gap) / 1:
+    # What a picture that moves without changing would give: the best match must come near it.
+    whole = (pictures**2).sum((1, 2)).mean() * (len(mask) - gap)
+    if not 0.01 < mask.mean() < 0.4 or best[1] < 2 or best[0] < 0.4 * whole:
         return False
     return {"down": abs(best[2]) < 1, "left": best[2] <= -1, "right": best[2] >= 1}[scene.direction]
 

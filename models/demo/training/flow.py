@@ -10,6 +10,7 @@ from dit_model import Dit
 from latents import latents
 from sampler import bf16, model_time, times
 from stage import Average, Clock, Pool, add_options, device, load, save
+from tokenizer import Tokenizer
 from umt5_model import Umt5
 
 RATIO = 0.15
@@ -53,11 +54,7 @@ def main() -> None:
     where, path = device(), f"{options.work}/flow.pt"
     torch.manual_seed(2)
     pool = Pool("train", options.clips, 2, where, options.tokenizer)
-    vocabulary = int(pool.ids.max().item()) + 1
-    from tokenizer import Tokenizer
-
-    vocabulary = Tokenizer(options.tokenizer).size
-    dit, text = models(vocabulary, where)
+    dit, text = models(Tokenizer(options.tokenizer).size, where)
     data = latents(options.work, pool, where)
     average, step, done = Average(dit, text, decay=0.998), 0, 0.0
     parameters = [*dit.parameters(), *text.parameters()]

@@ -1,5 +1,6 @@
 """What the training stages share: time-based schedules, moving averages, checkpoints, and the pool of scenes."""
 
+import argparse
 import math
 import os
 import random
@@ -30,13 +31,7 @@ def add_options(parser, minutes: float, batch: int, rate: float) -> None:
     parser.add_argument("--stop-after", type=float, default=1e9, help="minutes after which this call saves and stops")
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--rate", type=float, default=rate, help="highest learning rate")
-    parser.add_argument("--compile", action=argparse_flag(), default=True)
-
-
-def argparse_flag():
-    import argparse
-
-    return argparse.BooleanOptionalAction
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
 
 
 class Average:
