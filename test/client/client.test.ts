@@ -22,13 +22,7 @@ beforeEach(async () => {
   answers = [];
   requests = [];
   folder = await mkdtemp(join(tmpdir(), "turboclip-client-"));
-  server = createServer(async (request, response) => {
-    let body = "";
-    for await (const chunk of request) body += chunk;
-    requests.push({ method: request.method ?? "", url: request.url ?? "", headers: request.headers, body });
-    const answer = answers.length > 1 ? answers.shift() : answers[0];
-    answer?.(request, response, body);
-  });
+  server = createServer((request, response) => void serveNext(request, response));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   client = new TurboclipClient({ origin: origin(), apiKey: "tc_live_key", retryDelayMs: 1, timeoutMs: 5_000 });
@@ -38,6 +32,14 @@ afterEach(async () => {
   server.close();
   await rm(folder, { recursive: true, force: true });
 });
+
+async function serveNext(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  let body = "";
+  for await (const chunk of request) body += chunk;
+  requests.push({ method: request.method ?? "", url: request.url ?? "", headers: request.headers, body });
+  const answer = answers.length > 1 ? answers.shift() : answers[0];
+  answer?.(request, response, body);
+}
 
 function origin(): string {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

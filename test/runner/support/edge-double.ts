@@ -173,7 +173,8 @@ export class EdgeDouble {
         clip.failed = failRequestSchema.parse(json);
         clip.state = "failed";
         return { status: 200, body: { state: "failed" } };
-      default:
+      case "release":
+      case "put":
         clip.state = "released";
         return { status: 200, body: { state: "queued" } };
     }

@@ -25,7 +25,12 @@ export function boxes(buffer: Buffer): Box[] {
 function descend(buffer: Buffer, path: readonly string[]): Buffer {
   return path.reduce((body, type) => {
     const box = boxes(body).find((candidate) => candidate.type === type);
-    if (box === undefined) throw new Error(`no ${type} among ${boxes(body).map((other) => other.type)}`);
+    if (box === undefined)
+      throw new Error(
+        `no ${type} among ${boxes(body)
+          .map((other) => other.type)
+          .join(", ")}`,
+      );
     return box.body;
   }, buffer);
 }
