@@ -14,13 +14,14 @@ import { type Statement, type Transition, tookPlace } from "./transitions.ts";
 type Book = (typeof LEDGER_BOOKS)[number];
 type Kind = (typeof LEDGER_KINDS)[number];
 
-/** From one book to another: the price of the transition's clip, if the transition took place. */
-function movePrice(db: Database, transition: Transition, kind: Kind, from: Book, to: Book): Statement[] {
-  const entry = (book: Book, amount: SQL) =>
-    db.insert(ledgerEntries).select(sql`
-      select ${transition.transactionId}, ${book}, ${clips.accountId}, ${clips.id}, ${kind}, ${amount}, null, ${transition.atMs}
-      from ${clips} where ${transition.clip} and ${tookPlace(transition)}`);
-  return [entry(from, sql`-${clips.priceMicros}`), entry(to, sql`${clips.priceMicros}`)];
+/** From one book to another: the price of the transition's clip, if the transition took place. Two rows. */
+function movePrice(db: Database, transition: Transition, kind: Kind, from: Book, to: Book): Statement {
+  const { transactionId, atMs } = transition;
+  const entry = (book: Book, amount: SQL) => sql`
+    select ${transactionId}, ${book}, ${clips.accountId}, ${clips.id}, ${kind}, ${amount}, null, ${atMs}
+    from ${clips} where ${transition.clip} and ${tookPlace(transition)}`;
+  const both = sql`${entry(from, sql`-${clips.priceMicros}`)} union all ${entry(to, sql`${clips.priceMicros}`)}`;
+  return db.insert(ledgerEntries).select(both);
 }
 
 function moveBalance(db: Database, transition: Transition, change: { posted: SQL; pending: SQL }): Statement {
@@ -38,7 +39,7 @@ function priceOf(transition: Transition): SQL {
 /** Reserves the clip's price. The balance's CHECK `balance_covers_holds` aborts the batch on an overdraft. */
 export function hold(db: Database, transition: Transition): Statement[] {
   return [
-    ...movePrice(db, transition, "hold", "available", "held"),
+    movePrice(db, transition, "hold", "available", "held"),
     moveBalance(db, transition, {
       posted: sql`${balances.postedMicros}`,
       pending: sql`${balances.pendingMicros} + ${priceOf(transition)}`,
@@ -49,7 +50,7 @@ export function hold(db: Database, transition: Transition): Statement[] {
 /** Takes what was held: the clip succeeded. */
 export function capture(db: Database, transition: Transition): Statement[] {
   return [
-    ...movePrice(db, transition, "capture", "held", "revenue"),
+    movePrice(db, transition, "capture", "held", "revenue"),
     moveBalance(db, transition, {
       posted: sql`${balances.postedMicros} - ${priceOf(transition)}`,
       pending: sql`${balances.pendingMicros} - ${priceOf(transition)}`,
@@ -60,7 +61,7 @@ export function capture(db: Database, transition: Transition): Statement[] {
 /** Gives back what was held: the clip ended without success, which is free. */
 export function release(db: Database, transition: Transition): Statement[] {
   return [
-    ...movePrice(db, transition, "release", "held", "available"),
+    movePrice(db, transition, "release", "held", "available"),
     moveBalance(db, transition, {
       posted: sql`${balances.postedMicros}`,
       pending: sql`${balances.pendingMicros} - ${priceOf(transition)}`,

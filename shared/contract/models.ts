@@ -15,6 +15,5 @@ export const modelSchema = z
       .meta({ description: "For 81 frames; a clip costs ceil(base * frames / 81)" }),
   })
   .meta({ id: "Model" });
-export type Model = z.infer<typeof modelSchema>;
 
 export const modelListSchema = z.object({ data: z.array(modelSchema) }).meta({ id: "ModelList" });

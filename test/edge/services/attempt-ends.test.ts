@@ -1,15 +1,17 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { cancelClip } from "../../../edge/services/clips/cancel.ts";
+import type { AttemptRef } from "../../../edge/services/leases/attempt.ts";
 import { claimClip } from "../../../edge/services/leases/claim.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
 import { failAttempt } from "../../../edge/services/leases/fail.ts";
+import { heartbeat } from "../../../edge/services/leases/heartbeat.ts";
 import { releaseAttempt } from "../../../edge/services/leases/release.ts";
 import { sweepLeases } from "../../../edge/services/leases/sweep.ts";
 import { DEFAULT_TIMES, type ObjectStore } from "../../../edge/services/ports.ts";
 import type { FailRequest } from "../../../shared/contract/runner.ts";
 import { env } from "../support/env.ts";
 import { eventsOf, everything, expectInvariants } from "../support/invariants.ts";
-import { completion, DEMO, freshDeployment, freshNonce, World } from "../support/world.ts";
+import { completion, DEMO, freshDeployment, freshNonce, LOADING, World } from "../support/world.ts";
 
 beforeEach(freshDeployment);
 
@@ -213,6 +215,34 @@ describe("completing", () => {
     const { ref: second } = await world.start(await world.runner());
     const refusal = { code: "upload_missing" };
     await expect(completeAttempt(world.ports, second, await completion())).rejects.toMatchObject(refusal);
+  });
+});
+
+describe("what happens to one clip", () => {
+  const moves = {
+    heartbeat: (world: World, ref: AttemptRef) => heartbeat(world.ports, ref, LOADING),
+    complete: async (world: World, ref: AttemptRef) => completeAttempt(world.ports, ref, await completion()),
+    "fail for good": (world: World, ref: AttemptRef) => failAttempt(world.ports, ref, { ...CRASH, retryable: false }),
+    fail: (world: World, ref: AttemptRef) => failAttempt(world.ports, ref, CRASH),
+    release: (world: World, ref: AttemptRef) => releaseAttempt(world.ports, ref),
+  };
+
+  it.each(Object.entries(moves))("leaves all others alone: %s", async (_, move) => {
+    const world = new World();
+    const account = await world.account();
+    const runner = await world.runner();
+    const orders = [await world.order(account), await world.order(account), await world.order(account)];
+    const { claim, ref } = await world.start(runner);
+    await world.start(runner);
+    await world.upload(claim);
+    const others = async () =>
+      (await env.DB.prepare("select * from clips where id <> ? order by id").bind(claim.clip_id).all()).results;
+    const before = await others();
+    expect(before).toHaveLength(orders.length - 1);
+    world.advance(leaseMs / 2 + 1);
+    await move(world, ref);
+    expect(await others()).toEqual(before);
+    await expectInvariants();
   });
 });
 
