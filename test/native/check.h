@@ -77,8 +77,8 @@ inline int run_tests(int argc, char** argv) {
 /// Prints both values when they differ.
 #define CHECK_EQUAL(actual, expected)                                            \
   do {                                                                           \
-    const auto& actual_value = (actual);                                         \
-    const auto& expected_value = (expected);                                     \
+    const auto actual_value = (actual);                                          \
+    const auto expected_value = (expected);                                      \
     if (!(actual_value == expected_value)) {                                     \
       std::ostringstream text;                                                   \
       text << #actual " is " << actual_value << ", expected " << expected_value; \
