@@ -48,11 +48,16 @@ export async function runRunner(tools: RunnerTools, stop: StopSignals): Promise<
   const drained = new AbortController();
   const release = releaseAfterDrain(tools, stop, drained.signal);
   const poller = new Poller(tools, stop.drain);
+  const { pollRetryMs, maxPollRetryMs } = tools.runnerTimes;
+  const failures = new Backoff(pollRetryMs, maxPollRetryMs, tools.random);
   try {
     while (!stop.drain.aborted) {
       const claim = await poller.next();
       if (claim === undefined) break;
-      await runAttempt(tools, claim, release);
+      const end = await runAttempt(tools, claim, release);
+      // A host that has gone bad (a full disk, a dying card) must not use up the attempts of the whole queue.
+      if (end === "failed") await tools.clock.sleep(failures.next(), stop.drain);
+      else failures.reset();
     }
   } finally {
     drained.abort(); // a timer that still waited would keep the process alive
@@ -103,15 +108,23 @@ class Poller {
       await unlessAborted(engine.whenReady(), this.#drain);
       if (this.#drain.aborted) return undefined;
       const began = clock.now();
-      const claim = await this.#poll();
-      if (claim !== undefined) return claim;
-      const soon = clock.now() - began < SUSPICIOUSLY_SOON_MS;
-      if (soon) await clock.sleep(this.#backoff.next(), this.#drain);
+      const answer = await this.#poll();
+      if (answer === "failed") {
+        await clock.sleep(this.#backoff.next(), this.#drain);
+      } else if (answer !== null) {
+        this.#backoff.reset();
+        return answer;
+      } else if (clock.now() - began < SUSPICIOUSLY_SOON_MS) {
+        await clock.sleep(this.#backoff.next(), this.#drain);
+      } else {
+        this.#backoff.reset();
+      }
     }
     return undefined;
   }
 
-  async #poll(): Promise<Claim | undefined> {
+  /** One poll; null when there was no work. */
+  async #poll(): Promise<Claim | null | "failed"> {
     const { edge, runnerId, models, engine, version, runnerTimes, log } = this.#tools;
     this.#nonce ??= randomUUID();
     try {
@@ -129,16 +142,12 @@ class Poller {
       this.#nonce = undefined;
       if (!this.#admitted) log.info({ models: [...models.keys()] }, "connected to the edge");
       this.#admitted = true;
-      if (claim === null) return undefined;
-      this.#backoff.reset();
       return claim;
     } catch (error) {
-      if (this.#drain.aborted) return undefined;
+      if (this.#drain.aborted) return null;
       this.#judge(error);
-      const waitMs = this.#backoff.next();
-      log.warn({ reason: reasonOf(error), waitMs: Math.round(waitMs) }, "poll failed; trying again");
-      await this.#tools.clock.sleep(waitMs, this.#drain);
-      return undefined;
+      log.warn({ reason: reasonOf(error) }, "poll failed; trying again");
+      return "failed";
     }
   }
 

@@ -49,9 +49,13 @@ export async function startRunner(settings: Settings, stop: StopSignals): Promis
     keepAliveTimeout: KEEP_ALIVE_MS,
   });
   let workFolder: WorkFolder | undefined;
+  // Told to stop while it is still starting: no model is worth waiting for.
+  const giveUp = () => void engine.stop();
+  stop.drain.addEventListener("abort", giveUp, { once: true });
   try {
     const engineName = `${await engine.whenReady()}/${readVersion()}`;
     await loadFirst(engine, models, log);
+    stop.drain.removeEventListener("abort", giveUp);
     workFolder = await WorkFolder.open(settings.workDir);
     const edge = new EdgeClient({ origin: settings.edgeOrigin, token: settings.token, dispatcher });
     await runRunner(
@@ -69,6 +73,9 @@ export async function startRunner(settings: Settings, stop: StopSignals): Promis
       stop,
     );
     log.info({}, "drained");
+  } catch (error) {
+    if (workFolder !== undefined || !stop.drain.aborted) throw error;
+    log.info({}, "stopped before it had started");
   } finally {
     await engine.stop();
     await workFolder?.remove();

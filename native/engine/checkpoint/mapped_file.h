@@ -1,5 +1,6 @@
 // A file's bytes, mapped read-only: weights are paged in when they are first read, and an 11 GB checkpoint
-// costs address space, not memory.
+// costs address space, not memory. A file that shrinks while it is mapped faults when it is read: whoever
+// installs checkpoints puts them in place by rename and never rewrites them.
 #pragma once
 
 #include <cstddef>

@@ -220,7 +220,12 @@ describe("completing", () => {
 
 describe("what happens to one clip", () => {
   const moves = {
-    heartbeat: (world: World, ref: AttemptRef) => heartbeat(world.ports, ref, LOADING),
+    "first heartbeat": (world: World, ref: AttemptRef) => heartbeat(world.ports, ref, LOADING),
+    "second heartbeat": async (world: World, ref: AttemptRef) => {
+      await heartbeat(world.ports, ref, LOADING);
+      world.advance(leaseMs / 2 + 1);
+      await heartbeat(world.ports, ref, LOADING);
+    },
     complete: async (world: World, ref: AttemptRef) => completeAttempt(world.ports, ref, await completion()),
     "fail for good": (world: World, ref: AttemptRef) => failAttempt(world.ports, ref, { ...CRASH, retryable: false }),
     fail: (world: World, ref: AttemptRef) => failAttempt(world.ports, ref, CRASH),
@@ -231,15 +236,17 @@ describe("what happens to one clip", () => {
     const world = new World();
     const account = await world.account();
     const runner = await world.runner();
-    const orders = [await world.order(account), await world.order(account), await world.order(account)];
-    const { claim, ref } = await world.start(runner);
-    await world.start(runner);
+    for (let i = 0; i < 4; i++) await world.order(account);
+    const claim = await world.claim(runner);
+    const ref = { runnerId: runner, token: claim.lease_token };
     await world.upload(claim);
+    await world.claim(runner);
+    await world.start(runner);
     const others = async () =>
       (await env.DB.prepare("select * from clips where id <> ? order by id").bind(claim.clip_id).all()).results;
     const before = await others();
-    expect(before).toHaveLength(orders.length - 1);
-    world.advance(leaseMs / 2 + 1);
+    expect(before.map(({ state }) => state)).toEqual(["leased", "running", "queued"]);
+    world.advance(1_000);
     await move(world, ref);
     expect(await others()).toEqual(before);
     await expectInvariants();
