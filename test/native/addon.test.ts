@@ -86,7 +86,7 @@ describe("the engine addon", () => {
       const seen = events.length;
       expect(seen).toBeGreaterThan(0);
       const stages = events.map(({ stage }) => ["text_encode", "denoise", "decode"].indexOf(stage));
-      expect(stages).toEqual([...stages].sort());
+      expect(stages).toEqual(stages.toSorted((a, b) => a - b));
       for (const { step, steps, fraction } of events) {
         expect(step).toBeLessThanOrEqual(steps);
         expect(fraction).toBeLessThanOrEqual(1);
