@@ -41,6 +41,7 @@ export async function serveEngine(options: EngineProcessOptions): Promise<void> 
     setTimeout(() => process.kill(process.pid, "SIGKILL"), LAST_STOP_MS).unref();
     void (server?.close() ?? Promise.resolve()).finally(() => process.exit(0));
   });
+  if (!process.connected) process.exit(0); // it was gone before we listened
   try {
     const backend = await options.openBackend();
     server = new EngineServer(backend, await findFfmpeg(process.env), options.threads);

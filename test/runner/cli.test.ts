@@ -108,6 +108,14 @@ describe("turboclip-runner start", () => {
     expect(await runner.exit).toBe(0);
   });
 
+  test("ends with 0 when it is told to stop while it is still starting", async () => {
+    const runner = run(["start"]);
+    while (!runner.output().includes("engine process is ready"))
+      await once(runner.child.stdout ?? runner.child, "data");
+    runner.child.kill("SIGTERM");
+    expect(await runner.exit).toBe(0);
+  });
+
   test("is killed with kill -9 in mid-clip: its engine process goes too", async () => {
     const runner = run(["start"]);
     const clip = edge.queue({ ...REQUEST, width: 256, height: 192, frames: 33, steps: 4 });
