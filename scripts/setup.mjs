@@ -137,11 +137,6 @@ export function modelsDir() {
   return process.env.TURBOCLIP_MODELS_DIR ?? join(HOME, "models");
 }
 
-/** A tool that npm installed, by its name in node_modules/.bin. */
-export function bin(name) {
-  return join(ROOT, "node_modules", ".bin", name);
-}
-
 /** Runs a command in the foreground and returns its exit status. */
 export function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: ROOT, stdio: "inherit", ...options });

@@ -39,7 +39,7 @@ function staticChecks(): Counts {
   const node = process.execPath;
   const cpp = tracked("*.h", "*.cpp", "*.cc", "*.cu", "*.cuh");
   return total([
-    check("biome (format, lint)", bin("biome"), ["ci", "."]),
+    check("biome (format, lint)", bin("biome"), ["ci", "--colors=off", "."]),
     check("oxlint (promises, cycles, layers)", bin("oxlint"), ["--type-aware", "--deny-warnings"]),
     check("tsc (Node side)", bin("tsc"), ["--noEmit", "-p", "tsconfig.json"]),
     check("tsc (edge)", bin("tsc"), ["--noEmit", "-p", "edge/tsconfig.json"]),
