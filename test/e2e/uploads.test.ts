@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { TurboclipClient } from "../../client/index.ts";
 import { createRunner, type RunnerIdentity } from "../../scripts/local/account.ts";
-import type { Clip } from "../../shared/contract/clips.ts";
+import { type Clip, problemSchema } from "../../shared/contract/clips.ts";
 import { type Claim, claimSchema, type OutputKind, uploadReplySchema } from "../../shared/contract/runner.ts";
 import { CREDIT_MICROS, type System, startSystem } from "./support.ts";
 
@@ -73,6 +73,8 @@ function complete(files: Record<OutputKind, Buffer> = FILES): Promise<Response> 
   return call(`/attempts/${claim.lease_token}/complete`, { outputs, timings: {}, engine: "by hand/0" });
 }
 
+const codeOf = async (answer: Response) => problemSchema.parse(await answer.json()).code;
+
 async function expectUncharged(): Promise<void> {
   expect(await customer.getClip(clip.id)).toMatchObject({ state: "running", charged_micros: 0, output: null });
   expect(await customer.getBalance()).toMatchObject({ posted_micros: CREDIT_MICROS });
@@ -94,7 +96,7 @@ test("an upload of another size, checksum or type is refused by the store", asyn
   expect(await put(url, { ...headers, "content-md5": md5(other) }, other)).toBe(403);
   expect(await put(url, { ...headers, "content-type": "text/html" }, FILES.mp4)).toBe(403);
   const answer = await complete();
-  expect([answer.status, (await answer.json()).code]).toEqual([409, "upload_missing"]);
+  expect([answer.status, await codeOf(answer)]).toEqual([409, "upload_missing"]);
   await expectUncharged();
 });
 
@@ -102,7 +104,7 @@ test("completing with another size or checksum than was uploaded is refused and 
   await uploadBoth();
   for (const mp4 of [Buffer.from("something longer than it was"), Buffer.from(FILES.mp4.map((byte) => byte ^ 1))]) {
     const answer = await complete({ ...FILES, mp4 });
-    expect([answer.status, (await answer.json()).code]).toEqual([422, "upload_rejected"]);
+    expect([answer.status, await codeOf(answer)]).toEqual([422, "upload_rejected"]);
     await expectUncharged();
   }
   expect((await complete()).status).toBe(200);
@@ -122,7 +124,7 @@ test("a download URL that was changed in any part is refused, and so is another 
     const value = changed.searchParams.get(name) ?? "";
     changed.searchParams.set(name, /^\d+$/.test(value) ? String(Number(value) + 1) : `${value}x`);
     const answer = await fetch(changed);
-    expect([name, answer.status, (await answer.json()).code]).toEqual([name, 401, "unauthenticated"]);
+    expect([name, answer.status, await codeOf(answer)]).toEqual([name, 401, "unauthenticated"]);
   }
   const poster = new URL(url.href.replace("/mp4?", "/poster?"));
   expect((await fetch(poster)).status).toBe(401);
