@@ -23,10 +23,13 @@ function seconds(sinceMs: number): string {
   return ((performance.now() - sinceMs) / 1_000).toFixed(1);
 }
 
-/** On a terminal the line is rewritten in place; elsewhere each change is a line of its own. */
-function showProgress(text: string, done = false): void {
-  if (process.stdout.isTTY) process.stdout.write(`\r\u001b[K${text}${done ? "\n" : ""}`);
-  else process.stdout.write(`${text}\n`);
+/** On a terminal the line is rewritten in place until endProgress(); elsewhere each text is a line of its own. */
+function showProgress(text: string): void {
+  process.stdout.write(process.stdout.isTTY ? `\r\u001b[K${text}` : `${text}\n`);
+}
+
+function endProgress(): void {
+  if (process.stdout.isTTY) process.stdout.write("\n");
 }
 
 function describe(clip: Clip): string {
@@ -60,7 +63,8 @@ async function main(): Promise<void> {
   try {
     const account = await createAccount(stack.edge, "demo", CREDIT_MICROS);
     const client = new TurboclipClient({ origin: stack.edge.origin, apiKey: account.apiKey });
-    showProgress(`  edge and runner are up after ${seconds(began)} s`, true);
+    showProgress(`  edge and runner are up after ${seconds(began)} s`);
+    endProgress();
     const created = await client.createClip({ model: "turboclip-demo", prompt });
     let shown = "";
     const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(CLIP_TIMEOUT_MS)]);
@@ -74,7 +78,7 @@ async function main(): Promise<void> {
         shown = text;
       },
     });
-    showProgress(`  ${clip.state}`, true);
+    endProgress();
     if (clip.state !== "succeeded" || clip.output === null) {
       throw new Error(`the clip ${clip.state}: ${clip.error?.message ?? "no reason given"}\n${stack.runner.logTail()}`);
     }

@@ -31,7 +31,7 @@ if (!task) {
   process.exit(2);
 }
 process.env.TURBOCLIP_HOME = HOME;
-ensureNode();
+await ensureNode();
 ensureDependencies();
 for (const need of task.needs) need();
-process.exit(task.main(args));
+process.exit(await task.main(args));

@@ -1,8 +1,9 @@
 // Brings what a command needs, on a bare clone as on a used one: the pinned Node, dependencies, the native
 // build, the demo model. Plain JavaScript without dependencies, because it runs before any are there and on
 // any Node >= 20. Every step is safe to repeat and quick when nothing changed.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { arch, cpus, platform } from "node:os";
 import { delimiter, join, relative, resolve } from "node:path";
@@ -58,7 +59,7 @@ function nodeIsNewEnough() {
  * Restarts the script under the pinned Node when the machine's is too old. Returns only under a Node that is
  * new enough, with its folder first on PATH for everything that is started from here.
  */
-export function ensureNode() {
+export async function ensureNode() {
   if (nodeIsNewEnough()) return;
   if (platform() !== "linux" || arch() !== "x64") {
     fail(
@@ -72,15 +73,12 @@ export function ensureNode() {
     say(`Node ${process.versions.node} is too old; fetching the pinned one into .toolchain/ ...`);
     runQuietly("npm ci (.toolchain)", "npm", ["ci", "--prefix", TOOLCHAIN, "--no-audit", "--no-fund"]);
   });
-  const result = spawnSync(join(TOOLCHAIN_BIN, "node"), process.argv.slice(1), {
-    stdio: "inherit",
-    env: {
-      ...process.env,
-      PATH: `${TOOLCHAIN_BIN}${delimiter}${process.env.PATH ?? ""}`,
-      TURBOCLIP_NODE_RESTARTED: "1",
-    },
-  });
-  process.exit(result.status ?? 1);
+  const env = {
+    ...process.env,
+    PATH: `${TOOLCHAIN_BIN}${delimiter}${process.env.PATH ?? ""}`,
+    TURBOCLIP_NODE_RESTARTED: "1",
+  };
+  process.exit(await run(join(TOOLCHAIN_BIN, "node"), process.argv.slice(1), { env }));
 }
 
 export function ensureDependencies() {
@@ -137,9 +135,15 @@ export function modelsDir() {
   return process.env.TURBOCLIP_MODELS_DIR ?? join(HOME, "models");
 }
 
-/** Runs a command in the foreground and returns its exit status. */
-export function run(command, args, options = {}) {
-  const result = spawnSync(command, args, { cwd: ROOT, stdio: "inherit", ...options });
-  if (result.error) fail(`cannot run ${command}: ${result.error.message}`);
-  return result.status ?? 1;
+/**
+ * Runs a command in the foreground and returns its exit status. A signal to us alone is passed on, so that
+ * nothing outlives us; Ctrl-C is not, since the terminal sends it to the whole group already.
+ */
+export async function run(command, args, options = {}) {
+  const child = spawn(command, args, { cwd: ROOT, stdio: "inherit", ...options });
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  process.on("SIGINT", () => {});
+  child.on("error", (error) => fail(`cannot run ${command}: ${error.message}`));
+  const [status] = await once(child, "exit");
+  return status ?? 1;
 }

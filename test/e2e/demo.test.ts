@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { freePort } from "../../scripts/local/edge.ts";
 import { MODELS_DIR, processesOf } from "./support.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -47,5 +48,19 @@ test("a second demo in the same folder says who is using it instead of corruptin
   expect(second.output()).toContain(`process ${first.demo.pid} is already using`);
   first.demo.kill("SIGINT");
   await first.closed;
+  expect(processesOf(home)).toEqual([]);
+});
+
+test("SIGTERM to the npm command that keeps the stack running ends every process of it", async () => {
+  const start = spawn(process.execPath, [join(ROOT, "scripts/run.mjs"), "start"], {
+    env: { ...process.env, TURBOCLIP_HOME: home, TURBOCLIP_MODELS_DIR: MODELS_DIR, PORT: String(await freePort()) },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const closed = once(start, "close");
+  let output = "";
+  start.stdout.on("data", (chunk) => (output += String(chunk)));
+  while (!output.includes("curl -sX POST")) await once(start.stdout, "data");
+  start.kill("SIGTERM");
+  await closed;
   expect(processesOf(home)).toEqual([]);
 });
