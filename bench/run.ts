@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join, resolve } from "node:path";
+import { cpuKernels } from "./cpu-kernels.ts";
 import { demoWallTime } from "./demo-wall-time.ts";
 import { leaseLatency } from "./lease-latency.ts";
 import type { Benchmark } from "./table.ts";
@@ -11,6 +12,7 @@ import { renderTable } from "./table.ts";
 
 const RESULTS = resolve(import.meta.dirname, "results");
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  "cpu-kernels": cpuKernels,
   "lease-latency": leaseLatency,
   "demo-wall-time": demoWallTime,
 };

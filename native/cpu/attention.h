@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "cpu/aligned.h"
 #include "cpu/context.h"
 #include "engine/backend.h"
 
@@ -26,8 +27,8 @@ struct HeadRows {
 struct PackedKeys {
   std::int64_t keys = 0;
   std::int64_t width = 0;
-  std::vector<float> k;  // [blocks][kKeyBlock / kPanel][width][kPanel]: columns are keys
-  std::vector<float> v;  // [blocks][ceil(width / kPanel)][kKeyBlock][kPanel]: columns are channels
+  AlignedVector k;  // [blocks][kKeyBlock / kPanel][width][kPanel]: columns are keys
+  AlignedVector v;  // [blocks][ceil(width / kPanel)][kKeyBlock][kPanel]: columns are channels
 
   std::int64_t blocks() const { return ceil_div(keys, kKeyBlock); }
 };

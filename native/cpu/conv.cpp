@@ -8,40 +8,69 @@ namespace turboclip::cpu {
 namespace {
 
 constexpr std::int64_t kMaxTileRows = 16;
+constexpr std::int64_t kPanelsAtOnce = 2;
 constexpr std::int64_t kHistory = 2;
 
-/// Weights [out][in][taps], as checkpoints hold them, in the order [out][taps][in] of the reduction.
-std::vector<float> taps_first(const Tensor& weight, std::int64_t out, std::int64_t in, std::int64_t taps) {
-  std::vector<float> ordered(weight.values.size());
-  for (std::int64_t o = 0; o < out; ++o) {
-    for (std::int64_t i = 0; i < in; ++i) {
-      for (std::int64_t t = 0; t < taps; ++t) {
-        ordered[(o * taps + t) * in + i] = weight.values[(o * in + i) * taps + t];
-      }
+/// Weights [out][in][rows][side] of a convolution, as checkpoints hold them (`rows` over frames and rows), as
+/// those of a product that computes `together` neighbouring pixels: [together][out][rows][side + together -
+/// 1] [in].
+std::vector<float> spread_taps(const Tensor& weight, std::int64_t rows, std::int64_t side,
+                               std::int64_t together) {
+  const std::int64_t out = weight.size(0);
+  const std::int64_t in = weight.size(1);
+  const std::int64_t columns = side + together - 1;
+  std::vector<float> spread(static_cast<std::size_t>(together * out * rows * columns * in));
+  for (std::int64_t i = 0; i < element_count(weight.shape); ++i) {
+    const std::int64_t tap = i % side;
+    const std::int64_t row = i / side % rows;
+    const std::int64_t channel = i / (side * rows) % in;
+    const std::int64_t o = i / (side * rows * in);
+    for (std::int64_t p = 0; p < together; ++p) {
+      spread[(((p * out + o) * rows + row) * columns + tap + p) * in + channel] = weight.values[i];
     }
   }
-  return ordered;
+  return spread;
 }
 
-/// One row of output pixels: left.pointers name the inputs of its first pixel; pixel_stride and out_stride
-/// lead from one pixel to the next.
+/// The bias of each of `together` pixels.
+std::vector<float> repeat(const std::vector<float>& bias, std::int64_t together) {
+  std::vector<float> repeated;
+  for (std::int64_t p = 0; p < together; ++p) repeated.insert(repeated.end(), bias.begin(), bias.end());
+  return repeated;
+}
+
+/// Where a row's outputs go: pixel x to values + x * stride, `channels` of them.
+struct RowOut {
+  float* values;
+  std::int64_t stride;
+  std::int64_t channels;
+};
+
+/// One row of `pixels` outputs, `together` of which are one row of the product (1 where outputs are not
+/// adjacent). left.pointers name the inputs of its first pixel; left.stride leads from one pixel to the next.
 void convolve_row(const Kernels& kernels, const TileRows& left, const LinearWeights& weights,
-                  std::int64_t pixels, float* out, std::int64_t out_stride) {
-  alignas(64) float sums[kMaxTileRows * kPanel];
+                  std::int64_t pixels, std::int64_t together, const RowOut& out) {
+  alignas(64) float sums[kMaxTileRows * kPanelsAtOnce * kPanel];
   std::array<const float*, 9> pointers{};
   TileRows tile = left;
   tile.pointers = pointers.data();
-  for (std::int64_t column = 0; column < weights.out; column += kPanel) {
-    const float* panel = weights.panels.data() + column * weights.in;
+  tile.stride = together * left.stride;
+  const std::int64_t step = kernels.tile_rows * together;
+  for (std::int64_t column = 0; column < weights.out; column += kPanelsAtOnce * kPanel) {
     const float* bias = weights.bias.data() + column;
-    const std::int64_t columns = std::min(kPanel, weights.out - column);
-    for (std::int64_t x = 0; x < pixels; x += kernels.tile_rows) {
+    const std::int64_t columns = std::min(kPanelsAtOnce * kPanel, weights.out - column);
+    const TilePanels panels{weights.panels.data() + column * weights.in, ceil_div(columns, kPanel),
+                            weights.in * kPanel};
+    const std::int64_t sums_stride = panels.count * kPanel;
+    for (std::int64_t x = 0; x < pixels; x += step) {
       for (std::int64_t s = 0; s < left.count; ++s) pointers[s] = left.pointers[s] + x * left.stride;
-      const std::int64_t rows = std::min(kernels.tile_rows, pixels - x);
-      kernels.tile(tile, panel, sums, kPanel, rows, false);
-      for (std::int64_t r = 0; r < rows; ++r) {
-        float* pixel = out + (x + r) * out_stride + column;
-        for (std::int64_t c = 0; c < columns; ++c) pixel[c] = sums[r * kPanel + c] + bias[c];
+      const std::int64_t here = std::min(step, pixels - x);
+      kernels.tile(tile, panels, sums, sums_stride, ceil_div(here, together), false);
+      for (std::int64_t first = 0; first < here; first += together) {
+        float* values = out.values + (x + first) * out.stride + column;
+        const std::int64_t count = together == 1 ? columns : std::min(together, here - first) * out.channels;
+        const float* row = sums + first / together * sums_stride;
+        for (std::int64_t c = 0; c < count; ++c) values[c] = row[c] + bias[c];
       }
     }
   }
@@ -59,9 +88,13 @@ Result<CausalConv> CausalConv::load(const Checkpoint& checkpoint, const std::str
   const std::int64_t out = weight.value().size(0);
   const Result<Tensor> bias = checkpoint.require_float(name + ".bias", {out});
   if (!bias) return bias.error();
-  const std::int64_t taps = 3 * conv.side_ * conv.side_;
+  conv.in_ = in;
+  conv.out_ = out;
+  conv.together_ = std::max<std::int64_t>(1, kPanel / std::max<std::int64_t>(1, out));
+  const std::int64_t rows = 3 * conv.side_;
   conv.weights_ =
-      pack_linear(taps_first(weight.value(), out, in, taps).data(), out, taps * in, bias.value().values);
+      pack_linear(spread_taps(weight.value(), rows, conv.side_, conv.together_).data(), conv.together_ * out,
+                  rows * (conv.side_ + conv.together_ - 1) * in, repeat(bias.value().values, conv.together_));
   return conv;
 }
 
@@ -71,14 +104,16 @@ CausalConv::Input CausalConv::make_input(std::int64_t count, std::int64_t height
   input.height = height;
   input.width = width;
   input.side = side_;
-  input.channels = in();
-  input.values.assign(static_cast<std::size_t>((kHistory + count) * input.frame_stride()), 0.0f);
+  input.channels = in_;
+  // Pixels that are computed with the last one may lie past it.
+  const std::int64_t past = (together_ - 1) * in_;
+  input.values.assign(static_cast<std::size_t>((kHistory + count) * input.frame_stride() + past), 0.0f);
   std::copy(history_.begin(), history_.end(), input.values.begin());
   return input;
 }
 
 Frames CausalConv::run(const Context& context, Input input) {
-  Frames out(input.count, input.height, input.width, weights_.out);
+  Frames out(input.count, input.height, input.width, out_);
   const std::int64_t border = side_ / 2;
   context.pool.for_each(input.count * input.height, [&](std::int64_t task) {
     const std::int64_t frame = task / input.height;
@@ -90,13 +125,14 @@ Frames CausalConv::run(const Context& context, Input input) {
         pointers[segments++] = input.frame(t) + y * input.row_stride() - border * input.channels;
       }
     }
-    const TileRows left{pointers.data(), static_cast<std::int64_t>(segments), side_ * input.channels,
-                        input.channels};
-    convolve_row(context.kernels, left, weights_, input.width,
-                 out.values.data() + task * input.width * out.channels, out.channels);
+    const TileRows left{pointers.data(), static_cast<std::int64_t>(segments),
+                        (side_ + together_ - 1) * input.channels, input.channels};
+    convolve_row(context.kernels, left, weights_, input.width, together_,
+                 {out.values.data() + task * input.width * out_, out_, out_});
   });
   const auto kept = static_cast<std::ptrdiff_t>(kHistory * input.frame_stride());
-  history_.assign(input.values.end() - kept, input.values.end());
+  const auto end = input.values.begin() + (kHistory + input.count) * input.frame_stride();
+  history_.assign(end - kept, end);
   return out;
 }
 
@@ -152,8 +188,8 @@ Frames UpsampleConv::run(const Context& context, const Frames& x) const {
           bordered.data() + frame * frame_stride + (row / 2 + row % 2) * row_stride + parity * x.channels;
       const std::array<const float*, 2> pointers{first, first + row_stride};
       const TileRows left{pointers.data(), 2, 2 * x.channels, x.channels};
-      convolve_row(context.kernels, left, phases_[static_cast<std::size_t>(row % 2 * 2 + parity)], x.width,
-                   line + parity * out.channels, 2 * out.channels);
+      convolve_row(context.kernels, left, phases_[static_cast<std::size_t>(row % 2 * 2 + parity)], x.width, 1,
+                   {line + parity * out.channels, 2 * out.channels, out.channels});
     }
   });
   return out;

@@ -19,8 +19,8 @@ class CausalConv {
   /// Reads `<name>.weight` [out, in, 3, k, k] with k 3 or 1, and `<name>.bias`.
   static Result<CausalConv> load(const Checkpoint& checkpoint, const std::string& name, std::int64_t in);
 
-  std::int64_t in() const { return weights_.in / (3 * side_ * side_); }
-  std::int64_t out() const { return weights_.out; }
+  std::int64_t in() const { return in_; }
+  std::int64_t out() const { return out_; }
   std::int64_t bytes() const { return weights_.bytes(); }
 
   /// Forgets the frames of the last clip.
@@ -28,7 +28,7 @@ class CausalConv {
 
   /// Where the frames to convolve are written: rows and columns keep a border of side / 2 zeros.
   struct Input {
-    std::vector<float> values;  // [2 + count, height + border, width + border, in]
+    std::vector<float> values;  // [2 + count, height + border, width + border, in], and some zeros past it
     std::int64_t count = 0;
     std::int64_t height = 0;
     std::int64_t width = 0;
@@ -54,8 +54,14 @@ class CausalConv {
   Frames run(const Context& context, Input input);
 
  private:
-  LinearWeights weights_;  // reduction in the order (frame, row, column, channel)
+  LinearWeights weights_;  // of `together_` pixels; reduction in the order (frame, row, column, channel)
+  std::int64_t in_ = 0;
+  std::int64_t out_ = 0;
   std::int64_t side_ = 3;
+  /// Neighbouring pixels of a row that are computed as one row of the product: as many as fill a panel with
+  /// their outputs. They read side + together - 1 columns, each pixel with zero weights for those it has no
+  /// tap on, which costs less than a panel that is half empty.
+  std::int64_t together_ = 1;
   std::vector<float> history_;  // the last two frames of the last input, with their border; empty: zeros
 };
 

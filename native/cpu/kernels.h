@@ -21,13 +21,21 @@ struct TileRows {
   std::int64_t stride = 0;
 };
 
+/// A tile's right operand: `count` panels [reduction][kPanel], `step` floats from one to the next.
+struct TilePanels {
+  const float* values = nullptr;
+  std::int64_t count = 1;
+  std::int64_t step = 0;
+};
+
 struct Kernels {
   const char* name;
   /// Rows that one tile call computes at most.
   std::int64_t tile_rows;
-  /// out[r][c] = (accumulate ? out[r][c] : 0) + sum over the reduction of left[r][k] * panel[k][c], for
-  /// r < rows <= tile_rows and c < kPanel; out has row stride out_stride. The sum runs in order of k.
-  void (*tile)(const TileRows& left, const float* panel, float* out, std::int64_t out_stride,
+  /// out[r][p * kPanel + c] = (accumulate ? what is there : 0) + sum over the reduction of left[r][k] *
+  /// right[p][k][c], for r < rows <= tile_rows, all panels p and c < kPanel; out has row stride out_stride.
+  /// The sum runs in order of k.
+  void (*tile)(const TileRows& left, const TilePanels& right, float* out, std::int64_t out_stride,
                std::int64_t rows, bool accumulate);
 
   /// row[i] = exp(row[i] * scale - max), i < count; returns the sum. count is a multiple of kPanel.

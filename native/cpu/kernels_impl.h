@@ -1,6 +1,7 @@
 // The bodies of kernels.h over the compiler's vector types, included by one source file an instruction set.
-// The includer defines TURBOCLIP_VECTOR_FLOATS (floats in one register) and TURBOCLIP_TILE_ROWS (rows of a
-// tile whose sums, kPanel floats each, stay in registers).
+// The includer defines TURBOCLIP_VECTOR_FLOATS (floats in one register), TURBOCLIP_TILE_ROWS (rows of a
+// tile) and TURBOCLIP_TILE_PANELS (panels of a tile); the sums, kPanel floats a row and panel, stay in
+// registers.
 #pragma once
 
 #include <cmath>
@@ -26,49 +27,74 @@ inline float sum(Vector v) {
   return total;
 }
 
-template <int kRows>
-void tile_of(const TileRows& left, const float* panel, float* out, std::int64_t out_stride, bool accumulate) {
-  constexpr int kParts = static_cast<int>(kPanel / kWidth);
+/// Row r of a segment is groups[r / 3] + r % 3 * stride: every address is then a register, or one plus the
+/// stride once or doubled, which the processor adds by itself.
+constexpr int kRowGroup = 3;
+
+template <int kRows, int kPanels>
+void tile_of(const TileRows& left, const TilePanels& right, float* out, std::int64_t out_stride,
+             bool accumulate) {
+  constexpr int kParts = kPanels * static_cast<int>(kPanel / kWidth);
+  constexpr int kGroups = (kRows + kRowGroup - 1) / kRowGroup;
   Vector sums[kRows][kParts];
 #pragma GCC unroll 32
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int p = 0; p < kParts; ++p) {
       sums[r][p] = accumulate ? load(out + r * out_stride + p * kWidth) : Vector{};
     }
   }
+  const float* panel = right.values;
   for (std::int64_t s = 0; s < left.count; ++s) {
-    const float* rows = left.pointers[s];
+    const float* groups[kGroups];
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroups; ++g) groups[g] = left.pointers[s] + g * kRowGroup * left.stride;
     for (std::int64_t k = 0; k < left.depth; ++k) {
       Vector columns[kParts];
-#pragma GCC unroll 4
-      for (int p = 0; p < kParts; ++p) columns[p] = load(panel + p * kWidth);
+#pragma GCC unroll 8
+      for (int p = 0; p < kParts; ++p) {
+        constexpr int kParted = static_cast<int>(kPanel / kWidth);
+        columns[p] = load(panel + p / kParted * right.step + p % kParted * kWidth);
+      }
       panel += kPanel;
 #pragma GCC unroll 32
       for (int r = 0; r < kRows; ++r) {
-        const Vector factor = broadcast(rows[r * left.stride + k]);
-#pragma GCC unroll 4
+        const Vector factor = broadcast(groups[r / kRowGroup][r % kRowGroup * left.stride]);
+#pragma GCC unroll 8
         for (int p = 0; p < kParts; ++p) sums[r][p] += factor * columns[p];
       }
+#pragma GCC unroll 8
+      for (int g = 0; g < kGroups; ++g) ++groups[g];
     }
   }
 #pragma GCC unroll 32
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int p = 0; p < kParts; ++p) store(out + r * out_stride + p * kWidth, sums[r][p]);
   }
 }
 
-template <int kRows>
-void tile_up_to(const TileRows& left, const float* panel, float* out, std::int64_t out_stride,
+template <int kRows, int kPanels>
+void tile_up_to(const TileRows& left, const TilePanels& right, float* out, std::int64_t out_stride,
                 std::int64_t rows, bool accumulate) {
-  if (rows == kRows) return tile_of<kRows>(left, panel, out, out_stride, accumulate);
-  if constexpr (kRows > 1) return tile_up_to<kRows - 1>(left, panel, out, out_stride, rows, accumulate);
+  if (rows == kRows) return tile_of<kRows, kPanels>(left, right, out, out_stride, accumulate);
+  if constexpr (kRows > 1) {
+    return tile_up_to<kRows - 1, kPanels>(left, right, out, out_stride, rows, accumulate);
+  }
 }
 
-void tile(const TileRows& left, const float* panel, float* out, std::int64_t out_stride, std::int64_t rows,
-          bool accumulate) {
-  tile_up_to<TURBOCLIP_TILE_ROWS>(left, panel, out, out_stride, rows, accumulate);
+void tile(const TileRows& left, const TilePanels& right, float* out, std::int64_t out_stride,
+          std::int64_t rows, bool accumulate) {
+  constexpr int kAtOnce = TURBOCLIP_TILE_PANELS;
+  std::int64_t p = 0;
+  for (; p + kAtOnce <= right.count; p += kAtOnce) {
+    tile_up_to<TURBOCLIP_TILE_ROWS, kAtOnce>(left, {right.values + p * right.step, kAtOnce, right.step},
+                                             out + p * kPanel, out_stride, rows, accumulate);
+  }
+  for (; p < right.count; ++p) {
+    tile_up_to<TURBOCLIP_TILE_ROWS, 1>(left, {right.values + p * right.step}, out + p * kPanel, out_stride,
+                                       rows, accumulate);
+  }
 }
 
 /// exp by 2^n times a polynomial of the rest on [-ln2/2, ln2/2] (the Taylor series to degree 7: 1e-8
@@ -117,7 +143,16 @@ float exp_row(float* row, std::int64_t count, float scale, float max) {
 
 float max_row(const float* row, std::int64_t count) {
   float best = row[0];
-  for (std::int64_t i = 1; i < count; ++i) best = row[i] > best ? row[i] : best;
+  std::int64_t i = 0;
+  if (count >= kWidth) {
+    Vector bests = load(row);
+    for (i = kWidth; i + kWidth <= count; i += kWidth) {
+      const Vector values = load(row + i);
+      bests = values > bests ? values : bests;
+    }
+    for (int lane = 0; lane < kWidth; ++lane) best = bests[lane] > best ? bests[lane] : best;
+  }
+  for (; i < count; ++i) best = row[i] > best ? row[i] : best;
   return best;
 }
 

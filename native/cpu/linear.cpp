@@ -8,11 +8,16 @@
 namespace turboclip::cpu {
 namespace {
 
-// A task's block of x (kRowBlock x kDepthBlock, 98 KB) stays in L2 and a panel's block (16 KB) in L1 while
-// the tiles of the block go over them.
-constexpr std::int64_t kRowBlock = 96;
-constexpr std::int64_t kDepthBlock = 256;
+// A task's block of x (at most kRowBlock x kDepthBlock, 160 KB) stays in L2 and the panels that a tile takes
+// at once (24 KB) in L1 while the tiles of the block go over them. The fewer row blocks, the less often the
+// weights come from memory.
+constexpr std::int64_t kRowBlock = 192;
+constexpr std::int64_t kDepthBlock = 192;
 constexpr std::int64_t kPanelsPerTask = 8;
+constexpr std::int64_t kPanelsAtOnce = 2;
+// Rows of the block lie an odd number of cache lines apart: at a power of two, as in x itself, they would all
+// fall into the same few sets of L1.
+constexpr std::int64_t kBlockStride = kDepthBlock + 16;
 
 /// The sums of one task: rows [row, row + rows) and the panels [panel, panel + panels), without bias.
 struct Block {
@@ -25,18 +30,31 @@ struct Block {
 void multiply_block(const Kernels& kernels, const float* x, const LinearWeights& weights, const Block& block,
                     float* sums) {
   const std::int64_t stride = block.panels * kPanel;
+  alignas(64) float gathered[kRowBlock * kBlockStride];
   for (std::int64_t k = 0; k < weights.in; k += kDepthBlock) {
     const std::int64_t depth = std::min(kDepthBlock, weights.in - k);
-    for (std::int64_t p = 0; p < block.panels; ++p) {
-      const float* panel = weights.panels.data() + ((block.panel + p) * weights.in + k) * kPanel;
+    for (std::int64_t r = 0; r < block.rows; ++r) {
+      std::copy_n(x + (block.row + r) * weights.in + k, depth, gathered + r * kBlockStride);
+    }
+    for (std::int64_t p = 0; p < block.panels; p += kPanelsAtOnce) {
+      const TilePanels panels{weights.panels.data() + ((block.panel + p) * weights.in + k) * kPanel,
+                              std::min(kPanelsAtOnce, block.panels - p), weights.in * kPanel};
       for (std::int64_t r = 0; r < block.rows; r += kernels.tile_rows) {
-        const float* left = x + (block.row + r) * weights.in + k;
-        const TileRows rows{&left, 1, depth, weights.in};
-        kernels.tile(rows, panel, sums + r * stride + p * kPanel, stride,
+        const float* left = gathered + r * kBlockStride;
+        const TileRows rows{&left, 1, depth, kBlockStride};
+        kernels.tile(rows, panels, sums + r * stride + p * kPanel, stride,
                      std::min(kernels.tile_rows, block.rows - r), k > 0);
       }
     }
   }
+}
+
+/// Rows of a block, whole tiles of them, so that the last block is not a sliver that costs a pass over the
+/// weights of its own.
+std::int64_t even_row_block(const Kernels& kernels, std::int64_t rows) {
+  const std::int64_t blocks = ceil_div(rows, kRowBlock);
+  if (blocks < 2) return kRowBlock;
+  return std::min(kRowBlock, ceil_div(ceil_div(rows, blocks), kernels.tile_rows) * kernels.tile_rows);
 }
 
 /// Splits the product into tasks and hands each finished row piece, bias added, to
@@ -46,10 +64,11 @@ void multiply(const Context& context, const float* x, std::int64_t rows, const L
               const Finish& finish) {
   const std::int64_t panels = ceil_div(weights.out, kPanel);
   const std::int64_t groups = ceil_div(panels, kPanelsPerTask);
-  context.pool.for_each(ceil_div(rows, kRowBlock) * groups, [&](std::int64_t task) {
+  const std::int64_t row_block = even_row_block(context.kernels, rows);
+  context.pool.for_each(ceil_div(rows, row_block) * groups, [&](std::int64_t task) {
     Block block{};
-    block.row = task / groups * kRowBlock;
-    block.rows = std::min(kRowBlock, rows - block.row);
+    block.row = task / groups * row_block;
+    block.rows = std::min(row_block, rows - block.row);
     block.panel = task % groups * kPanelsPerTask;
     block.panels = std::min(kPanelsPerTask, panels - block.panel);
     alignas(64) float sums[kRowBlock * kPanelsPerTask * kPanel];

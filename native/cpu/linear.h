@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cpu/aligned.h"
 #include "cpu/context.h"
 #include "engine/checkpoint.h"
 
@@ -13,7 +14,7 @@ namespace turboclip::cpu {
 struct LinearWeights {
   std::int64_t out = 0;
   std::int64_t in = 0;
-  std::vector<float> panels;
+  AlignedVector panels;
   std::vector<float> bias;  // [ceil(out / kPanel) * kPanel], zero where there is none
 
   std::int64_t bytes() const {

@@ -110,10 +110,8 @@ void add_linear_branch(const Kernels& kernels, const LinearBranch& branch, const
     for (std::int64_t r = 0; r < rows; ++r) {
       softmax_features(kernels, q.data + (row + r) * q.stride, width, features.data() + r * width);
     }
-    for (std::int64_t p = 0; p < width / kPanel; ++p) {
-      kernels.tile(left, branch.panels.data() + p * width * kPanel, products.data() + p * kPanel, width, rows,
-                   false);
-    }
+    kernels.tile(left, {branch.panels.data(), width / kPanel, width * kPanel}, products.data(), width, rows,
+                 false);
     for (std::int64_t r = 0; r < rows; ++r) {
       const float divisor =
           1e-5f + kernels.dot(features.data() + r * width, branch.feature_sum.data(), width);

@@ -36,7 +36,7 @@ struct LinearBranchWeights {
 /// where M = (f(k)^T v) proj_l^T, s = sum f(k), f = softmax over the head's width.
 struct LinearBranch {
   std::int64_t width = 0;
-  std::vector<float> panels;       // M in panels: [width / kPanel][width][kPanel]
+  AlignedVector panels;            // M in panels: [width / kPanel][width][kPanel]
   std::vector<float> feature_sum;  // s
   std::vector<float> bias;
 };

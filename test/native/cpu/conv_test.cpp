@@ -95,7 +95,7 @@ Frames random_frames(std::int64_t count, std::int64_t height, std::int64_t width
 TEST("a causal convolution equals the whole clip's, however the frames are cut") {
   ThreadPool pool(2);
   for (const std::int64_t side : {3, 1}) {
-    for (const auto& [in, out] : {std::array<std::int64_t, 2>{5, 3}, {16, 24}}) {
+    for (const auto& [in, out] : {std::array<std::int64_t, 2>{5, 3}, {4, 1}, {3, 8}, {16, 24}, {2, 40}}) {
       const ConvFile file({out, in, 3, side, side});
       const Frames x = random_frames(5, 3, 19, in);
       for (const Kernels* kernels : all_kernels()) {

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -10,33 +11,32 @@ namespace {
 using cpu::Kernels;
 using cpu::kPanel;
 
-TEST("every kernel set multiplies tiles of every height, over one segment and over several") {
+TEST("every kernel set multiplies tiles of every height, over segments and panels, one or several") {
+  const std::int64_t depth = 37;
+  const std::int64_t stride = 41;
   for (const Kernels* kernels : all_kernels()) {
     for (std::int64_t rows = 1; rows <= kernels->tile_rows; ++rows) {
-      for (const std::int64_t segments : {1, 3}) {
-        const std::int64_t depth = 37;
-        const std::int64_t stride = 41;
+      for (const auto& [segments, panels] : {std::pair{1, 1}, {3, 1}, {1, 3}, {3, 4}}) {
+        const std::int64_t step = segments * depth * kPanel + 5;
         const auto left = random_values(segments * kernels->tile_rows * stride, 1);
-        const auto panel = random_values(segments * depth * kPanel, 2);
+        const auto right = random_values(panels * step, 2);
         std::vector<const float*> pointers;
         for (std::int64_t s = 0; s < segments; ++s) {
           pointers.push_back(left.data() + s * kernels->tile_rows * stride);
         }
         for (const bool accumulate : {false, true}) {
-          std::vector<float> out(static_cast<std::size_t>(rows * kPanel), 1.0f);
+          const std::int64_t columns = panels * kPanel;
+          std::vector<float> out(static_cast<std::size_t>(rows * columns), 1.0f);
           std::vector<double> expected(out.size(), accumulate ? 1.0 : 0.0);
-          for (std::int64_t s = 0; s < segments; ++s) {
-            for (std::int64_t r = 0; r < rows; ++r) {
-              for (std::int64_t k = 0; k < depth; ++k) {
-                for (std::int64_t c = 0; c < kPanel; ++c) {
-                  expected[r * kPanel + c] +=
-                      double{pointers[s][r * stride + k]} * double{panel[(s * depth + k) * kPanel + c]};
-                }
-              }
-            }
+          for (std::int64_t i = 0; i < rows * columns * segments * depth; ++i) {
+            const std::int64_t k = i % (segments * depth);
+            const std::int64_t c = i / (segments * depth) % columns;
+            const std::int64_t r = i / (segments * depth * columns);
+            expected[r * columns + c] += double{pointers[k / depth][r * stride + k % depth]} *
+                                         double{right[c / kPanel * step + k * kPanel + c % kPanel]};
           }
-          kernels->tile({pointers.data(), segments, depth, stride}, panel.data(), out.data(), kPanel, rows,
-                        accumulate);
+          kernels->tile({pointers.data(), segments, depth, stride}, {right.data(), panels, step}, out.data(),
+                        columns, rows, accumulate);
           CHECK(relative_error(out, expected) < 1e-6);
         }
       }

@@ -16,9 +16,9 @@ using cpu::ThreadPool;
 struct Case {
   std::int64_t rows, in, out;
 };
-// Around every edge of tiles (2, 6, 16 rows), panels (16), row blocks (96) and depth blocks (256).
-constexpr Case kCases[] = {{1, 1, 1},      {1, 300, 16},  {5, 17, 3},    {16, 256, 128},
-                           {17, 257, 129}, {95, 64, 150}, {97, 255, 31}, {200, 512, 47}};
+// Around every edge of tiles (2, 6, 12 rows), panels (16), row blocks (192) and depth blocks (192).
+constexpr Case kCases[] = {{1, 1, 1},      {1, 300, 16},   {5, 17, 3},     {12, 192, 128}, {17, 193, 129},
+                           {191, 64, 150}, {193, 191, 31}, {385, 384, 47}, {0, 16, 16}};
 
 TEST("a linear layer equals its sum in float64, with every kernel set and at every edge") {
   ThreadPool pool(2);
@@ -44,10 +44,10 @@ TEST("a linear layer equals its sum in float64, with every kernel set and at eve
       const auto weights = cpu::pack_linear(w.data(), size.out, size.in, bias);
       std::vector<float> y(before.size());
       cpu::linear(context, x.data(), size.rows, weights, y.data());
-      CHECK(relative_error(y, plain) < 2e-6);
+      CHECK(size.rows == 0 || relative_error(y, plain) < 2e-6);
       y = before;
       cpu::linear_add(context, x.data(), size.rows, weights, y.data(), gate.data());
-      CHECK(relative_error(y, gated) < 2e-6);
+      CHECK(size.rows == 0 || relative_error(y, gated) < 2e-6);
     }
   }
 }

@@ -1,0 +1,13 @@
+// The ceiling that a kernel is measured against: multiply-adds on registers alone.
+#pragma once
+
+#include "cpu/kernels.h"
+#include "cpu/thread_pool.h"
+
+namespace turboclip::bench {
+
+/// FLOP a second (a multiply-add counts 2) of independent multiply-adds in the registers of this kernel set's
+/// instructions, on every thread of the pool at once; the best of several runs.
+double register_peak(const cpu::Kernels& kernels, cpu::ThreadPool& pool);
+
+}  // namespace turboclip::bench
