@@ -1,66 +1,18 @@
 // TAEHV against its definition: every layer over the whole clip at once, in plain float64 loops and in the
 // order in which the published model has them, nothing folded and nothing streamed.
 #include <cmath>
-#include <map>
 
 #include "check.h"
 #include "cpu/reference.h"
 #include "engine/backend.h"
-#include "engine/checkpoint/safetensors.h"
 #include "support.h"
+#include "taehv_file.h"
 
 namespace turboclip::test {
 namespace {
 
-/// Channels of the three levels of blocks and of decoder.20; odd ones, since no size is special.
-constexpr std::int64_t kWidths[] = {5, 4, 3, 6};
 constexpr std::int64_t kLatent = 16;
-
-using Weights = std::map<std::string, Tensor>;
-
-/// Random weights. `spare` more rows stand before the ones that count in the second TGrow.
-Weights random_weights(std::int64_t spare) {
-  const auto [a, b, c, d] = kWidths;
-  std::vector<std::pair<std::string, Shape>> shapes{
-      {"1", {a, kLatent, 3, 3}}, {"7.conv", {a, a, 1, 1}},
-      {"8", {b, a, 3, 3}},       {"13.conv", {spare + 2 * b, b, 1, 1}},
-      {"14", {c, b, 3, 3}},      {"19.conv", {2 * c, c, 1, 1}},
-      {"20", {d, c, 3, 3}},      {"22", {3, d, 3, 3}},
-  };
-  for (int block = 0; block < 9; ++block) {
-    const std::int64_t width = kWidths[block / 3];
-    const std::string name = std::to_string(3 + block + 3 * (block / 3)) + ".conv.";
-    shapes.push_back({name + "0", {width, 2 * width, 3, 3}});
-    shapes.push_back({name + "2", {width, width, 3, 3}});
-    shapes.push_back({name + "4", {width, width, 3, 3}});
-  }
-  Weights weights;
-  std::uint64_t seed = 100;
-  for (const auto& [name, shape] : shapes) {
-    Tensor weight(shape);
-    weight.values = random_values(element_count(shape), ++seed);
-    const auto fan_in = static_cast<float>(element_count(shape) / std::max<std::int64_t>(shape[0], 1));
-    for (float& value : weight.values) value *= 2 / std::sqrt(fan_in);
-    weights["decoder." + name + ".weight"] = weight;
-    const bool has_bias = shape[3] == 3 && name != "8" && name != "14" && name != "20";
-    if (!has_bias) continue;
-    Tensor bias({shape[0]});
-    bias.values = random_values(shape[0], ++seed);
-    weights["decoder." + name + ".bias"] = bias;
-  }
-  return weights;
-}
-
-Checkpoint save(const Weights& weights, const TemporaryFolder& folder) {
-  std::vector<NamedBytes> tensors;
-  for (const auto& [name, tensor] : weights) {
-    const auto* bytes = reinterpret_cast<const std::byte*>(tensor.data());
-    tensors.push_back({name, DType::f32, tensor.shape, {bytes, bytes + 4 * tensor.values.size()}});
-  }
-  const auto path = folder.path() / "taew2_1.safetensors";
-  CHECK(write_safetensors(path, std::move(tensors)).ok());
-  return std::move(Checkpoint::open(path)).value();
-}
+using Weights = TaehvWeights;
 
 /// [frames, channels, height, width]
 struct Clip {
@@ -223,9 +175,9 @@ Decoded decode(VideoDecoder& decoder, const Tensor& z, const CancelFlag& cancel 
 TEST("TAEHV equals the published layers over the whole clip, at odd sizes and any number of frames") {
   for (const std::int64_t spare : {0, 4}) {
     const TemporaryFolder folder;
-    const Weights weights = random_weights(spare);
+    const Weights weights = random_taehv(spare);
     const auto backend = make_cpu_backend({2});
-    auto decoder = backend->load_video_decoder(save(weights, folder));
+    auto decoder = backend->load_video_decoder(save_taehv(weights, folder));
     CHECK(decoder.ok());
     if (!decoder) return;
     for (std::int64_t frames = 1; frames <= 4; ++frames) {
@@ -242,7 +194,7 @@ TEST("TAEHV equals the published layers over the whole clip, at odd sizes and an
 TEST("TAEHV streams one frame, then four a latent frame, and starts anew with each clip") {
   const TemporaryFolder folder;
   const auto backend = make_cpu_backend({1});
-  auto decoder = backend->load_video_decoder(save(random_weights(0), folder));
+  auto decoder = backend->load_video_decoder(save_taehv(random_taehv(0), folder));
   CHECK(decoder.ok());
   if (!decoder) return;
   const Tensor z = random_latent(3, 2, 3);
@@ -255,7 +207,7 @@ TEST("TAEHV streams one frame, then four a latent frame, and starts anew with ea
 
 TEST("TAEHV gives the same bytes on one thread and on three") {
   const TemporaryFolder folder;
-  const Checkpoint checkpoint = save(random_weights(0), folder);
+  const Checkpoint checkpoint = save_taehv(random_taehv(0), folder);
   std::vector<float> results[2];
   for (int i = 0; i < 2; ++i) {
     const auto backend = make_cpu_backend({i == 0 ? 1 : 3});
@@ -268,7 +220,7 @@ TEST("TAEHV gives the same bytes on one thread and on three") {
 TEST("TAEHV stops between layers when asked to, and then decodes the next clip") {
   const TemporaryFolder folder;
   const auto backend = make_cpu_backend({1});
-  auto decoder = backend->load_video_decoder(save(random_weights(0), folder));
+  auto decoder = backend->load_video_decoder(save_taehv(random_taehv(0), folder));
   const Tensor z = random_latent(3, 2, 2);
   CancelFlag cancel;
   const Decoded stopped = decode(**decoder, z, cancel, [&](double) { cancel.requested = true; });
@@ -281,9 +233,9 @@ TEST("a TAEHV file with a tensor missing or of another shape is refused by file,
   const auto refused = [](const std::function<void(Weights&)>& change, ErrorCode code,
                           const std::vector<std::string>& parts) {
     const TemporaryFolder folder;
-    Weights weights = random_weights(0);
+    Weights weights = random_taehv(0);
     change(weights);
-    const auto loaded = make_cpu_backend({1})->load_video_decoder(save(weights, folder));
+    const auto loaded = make_cpu_backend({1})->load_video_decoder(save_taehv(weights, folder));
     if (loaded.ok() || loaded.error().code != code || !mentions(loaded.error().message, parts)) {
       record_failure(__FILE__, __LINE__, loaded.ok() ? "accepted" : loaded.error().message);
     }
@@ -309,7 +261,7 @@ TEST("a TAEHV file with a tensor missing or of another shape is refused by file,
 
 TEST("a TAEHV file in another model's place is named for what it is") {
   const TemporaryFolder folder;
-  const auto loaded = make_cpu_backend({1})->load_denoiser(save(random_weights(0), folder));
+  const auto loaded = make_cpu_backend({1})->load_denoiser(save_taehv(random_taehv(0), folder));
   CHECK(!loaded.ok() && loaded.error().code == ErrorCode::architecture_unknown);
   CHECK(!loaded.ok() && mentions(loaded.error().message, {"taew2_1", "holds a TAEHV decoder"}));
 }
