@@ -9,6 +9,8 @@ export interface EnginePaths {
   readonly transformer: string;
   readonly textEncoder: string;
   readonly vae: string;
+  /** TAEHV (taew2_1.pth), the small decoder that `decoder: "taehv"` asks for. */
+  readonly tinyDecoder?: string;
 }
 
 export interface EngineOptions {
@@ -16,7 +18,7 @@ export interface EngineOptions {
   readonly threads?: number;
 }
 
-/** A finished request: nothing is left to defaults. */
+/** A finished request: nothing but the decoder is left to a default. */
 export interface GenerateRequest {
   /** 1 to 512 ids below the text encoder's vocabulary, the closing </s> included. */
   readonly tokenIds: readonly number[];
@@ -37,6 +39,8 @@ export interface GenerateRequest {
   readonly attention: "sla" | "original";
   /** Share of key blocks that sla keeps, above 0 and up to 1. */
   readonly topkRatio: number;
+  /** The full VAE, the default, or TAEHV: quicker, in less memory, and a likeness of it. */
+  readonly decoder?: "vae" | "taehv";
 }
 
 export type ComputeStage = "text_encode" | "denoise" | "decode";
@@ -67,6 +71,8 @@ export interface EngineInfo {
   readonly vocabulary: number;
   readonly sparseAttention: boolean;
   readonly residentBytes: number;
+  /** Whether `decoder: "taehv"` may be asked for. */
+  readonly tinyDecoder: boolean;
 }
 
 /** What the addon rejects with and this file throws: `code` is stable, the message is for people. */
@@ -80,7 +86,7 @@ export class EngineError extends Error {
   }
 }
 
-interface NativeRequest extends Omit<GenerateRequest, "tokenIds" | "seed"> {
+interface NativeRequest extends Required<Omit<GenerateRequest, "tokenIds" | "seed">> {
   readonly tokenIds: Int32Array;
   readonly seed: bigint;
 }
@@ -95,7 +101,13 @@ interface NativeEngine {
 interface NativeAddon {
   readonly Engine: {
     load(
-      paths: { readonly denoiser: string; readonly textEncoder: string; readonly vae: string },
+      paths: {
+        readonly denoiser: string;
+        readonly textEncoder: string;
+        readonly vae: string;
+        /** Empty: none. */
+        readonly tinyDecoder: string;
+      },
       options: { readonly threads: number },
     ): Promise<NativeEngine>;
   };
@@ -134,6 +146,7 @@ const requestSchema = z.strictObject({
   seed: z.union([z.int().min(0), z.bigint().min(0n).max(MAX_SEED)]),
   attention: z.enum(["sla", "original"]),
   topkRatio: z.number().positive().max(1),
+  decoder: z.enum(["vae", "taehv"]).default("vae"),
 });
 
 /** What to send, by member. */
@@ -148,6 +161,7 @@ const REMEDIES: Readonly<Record<keyof GenerateRequest, string>> = {
   seed: "an integer from 0 to 2^64 - 1, as a bigint above 2^53",
   attention: '"sla" or "original"',
   topkRatio: "a number above 0 and up to 1 (0.1 for speed, 0.15 for quality)",
+  decoder: '"vae" or "taehv"',
 };
 
 function isMember(name: unknown): name is keyof GenerateRequest {
@@ -192,11 +206,11 @@ export class Engine {
     this.info = native.info();
   }
 
-  /** Reads the three checkpoints and checks that they belong together; off the JavaScript thread. */
+  /** Reads the checkpoints and checks that they belong together; off the JavaScript thread. */
   static async load(paths: EnginePaths, options: EngineOptions = {}): Promise<Engine> {
-    const { transformer: denoiser, textEncoder, vae } = paths;
+    const { transformer: denoiser, textEncoder, vae, tinyDecoder = "" } = paths;
     const { threads = 0 } = options;
-    return new Engine(await openAddon().Engine.load({ denoiser, textEncoder, vae }, { threads }));
+    return new Engine(await openAddon().Engine.load({ denoiser, textEncoder, vae, tinyDecoder }, { threads }));
   }
 
   /** Token ids are below it. */

@@ -93,6 +93,7 @@ Result<EnginePaths> read_paths(const Napi::Value& value) {
   paths.denoiser = members.text("denoiser");
   paths.text_encoder = members.text("textEncoder");
   paths.vae = members.text("vae");
+  paths.tiny_decoder = members.text("tinyDecoder");
   if (members.failed()) return members.error();
   return paths;
 }
@@ -119,6 +120,7 @@ Result<ClipRequest> read_request(const Napi::Value& value) {
   request.denoiser.attention =
       members.choice("attention", "sla", "original") ? Attention::sla : Attention::original;
   request.denoiser.topk_ratio = members.number("topkRatio");
+  request.decoder = members.choice("decoder", "taehv", "vae") ? Decoder::taehv : Decoder::vae;
   if (members.failed()) return members.error();
   return request;
 }
@@ -150,6 +152,7 @@ Napi::Object to_object(Napi::Env env, const EngineInfo& info) {
   set("vocabulary", info.vocabulary);
   out.Set("sparseAttention", info.denoiser.has_sla);
   set("residentBytes", info.resident_bytes);
+  out.Set("tinyDecoder", info.has_tiny_decoder);
   return out;
 }
 

@@ -16,20 +16,20 @@ namespace turboclip::addon {
 Napi::Error to_error(Napi::Env env, std::string_view code, const std::string& message);
 Napi::Error to_error(Napi::Env env, const Error& error);
 
-/// {denoiser, textEncoder, vae}: strings.
+/// {denoiser, textEncoder, vae, tinyDecoder}: strings; no tinyDecoder is an empty one.
 Result<EnginePaths> read_paths(const Napi::Value& value);
 
 /// {threads}: 0 is one a core.
 Result<CpuOptions> read_options(const Napi::Value& value);
 
 /// {tokenIds: Int32Array, width, height, frames, steps, sampler: "sde"|"ode", sigmaMax, seed: bigint,
-/// attention: "sla"|"original", topkRatio}
+/// attention: "sla"|"original", topkRatio, decoder: "vae"|"taehv"}
 Result<ClipRequest> read_request(const Napi::Value& value);
 
 /// {frames: Buffer [frames, height, width, 3], timings: {text_encode, denoise, decode} in seconds}
 Napi::Object to_object(Napi::Env env, Clip clip);
 
-/// {backend, width, heads, layers, textWidth, vocabulary, sparseAttention, residentBytes}
+/// {backend, width, heads, layers, textWidth, vocabulary, sparseAttention, residentBytes, tinyDecoder}
 Napi::Object to_object(Napi::Env env, const EngineInfo& info);
 
 }  // namespace turboclip::addon

@@ -18,6 +18,7 @@ constexpr Signature kSignatures[] = {
     {Architecture::umt5, "blocks.0.attn.q.weight", "a umT5 text encoder"},
     {Architecture::turbowan, "blocks.0.modulation", "a TurboWan transformer"},
     {Architecture::wan_vae, "decoder.conv1.weight", "a Wan VAE"},
+    {Architecture::taehv, "decoder.3.conv.0.weight", "a TAEHV decoder"},
 };
 
 }  // namespace
@@ -36,7 +37,14 @@ Status require_architecture(const Checkpoint& checkpoint, Architecture expected)
   }
   return Error{ErrorCode::architecture_unknown,
                concat(checkpoint.path().string(), ": expected ", wanted->description, ", which has a tensor ",
-                      quoted(wanted->tensor), "; the file holds ", found, ". Give the right file")};
+                      in_quotes(wanted->tensor), "; the file holds ", found, ". Give the right file")};
+}
+
+bool is_architecture(const Checkpoint& checkpoint, Architecture kind) {
+  for (const Signature& signature : kSignatures) {
+    if (signature.architecture == kind) return checkpoint.find(signature.tensor) != nullptr;
+  }
+  return false;
 }
 
 std::int64_t count_blocks(const Checkpoint& checkpoint) {

@@ -1,4 +1,4 @@
-// Telling the three kinds of checkpoint apart by the tensors that only they have.
+// Telling the kinds of checkpoint apart by the tensors that only they have.
 #pragma once
 
 #include <cstdint>
@@ -7,10 +7,13 @@
 
 namespace turboclip::cpu {
 
-enum class Architecture { umt5, turbowan, wan_vae };
+enum class Architecture { umt5, turbowan, wan_vae, taehv };
 
 /// architecture_unknown, saying what the file seems to be instead, unless it is of this kind.
 Status require_architecture(const Checkpoint& checkpoint, Architecture expected);
+
+/// Whether the file has the tensor that only this kind has.
+bool is_architecture(const Checkpoint& checkpoint, Architecture kind);
 
 /// Number of consecutive `blocks.N.` groups from 0.
 std::int64_t count_blocks(const Checkpoint& checkpoint);

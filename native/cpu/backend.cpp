@@ -4,7 +4,9 @@
 #include <memory>
 #include <thread>
 
+#include "cpu/architecture.h"
 #include "cpu/context.h"
+#include "cpu/taehv.h"
 #include "cpu/umt5.h"
 #include "cpu/wan_dit.h"
 #include "cpu/wan_vae.h"
@@ -24,6 +26,10 @@ class CpuBackend : public Backend {
     return cpu::load_wan_dit(checkpoint, context(), resident_bytes_);
   }
   Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) override {
+    // The file's tensors say which decoder it is.
+    if (cpu::is_architecture(checkpoint, cpu::Architecture::taehv)) {
+      return cpu::load_taehv(checkpoint, context(), resident_bytes_);
+    }
     return cpu::load_wan_vae(checkpoint, context(), resident_bytes_);
   }
   std::int64_t resident_bytes() const override { return resident_bytes_; }

@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::int64_t kMaxTileRows = 16;
 constexpr std::int64_t kPanelsAtOnce = 2;
-constexpr std::int64_t kHistory = 2;
 
 /// Weights [out][in][rows][side] of a convolution, as checkpoints hold them (`rows` over frames and rows), as
 /// those of a product that computes `together` neighbouring pixels: [together][out][rows][side + together -
@@ -79,27 +78,29 @@ void convolve_row(const Kernels& kernels, const TileRows& left, const LinearWeig
 }  // namespace
 
 Result<CausalConv> CausalConv::load(const Checkpoint& checkpoint, const std::string& name, std::int64_t in) {
-  CausalConv conv;
   const TensorView* view = checkpoint.find(name + ".weight");
-  if (view != nullptr && view->shape.size() == 5 && view->shape[3] == 1) conv.side_ = 1;
-  const Result<Tensor> weight =
-      checkpoint.require_float(name + ".weight", {-1, in, 3, conv.side_, conv.side_});
+  const std::int64_t side = view != nullptr && view->shape.size() == 5 && view->shape[3] == 1 ? 1 : 3;
+  const Result<Tensor> weight = checkpoint.require_float(name + ".weight", {-1, in, 3, side, side});
   if (!weight) return weight.error();
-  const std::int64_t out = weight.value().size(0);
-  const Result<Tensor> bias = checkpoint.require_float(name + ".bias", {out});
+  const Result<Tensor> bias = checkpoint.require_float(name + ".bias", {weight.value().size(0)});
   if (!bias) return bias.error();
-  conv.in_ = in;
-  conv.out_ = out;
-  conv.together_ = std::max<std::int64_t>(1, kPanel / std::max<std::int64_t>(1, out));
-  const std::int64_t rows = 3 * conv.side_;
-  conv.weights_ =
-      pack_linear(spread_taps(weight.value(), rows, conv.side_, conv.together_).data(), conv.together_ * out,
-                  rows * (conv.side_ + conv.together_ - 1) * in, repeat(bias.value().values, conv.together_));
-  return conv;
+  return CausalConv(weight.value(), bias.value().values);
+}
+
+CausalConv::CausalConv(const Tensor& weight, const std::vector<float>& bias)
+    : in_(weight.size(1)),
+      out_(weight.size(0)),
+      frames_(weight.size(2)),
+      side_(weight.size(3)),
+      together_(std::max<std::int64_t>(1, kPanel / std::max<std::int64_t>(1, out_))) {
+  const std::int64_t rows = frames_ * side_;
+  weights_ = pack_linear(spread_taps(weight, rows, side_, together_).data(), together_ * out_,
+                         rows * (side_ + together_ - 1) * in_, repeat(bias, together_));
 }
 
 CausalConv::Input CausalConv::make_input(std::int64_t count, std::int64_t height, std::int64_t width) const {
   Input input;
+  input.history = frames_ - 1;
   input.count = count;
   input.height = height;
   input.width = width;
@@ -107,7 +108,7 @@ CausalConv::Input CausalConv::make_input(std::int64_t count, std::int64_t height
   input.channels = in_;
   // Pixels that are computed with the last one may lie past it.
   const std::int64_t past = (together_ - 1) * in_;
-  input.values.assign(static_cast<std::size_t>((kHistory + count) * input.frame_stride() + past), 0.0f);
+  input.values.assign(static_cast<std::size_t>((input.history + count) * input.frame_stride() + past), 0.0f);
   std::copy(history_.begin(), history_.end(), input.values.begin());
   return input;
 }
@@ -120,7 +121,7 @@ Frames CausalConv::run(const Context& context, Input input) {
     const std::int64_t row = task % input.height;
     std::array<const float*, 9> pointers{};
     std::size_t segments = 0;
-    for (std::int64_t t = frame - kHistory; t <= frame; ++t) {
+    for (std::int64_t t = frame - input.history; t <= frame; ++t) {
       for (std::int64_t y = row - border; y <= row + border; ++y) {
         pointers[segments++] = input.frame(t) + y * input.row_stride() - border * input.channels;
       }
@@ -130,8 +131,8 @@ Frames CausalConv::run(const Context& context, Input input) {
     convolve_row(context.kernels, left, weights_, input.width, together_,
                  {out.values.data() + task * input.width * out_, out_, out_});
   });
-  const auto kept = static_cast<std::ptrdiff_t>(kHistory * input.frame_stride());
-  const auto end = input.values.begin() + (kHistory + input.count) * input.frame_stride();
+  const auto kept = static_cast<std::ptrdiff_t>(input.history * input.frame_stride());
+  const auto end = input.values.begin() + (input.history + input.count) * input.frame_stride();
   history_.assign(end - kept, end);
   return out;
 }
@@ -140,25 +141,28 @@ Result<UpsampleConv> UpsampleConv::load(const Checkpoint& checkpoint, const std:
                                         std::int64_t in) {
   const Result<Tensor> weight = checkpoint.require_float(name + ".weight", {-1, in, 3, 3});
   if (!weight) return weight.error();
-  const std::int64_t out = weight.value().size(0);
-  const Result<Tensor> bias = checkpoint.require_float(name + ".bias", {out});
+  const Result<Tensor> bias = checkpoint.require_float(name + ".bias", {weight.value().size(0)});
   if (!bias) return bias.error();
-  UpsampleConv conv;
+  return UpsampleConv(weight.value(), bias.value().values);
+}
+
+UpsampleConv::UpsampleConv(const Tensor& weight, const std::vector<float>& bias) {
+  const std::int64_t out = weight.size(0);
+  const std::int64_t in = weight.size(1);
   for (std::int64_t phase = 0; phase < 4; ++phase) {
     // An output of even parity sees input (-1, 0) through taps (0), (1, 2); of odd parity (0, +1) through
     // taps (0, 1), (2).
     const auto folded = [](std::int64_t parity, std::int64_t tap) { return (tap + 1 - parity) / 2; };
     std::vector<float> sums(static_cast<std::size_t>(out * 4 * in));
-    for (std::int64_t i = 0; i < element_count(weight.value().shape); ++i) {
+    for (std::int64_t i = 0; i < element_count(weight.shape); ++i) {
       const std::int64_t row = folded(phase / 2, i / 3 % 3);
       const std::int64_t column = folded(phase % 2, i % 3);
       const std::int64_t channel = i / 9 % in;
       const std::int64_t o = i / (9 * in);
-      sums[((o * 2 + row) * 2 + column) * in + channel] += weight.value().values[i];
+      sums[((o * 2 + row) * 2 + column) * in + channel] += weight.values[i];
     }
-    conv.phases_.push_back(pack_linear(sums.data(), out, 4 * in, bias.value().values));
+    phases_.push_back(pack_linear(sums.data(), out, 4 * in, bias));
   }
-  return conv;
 }
 
 std::int64_t UpsampleConv::bytes() const {

@@ -12,12 +12,14 @@
 
 namespace turboclip::cpu {
 
-/// A causal 3x3x3 convolution, or a causal (3, 1, 1) one, over a stream of frames: the two frames before
-/// those at hand are kept from call to call, zeros at the start of a clip.
+/// A causal convolution of k x k pixels (3 or 1) and up to three frames over a stream of frames: the frames
+/// before those at hand that it sees are kept from call to call, zeros at the start of a clip.
 class CausalConv {
  public:
   /// Reads `<name>.weight` [out, in, 3, k, k] with k 3 or 1, and `<name>.bias`.
   static Result<CausalConv> load(const Checkpoint& checkpoint, const std::string& name, std::int64_t in);
+  /// weight: [out, in, frames, k, k], the last frame being the present one; bias: [out].
+  CausalConv(const Tensor& weight, const std::vector<float>& bias);
 
   std::int64_t in() const { return in_; }
   std::int64_t out() const { return out_; }
@@ -28,14 +30,16 @@ class CausalConv {
 
   /// Where the frames to convolve are written: rows and columns keep a border of side / 2 zeros.
   struct Input {
-    std::vector<float> values;  // [2 + count, height + border, width + border, in], and some zeros past it
+    std::vector<float>
+        values;  // [history + count, height + border, width + border, in], and some zeros past it
+    std::int64_t history = 0;  // frames before those at hand
     std::int64_t count = 0;
     std::int64_t height = 0;
     std::int64_t width = 0;
     std::int64_t side = 0;
     std::int64_t channels = 0;
 
-    /// Pixel (0, 0) of frame f of those at hand, or of one before with f -1 or -2; pixels of a row are
+    /// Pixel (0, 0) of frame f of those at hand, or of one before with f < 0; pixels of a row are
     /// contiguous and rows are row_stride() apart.
     float* frame(std::int64_t f) { return values.data() + offset(f); }
     const float* frame(std::int64_t f) const { return values.data() + offset(f); }
@@ -44,25 +48,26 @@ class CausalConv {
 
    private:
     std::int64_t offset(std::int64_t f) const {
-      return (f + 2) * frame_stride() + side / 2 * (row_stride() + channels);
+      return (f + history) * frame_stride() + side / 2 * (row_stride() + channels);
     }
   };
   /// A zeroed input of this size with the history in place.
   Input make_input(std::int64_t count, std::int64_t height, std::int64_t width) const;
 
-  /// Convolves what make_input() returned, filled in, and keeps its last two frames.
+  /// Convolves what make_input() returned, filled in, and keeps its last frames.
   Frames run(const Context& context, Input input);
 
  private:
   LinearWeights weights_;  // of `together_` pixels; reduction in the order (frame, row, column, channel)
   std::int64_t in_ = 0;
   std::int64_t out_ = 0;
+  std::int64_t frames_ = 3;
   std::int64_t side_ = 3;
   /// Neighbouring pixels of a row that are computed as one row of the product: as many as fill a panel with
   /// their outputs. They read side + together - 1 columns, each pixel with zero weights for those it has no
   /// tap on, which costs less than a panel that is half empty.
   std::int64_t together_ = 1;
-  std::vector<float> history_;  // the last two frames of the last input, with their border; empty: zeros
+  std::vector<float> history_;  // the last frames_ - 1 frames seen, with their border; empty: zeros
 };
 
 /// Nearest-neighbour doubling followed by a 3x3 convolution, as four 2x2 convolutions, one for each parity of
@@ -72,6 +77,8 @@ class UpsampleConv {
  public:
   /// Reads `<name>.weight` [out, in, 3, 3] and `<name>.bias`.
   static Result<UpsampleConv> load(const Checkpoint& checkpoint, const std::string& name, std::int64_t in);
+  /// weight: [out, in, 3, 3]; bias: [out].
+  UpsampleConv(const Tensor& weight, const std::vector<float>& bias);
 
   std::int64_t out() const { return phases_.front().out; }
   std::int64_t bytes() const;

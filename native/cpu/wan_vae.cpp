@@ -2,9 +2,9 @@
 
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "cpu/architecture.h"
+#include "cpu/frame_stream.h"
 #include "cpu/wan_vae_layers.h"
 #include "engine/text.h"
 
@@ -24,55 +24,31 @@ constexpr float kDeviation[kLatentChannels] = {2.8184f, 1.4541f, 2.3275f, 2.6558
 
 class WanVaeDecoder : public VideoDecoder {
  public:
-  WanVaeDecoder(const Context& context, LinearWeights post_quant,
-                std::vector<std::unique_ptr<VaeLayer>> layers)
+  WanVaeDecoder(const Context& context, LinearWeights post_quant, VaeLayers layers)
       : context_(context), post_quant_(std::move(post_quant)), layers_(std::move(layers)) {}
 
   Status decode(const Tensor& z, const FrameSink& sink, const CancelFlag& cancel,
                 const Progress& progress) override {
-    if (z.shape.size() != 4 || z.size(0) != kLatentChannels || element_count(z.shape) == 0) {
-      return Error{ErrorCode::request_invalid,
-                   concat("the latent has shape ", shape_text(z.shape), ", expected [", kLatentChannels,
-                          ", frames, height, width]")};
-    }
-    for (const auto& layer : layers_) layer->reset();
-    std::int64_t first = 0;
-    for (std::int64_t t = 0; t < z.size(1); ++t) {
-      Frames x = latent_frame(z, t);
-      for (std::size_t i = 0; i < layers_.size(); ++i) {
-        if (cancel.requested) return Error{ErrorCode::cancelled, "cancelled while decoding"};
-        x = layers_[i]->run(context_, std::move(x));
-      }
-      const std::int64_t count = x.count;
-      Tensor rgb({count, x.height, x.width, x.channels});
-      rgb.values = std::move(x.values);
-      const Status taken = sink(first, rgb);
-      if (!taken) return taken;
-      first += count;
-      if (progress) progress(static_cast<double>(t + 1) / static_cast<double>(z.size(1)));
-    }
-    return success();
+    const FrameStream stream{[this](const Tensor& latent, std::int64_t t) { return latent_frame(latent, t); },
+                             0};
+    return stream_frames(context_, layers_, stream, z, sink, cancel, progress);
   }
 
  private:
   /// Frame t of z, de-normalised and through conv2, channels last.
   Frames latent_frame(const Tensor& z, std::int64_t t) const {
-    const std::int64_t pixels = z.size(2) * z.size(3);
-    Frames raw(1, z.size(2), z.size(3), kLatentChannels);
-    for (std::int64_t c = 0; c < kLatentChannels; ++c) {
-      const float* plane = z.data() + (c * z.size(1) + t) * pixels;
-      for (std::int64_t i = 0; i < pixels; ++i) {
-        raw.values[i * kLatentChannels + c] = plane[i] * kDeviation[c] + kMean[c];
-      }
+    Frames raw = channels_last(z, t);
+    for (std::int64_t i = 0; i < raw.pixels() * kLatentChannels; ++i) {
+      raw.values[i] = raw.values[i] * kDeviation[i % kLatentChannels] + kMean[i % kLatentChannels];
     }
     Frames out = raw;
-    linear(context_, raw.values.data(), pixels, post_quant_, out.values.data());
+    linear(context_, raw.values.data(), raw.pixels(), post_quant_, out.values.data());
     return out;
   }
 
   Context context_;
   LinearWeights post_quant_;  // conv2, [16, 16]
-  std::vector<std::unique_ptr<VaeLayer>> layers_;
+  VaeLayers layers_;
 };
 
 /// The layers in order, each loaded for the channels that the one before it makes.
@@ -90,7 +66,7 @@ class LayerStack {
   }
   std::int64_t channels() const { return channels_; }
   const Status& status() const { return status_; }
-  std::vector<std::unique_ptr<VaeLayer>> take_layers() { return std::move(layers_); }
+  VaeLayers take_layers() { return std::move(layers_); }
 
  private:
   void take(LoadedLayer layer) {
@@ -105,7 +81,7 @@ class LayerStack {
   const Checkpoint& checkpoint_;
   std::int64_t channels_;
   Status status_ = success();
-  std::vector<std::unique_ptr<VaeLayer>> layers_;
+  VaeLayers layers_;
 };
 
 }  // namespace
@@ -143,7 +119,7 @@ Result<std::unique_ptr<VideoDecoder>> load_wan_vae(const Checkpoint& checkpoint,
                " channels, expected ", kSpatialFactor, " times to 3; a decoder.upsamples",
                " layer is missing or the file is of another model")};
   }
-  std::vector<std::unique_ptr<VaeLayer>> layers = stack.take_layers();
+  VaeLayers layers = stack.take_layers();
   resident_bytes += post_quant->bytes();
   for (const auto& layer : layers) resident_bytes += layer->bytes();
   return std::unique_ptr<VideoDecoder>(

@@ -4,25 +4,14 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "cpu/context.h"
 #include "cpu/conv.h"
-#include "cpu/frames.h"
+#include "cpu/frame_stream.h"
 #include "cpu/linear.h"
 
 namespace turboclip::cpu {
 
-/// One layer of the decoder; `in` channels are known when it is loaded, out() after.
-class VaeLayer {
- public:
-  virtual ~VaeLayer() = default;
-  virtual Frames run(const Context& context, Frames x) = 0;
-  virtual void reset() = 0;
-  virtual std::int64_t out() const = 0;
-  virtual std::int64_t bytes() const = 0;
-};
-
+/// `in` channels are known when a layer is loaded, its out() after.
 using LoadedLayer = Result<std::unique_ptr<VaeLayer>>;
 
 /// conv3x3x3 of the frames as they are.

@@ -90,7 +90,7 @@ class Denoiser {
 /// [-1, 1] and not clamped.
 using FrameSink = std::function<Status(std::int64_t first, const Tensor& rgb)>;
 
-/// Wan VAE decoder.
+/// Latent to frames: Wan's VAE, or TAEHV, which is small and a likeness of it.
 class VideoDecoder {
  public:
   virtual ~VideoDecoder() = default;

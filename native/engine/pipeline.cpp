@@ -99,6 +99,9 @@ Status Engine::load_models(const EnginePaths& paths) {
   Status status = load_model(paths.denoiser, *backend_, &Backend::load_denoiser, denoiser_);
   if (status) status = load_model(paths.text_encoder, *backend_, &Backend::load_text_encoder, text_encoder_);
   if (status) status = load_model(paths.vae, *backend_, &Backend::load_video_decoder, decoder_);
+  if (status && !paths.tiny_decoder.empty()) {
+    status = load_model(paths.tiny_decoder, *backend_, &Backend::load_video_decoder, tiny_decoder_);
+  }
   if (!status) return status;
   const DenoiserConfig& config = denoiser_->config();
   if (config.in_channels != kLatentChannels) {
@@ -118,7 +121,8 @@ Status Engine::load_models(const EnginePaths& paths) {
 }
 
 EngineInfo Engine::info() const {
-  return {backend_->name(), denoiser_->config(), text_encoder_->vocabulary(), backend_->resident_bytes()};
+  return {backend_->name(), denoiser_->config(), text_encoder_->vocabulary(), backend_->resident_bytes(),
+          tiny_decoder_ != nullptr};
 }
 
 Result<Clip> Engine::generate(const ClipRequest& request, const ClipProgress& progress,
@@ -147,7 +151,8 @@ Result<Clip> Engine::run(const ClipRequest& request, const ClipProgress& progres
   clip.seconds.denoise = denoising.seconds();
 
   const Stopwatch decoding;
-  const Status decoded = decode(latent.value(), clip, progress, cancel);
+  VideoDecoder& decoder = request.decoder == Decoder::taehv ? *tiny_decoder_ : *decoder_;
+  const Status decoded = decode(decoder, latent.value(), clip, progress, cancel);
   if (!decoded) return decoded.error();
   clip.seconds.decode = decoding.seconds();
   return clip;
@@ -176,7 +181,7 @@ Result<Tensor> Engine::denoise(const ClipRequest& request, Tensor text, const Cl
   return latent;
 }
 
-Status Engine::decode(const Tensor& latent, Clip& clip, const ClipProgress& progress,
+Status Engine::decode(VideoDecoder& decoder, const Tensor& latent, Clip& clip, const ClipProgress& progress,
                       const CancelFlag& cancel) {
   const std::int64_t frame_bytes = clip.height * clip.width * 3;
   clip.rgb.resize(static_cast<std::size_t>(clip.frames * frame_bytes));
@@ -190,7 +195,7 @@ Status Engine::decode(const Tensor& latent, Clip& clip, const ClipProgress& prog
     std::transform(rgb.values.begin(), rgb.values.end(), clip.rgb.begin() + first * frame_bytes, to_level);
     return success();
   };
-  return decoder_->decode(latent, sink, cancel, single_step(progress, Stage::decode));
+  return decoder.decode(latent, sink, cancel, single_step(progress, Stage::decode));
 }
 
 }  // namespace turboclip

@@ -20,7 +20,11 @@ struct EnginePaths {
   std::filesystem::path denoiser;
   std::filesystem::path text_encoder;
   std::filesystem::path vae;
+  std::filesystem::path tiny_decoder{};  // TAEHV; empty: none
 };
+
+/// What turns the latent into frames: Wan's VAE, or TAEHV, which is quicker and only resembles it.
+enum class Decoder { vae, taehv };
 
 /// A finished request: every default is set by the caller.
 struct ClipRequest {
@@ -31,6 +35,7 @@ struct ClipRequest {
   std::uint64_t seed = 0;
   SamplerSettings sampler;
   DenoiserSettings denoiser;
+  Decoder decoder = Decoder::vae;
 };
 
 enum class Stage { text_encode, denoise, decode };
@@ -62,11 +67,12 @@ struct EngineInfo {
   DenoiserConfig denoiser;
   std::int64_t vocabulary = 0;
   std::int64_t resident_bytes = 0;
+  bool has_tiny_decoder = false;
 };
 
 class Engine {
  public:
-  /// Opens the three checkpoints on the backend and checks that they belong together.
+  /// Opens the checkpoints on the backend and checks that they belong together.
   static Result<std::unique_ptr<Engine>> load(const EnginePaths& paths, std::unique_ptr<Backend> backend);
 
   Engine(const Engine&) = delete;
@@ -87,12 +93,14 @@ class Engine {
                              const CancelFlag& cancel);
   Result<Tensor> denoise(const ClipRequest& request, Tensor text, const ClipProgress& progress,
                          const CancelFlag& cancel);
-  Status decode(const Tensor& latent, Clip& clip, const ClipProgress& progress, const CancelFlag& cancel);
+  Status decode(VideoDecoder& decoder, const Tensor& latent, Clip& clip, const ClipProgress& progress,
+                const CancelFlag& cancel);
 
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<TextEncoder> text_encoder_;
   std::unique_ptr<Denoiser> denoiser_;
   std::unique_ptr<VideoDecoder> decoder_;
+  std::unique_ptr<VideoDecoder> tiny_decoder_;  // may be empty
 };
 
 }  // namespace turboclip

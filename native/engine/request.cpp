@@ -71,6 +71,11 @@ Status check_request(const ClipRequest& request, const EngineInfo& info) {
         check_attention(request.denoiser, info.denoiser)}) {
     if (!status) return status.error();
   }
+  if (request.decoder == Decoder::taehv && !info.has_tiny_decoder) {
+    return invalid(
+        "decoder is 'taehv', but the engine was loaded without one; load it with the path of a TAEHV "
+        "file (taew2_1.pth) or send 'vae'");
+  }
   if (request.width * request.height > kMaxPixels) {
     return invalid(concat("width x height is ", request.width, " x ", request.height, ", above ", kMaxPixels,
                           " pixels; send a smaller size, such as 1280 x 720"));

@@ -1,10 +1,13 @@
 // The addon as a program uses it: a real model set, loaded, run, cancelled and freed.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { TensorSpec } from "../../models/demo/layout.ts";
 import { writeDemoModel } from "../../models/demo/model-set.ts";
+import { pthFile } from "../../models/demo/pth.ts";
+import { drawTensors } from "../../models/demo/weights.ts";
 import {
   Engine,
   type EnginePaths,
@@ -29,6 +32,32 @@ beforeAll(() => {
     vae: join(folder, files.vae),
   };
 });
+
+/** taew2_1.pth with random weights, every level `width` channels wide. */
+function writeTinyDecoder(path: string, width: number): void {
+  const conv = (name: string, out: number, input: number, kernel: number, bias: boolean): TensorSpec[] => [
+    {
+      name: `decoder.${name}.weight`,
+      shape: [out, input, kernel, kernel],
+      fill: { gain: 1, fanIn: input * kernel * kernel },
+    },
+    ...(bias ? [{ name: `decoder.${name}.bias`, shape: [out], fill: { constant: 0.1 } }] : []),
+  ];
+  const memory = (at: number): TensorSpec[] =>
+    [0, 2, 4].flatMap((part) => conv(`${at}.conv.${part}`, width, part === 0 ? 2 * width : width, 3, true));
+  const specs = [
+    ...conv("1", width, 16, 3, true),
+    ...[3, 4, 5, 9, 10, 11, 15, 16, 17].flatMap(memory),
+    ...conv("7.conv", width, width, 1, false),
+    ...conv("8", width, width, 3, false),
+    ...conv("13.conv", 2 * width, width, 1, false),
+    ...conv("14", width, width, 3, false),
+    ...conv("19.conv", 2 * width, width, 1, false),
+    ...conv("20", width, width, 3, false),
+    ...conv("22", 3, width, 3, true),
+  ];
+  writeFileSync(path, pthFile("taew2_1", drawTensors(specs, 3)));
+}
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -124,6 +153,21 @@ describe("the engine addon", () => {
     await expect(engine.generate(request)).rejects.toMatchObject({ code: "engine_freed" });
   });
 
+  it("decodes with TAEHV when asked to, if it was loaded", async () => {
+    const tinyDecoder = join(folder, "taew2_1.pth");
+    writeTinyDecoder(tinyDecoder, 8);
+    const engine = await openBackend().load({ ...paths, tinyDecoder }, { threads: 2 });
+    try {
+      expect(engine.info.tinyDecoder).toBe(true);
+      const full = await engine.generate(request);
+      const tiny = await engine.generate({ ...request, decoder: "taehv" });
+      expect(tiny.frames.length).toBe(full.frames.length);
+      expect(tiny.frames.equals(full.frames)).toBe(false);
+    } finally {
+      engine.free();
+    }
+  });
+
   it("names the file that does not open", async () => {
     const missing = join(folder, "nothing.pth");
     const loading = openBackend().load({ ...paths, vae: missing }, { threads: 1 });
@@ -150,6 +194,8 @@ describe("the engine addon", () => {
     [{ tokenIds: [5, 999_999] }, "token_ids[1] is 999999"],
     [{ width: 2048, height: 2048 }, "2048 x 2048"],
     [{ sampler: "euler" }, 'sampler is "euler"; send "sde" or "ode"'],
+    [{ decoder: "taehv" }, "loaded without one"],
+    [{ decoder: "tiny" }, 'decoder is "tiny"; send "vae" or "taehv"'],
     [{ fps: 16 }, "unknown member fps"],
   ])("refuses %o with the value and what to send", async (change, sentence) => {
     await withEngine(async (engine) => {

@@ -4,6 +4,7 @@
 #include "engine/pipeline.h"
 #include "engine/sampler/noise.h"
 #include "support.h"
+#include "taehv_file.h"
 
 namespace turboclip {
 namespace {
@@ -117,6 +118,41 @@ TEST("cancelling within any stage ends the clip there") {
     const Result<Clip> clip = engine.value()->generate(request, progress, cancel);
     CHECK(!clip.ok() && clip.error().code == ErrorCode::cancelled && last == stage);
   }
+}
+
+TEST("TAEHV decodes in the VAE's place when a request asks for it and the engine has it") {
+  const test::TemporaryFolder folder;
+  EnginePaths paths = golden_paths();
+  paths.denoiser = fitting_denoiser(folder);
+  paths.tiny_decoder = test::save_taehv(test::random_taehv(0), folder).path();
+  const Result<std::unique_ptr<Engine>> engine = Engine::load(paths, make_cpu_backend({2}));
+  CHECK(engine.ok() && engine.value()->info().has_tiny_decoder);
+  if (!engine) return;
+  ClipRequest request = small_request();
+  const Result<Clip> full = engine.value()->generate(request, {}, CancelFlag{});
+  request.decoder = Decoder::taehv;
+  const Result<Clip> tiny = engine.value()->generate(request, {}, CancelFlag{});
+  CHECK(full.ok() && tiny.ok());
+  if (!full || !tiny) return;
+  CHECK_EQUAL(tiny.value().rgb.size(), full.value().rgb.size());
+  CHECK(tiny.value().rgb != full.value().rgb);
+}
+
+TEST("TAEHV asked of an engine without it is refused with what to do, and a wrong file by its name") {
+  const test::TemporaryFolder folder;
+  const Result<std::unique_ptr<Engine>> engine = load_fitting(folder, 1);
+  CHECK(engine.ok());
+  if (!engine) return;
+  ClipRequest request = small_request();
+  request.decoder = Decoder::taehv;
+  const Result<Clip> clip = engine.value()->generate(request, {}, CancelFlag{});
+  CHECK(!clip.ok() && clip.error().code == ErrorCode::request_invalid);
+  CHECK(!clip.ok() && mentions(clip.error().message, {"decoder is 'taehv'", "taew2_1.pth", "'vae'"}));
+  EnginePaths paths = golden_paths();
+  paths.denoiser = fitting_denoiser(folder);
+  paths.tiny_decoder = paths.text_encoder;
+  const auto wrong = Engine::load(paths, make_cpu_backend({1}));
+  CHECK(!wrong.ok() && mentions(wrong.error().message, {"umt5.pth", "holds a umT5 text encoder"}));
 }
 
 TEST("a text encoder of another width than the denoiser expects is refused with both files and widths") {
