@@ -1,4 +1,5 @@
-// libFuzzer's entry (https://llvm.org/docs/LibFuzzer.html); TURBOCLIP_FUZZ_TARGET names a function of readers.h.
+// libFuzzer's entry (https://llvm.org/docs/LibFuzzer.html); TURBOCLIP_FUZZ_TARGET names a function of
+// readers.h.
 #include <cstdint>
 
 #include "fuzz/readers.h"

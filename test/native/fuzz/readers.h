@@ -1,5 +1,6 @@
-// What the fuzzers and the corpus test feed: one call a format, that reads a file of these bytes and then every
-// value of every tensor that was accepted. A reader that leaves the file's bounds dies here under a sanitizer.
+// What the fuzzers and the corpus test feed: one call a format, that reads a file of these bytes and then
+// every value of every tensor that was accepted. A reader that leaves the file's bounds dies here under a
+// sanitizer.
 #pragma once
 
 #include <cstddef>
