@@ -239,6 +239,7 @@ Result<Tensor> WanDit::velocity(const Tensor& x, double timestep, const CancelFl
     return std::vector<float>(static_cast<std::size_t>(clip_.tokens * columns));
   };
   const std::int64_t c = config_.width;
+  run_ = {};  // or the last step's would live beside this one's
   run_ = {rows(c), rows(c), rows(c), rows(c), rows(c), rows(c), rows(config_.ffn)};
   patchify(x);
   const auto [e, e0] = embed_time(timestep);
@@ -254,6 +255,7 @@ Result<Tensor> WanDit::velocity(const Tensor& x, double timestep, const CancelFl
                        run_.normed.data());
   std::vector<float> patches = rows(kLatentChannels * kPatchValues);
   linear(context_, run_.normed.data(), clip_.tokens, weights_.head, patches.data());
+  run_ = {};  // the decoder needs the room
   return unpatchify(patches);
 }
 

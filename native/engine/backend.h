@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -111,10 +112,15 @@ class Backend {
   virtual Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) = 0;
   /// Bytes of host and device memory that the loaded models hold.
   virtual std::int64_t resident_bytes() const = 0;
+  /// Bytes of host memory that loads and clips may still take; nothing when the backend does not compute
+  /// there, or the system does not tell.
+  virtual std::optional<std::int64_t> available_memory() const { return std::nullopt; }
 };
 
 struct CpuOptions {
   int threads = 0;  // 0: one per core
+  /// Bytes that may still be allocated, 0 for unknown; empty asks the system.
+  std::function<std::int64_t()> available_memory{};
 };
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
 
