@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "cpu/architecture.h"
 #include "cpu/context.h"
@@ -10,13 +11,15 @@
 #include "cpu/umt5.h"
 #include "cpu/wan_dit.h"
 #include "cpu/wan_vae.h"
+#include "engine/host_memory.h"
 
 namespace turboclip {
 namespace {
 
 class CpuBackend : public Backend {
  public:
-  explicit CpuBackend(int threads) : pool_(threads) {}
+  CpuBackend(int threads, std::function<std::int64_t()> available_memory)
+      : pool_(threads), available_memory_(std::move(available_memory)) {}
 
   std::string name() const override { return "cpu"; }
   Result<std::unique_ptr<TextEncoder>> load_text_encoder(const Checkpoint& checkpoint) override {
@@ -33,11 +36,16 @@ class CpuBackend : public Backend {
     return cpu::load_wan_vae(checkpoint, context(), resident_bytes_);
   }
   std::int64_t resident_bytes() const override { return resident_bytes_; }
+  std::optional<std::int64_t> available_memory() const override {
+    const std::int64_t bytes = available_memory_ ? available_memory_() : available_host_memory();
+    return bytes > 0 ? std::optional(bytes) : std::nullopt;
+  }
 
  private:
   cpu::Context context() { return {pool_, cpu::best_kernels()}; }
 
   cpu::ThreadPool pool_;
+  std::function<std::int64_t()> available_memory_;
   std::int64_t resident_bytes_ = 0;
 };
 
@@ -46,7 +54,7 @@ class CpuBackend : public Backend {
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
   const unsigned cores = std::thread::hardware_concurrency();
   const int threads = options.threads > 0 ? options.threads : static_cast<int>(cores > 0 ? cores : 1);
-  return std::make_unique<CpuBackend>(threads);
+  return std::make_unique<CpuBackend>(threads, options.available_memory);
 }
 
 }  // namespace turboclip

@@ -8,6 +8,8 @@
 #include "cpu/attention.h"
 #include "cpu/norm.h"
 #include "cpu/sla.h"
+#include "cpu/wan_dit_patches.h"
+#include "cpu/wan_dit_taps.h"
 #include "cpu/wan_dit_weights.h"
 #include "engine/text.h"
 
@@ -25,6 +27,8 @@ using CrossKeys = std::vector<PackedKeys>;
 struct ClipState {
   ModelLatentShape shape;
   DenoiserSettings settings;
+  std::vector<float> text_rows;  // [rows, text_width], one of zeros last for all that are padded
+  std::vector<float> text;       // [rows, C], the same through text_embedding
   Tensor image;                  // [in_channels - 16, T, h, w] or empty
   RotaryTable rotary;            // [L, 64] twice
   std::vector<CrossKeys> cross;  // by block
@@ -62,12 +66,14 @@ class WanDit : public Denoiser {
  private:
   Status check_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
                     const DenoiserSettings& settings) const;
-  std::vector<float> embed_text(const Tensor& text, std::int64_t rows) const;
+  std::int64_t text_count() const {
+    return static_cast<std::int64_t>(clip_.text.size()) / std::max<std::int64_t>(1, config_.width);
+  }
+  std::vector<float> embed_text(const std::vector<float>& text, std::int64_t rows) const;
+  void show_text(const LinearTap& tap) const;
   CrossKeys cross_keys(const AttentionWeights& weights, const std::vector<float>& text,
                        std::int64_t rows) const;
-  std::pair<std::vector<float>, std::vector<float>> embed_time(double timestep) const;
-  void patchify(const Tensor& x);
-  Tensor unpatchify(const std::vector<float>& patches) const;
+  std::pair<std::vector<float>, std::vector<float>> embed_time(double timestep, const LinearTap& tap) const;
   Status run_block(std::size_t index, const std::vector<float>& time_modulation, const CancelFlag& cancel,
                    const Tap& tap);
   Status self_attention(const DitBlockWeights& block, const CancelFlag& cancel, const Tap& tap);
@@ -81,7 +87,6 @@ class WanDit : public Denoiser {
     return {values.data() + index * kHeadWidth, clip_.tokens, config_.width, kHeadWidth};
   }
   AttentionBlock query_block(std::int64_t head_index, std::int64_t block);
-  Tensor heads_first(const std::vector<float>& values) const;
 
   Context context_;
   DenoiserConfig config_;
@@ -135,23 +140,32 @@ Status WanDit::begin_clip(const ModelLatentShape& shape, const Conditioning& con
   const std::int64_t padded = kTextRows - real;
   const std::int64_t rows = real + (padded > 0 ? 1 : 0);
   if (padded > 0) clip_.padding_bias = std::log(static_cast<float>(padded));
-  const std::vector<float> text = embed_text(conditioning.text, rows);
+  clip_.text_rows = conditioning.text.values;
+  clip_.text_rows.resize(static_cast<std::size_t>(rows * config_.text_width), 0.0f);
+  clip_.text = embed_text(clip_.text_rows, rows);
   for (const DitBlockWeights& block : weights_.blocks) {
     if (cancel.requested) return cancelled();
-    clip_.cross.push_back(cross_keys(block.cross_attn, text, rows));
+    clip_.cross.push_back(cross_keys(block.cross_attn, clip_.text, rows));
   }
   return success();
 }
 
-/// Text rows through text_embedding: [rows, C]; a row past the prompt is the embedding of zeros.
-std::vector<float> WanDit::embed_text(const Tensor& text, std::int64_t rows) const {
-  std::vector<float> padded = text.values;
-  padded.resize(static_cast<std::size_t>(rows * config_.text_width), 0.0f);
+/// Text rows through text_embedding: [rows, C].
+std::vector<float> WanDit::embed_text(const std::vector<float>& text, std::int64_t rows) const {
   std::vector<float> hidden(static_cast<std::size_t>(rows * config_.width));
   std::vector<float> out(hidden.size());
-  linear(context_, padded.data(), rows, weights_.text_in, hidden.data(), Activation::gelu);
+  linear(context_, text.data(), rows, weights_.text_in, hidden.data(), Activation::gelu);
   linear(context_, hidden.data(), rows, weights_.text_out, out.data());
   return out;
+}
+
+/// text_embedding's layers were computed when the clip began: once more for who wants to see them.
+void WanDit::show_text(const LinearTap& tap) const {
+  if (!tap) return;
+  std::vector<float> hidden(clip_.text.size());
+  linear(context_, clip_.text_rows.data(), text_count(), weights_.text_in, hidden.data(), Activation::gelu);
+  tap.show("text_embedding.", "0", clip_.text_rows.data(), text_count(), weights_.text_in);
+  tap.show("text_embedding.", "2", hidden.data(), text_count(), weights_.text_out);
 }
 
 CrossKeys WanDit::cross_keys(const AttentionWeights& weights, const std::vector<float>& text,
@@ -171,7 +185,8 @@ CrossKeys WanDit::cross_keys(const AttentionWeights& weights, const std::vector<
 }
 
 /// e [C] and e0 [6, C] of a timestep (s * 1000).
-std::pair<std::vector<float>, std::vector<float>> WanDit::embed_time(double timestep) const {
+std::pair<std::vector<float>, std::vector<float>> WanDit::embed_time(double timestep,
+                                                                     const LinearTap& tap) const {
   constexpr std::int64_t kHalf = kFrequencies / 2;
   std::vector<float> waves(static_cast<std::size_t>(kFrequencies));
   for (std::int64_t i = 0; i < kHalf; ++i) {
@@ -182,50 +197,15 @@ std::pair<std::vector<float>, std::vector<float>> WanDit::embed_time(double time
   std::vector<float> hidden(static_cast<std::size_t>(config_.width));
   std::vector<float> e(hidden.size());
   std::vector<float> e0(6 * hidden.size());
+  tap.show("time_embedding.", "0", waves.data(), 1, weights_.time_in);
   linear(context_, waves.data(), 1, weights_.time_in, hidden.data(), Activation::silu);
+  tap.show("time_embedding.", "2", hidden.data(), 1, weights_.time_out);
   linear(context_, hidden.data(), 1, weights_.time_out, e.data());
   hidden = e;
   context_.kernels.silu(hidden.data(), config_.width);
+  tap.show("time_projection.", "1", hidden.data(), 1, weights_.time_projection);
   linear(context_, hidden.data(), 1, weights_.time_projection, e0.data());
   return {std::move(e), std::move(e0)};
-}
-
-/// x [16, T, h, w] (and the picture's channels after it) to tokens through patch_embedding, into run_.x. A
-/// patch's values are ordered (channel, row, column).
-void WanDit::patchify(const Tensor& x) {
-  const auto [frames, height, width] = clip_.shape;
-  const std::int64_t values = config_.in_channels * kPatchValues;
-  std::vector<float> patches(static_cast<std::size_t>(clip_.tokens * values));
-  const std::int64_t plane = frames * height * width;
-  for (std::int64_t c = 0; c < config_.in_channels; ++c) {
-    const float* source =
-        c < kLatentChannels ? x.data() + c * plane : clip_.image.data() + (c - kLatentChannels) * plane;
-    for (std::int64_t i = 0; i < plane; ++i) {
-      const std::int64_t t = i / (height * width);
-      const std::int64_t row = i / width % height;
-      const std::int64_t column = i % width;
-      const std::int64_t token = (t * (height / 2) + row / 2) * (width / 2) + column / 2;
-      patches[token * values + c * kPatchValues + row % 2 * 2 + column % 2] = source[i];
-    }
-  }
-  linear(context_, patches.data(), clip_.tokens, weights_.patch_embedding, run_.x.data());
-}
-
-/// Tokens of the head, [L, 64] ordered (row, column, channel), to [16, T, h, w].
-Tensor WanDit::unpatchify(const std::vector<float>& patches) const {
-  const auto [frames, height, width] = clip_.shape;
-  Tensor out({kLatentChannels, frames, height, width});
-  const std::int64_t plane = frames * height * width;
-  for (std::int64_t i = 0; i < plane; ++i) {
-    const std::int64_t t = i / (height * width);
-    const std::int64_t row = i / width % height;
-    const std::int64_t column = i % width;
-    const std::int64_t token = (t * (height / 2) + row / 2) * (width / 2) + column / 2;
-    const float* patch = patches.data() + token * kLatentChannels * kPatchValues +
-                         (row % 2 * 2 + column % 2) * kLatentChannels;
-    for (std::int64_t c = 0; c < kLatentChannels; ++c) out.values[c * plane + i] = patch[c];
-  }
-  return out;
 }
 
 Result<Tensor> WanDit::velocity(const Tensor& x, double timestep, const CancelFlag& cancel,
@@ -239,9 +219,14 @@ Result<Tensor> WanDit::velocity(const Tensor& x, double timestep, const CancelFl
     return std::vector<float>(static_cast<std::size_t>(clip_.tokens * columns));
   };
   const std::int64_t c = config_.width;
+  run_ = {};  // or the last step's would live beside this one's
   run_ = {rows(c), rows(c), rows(c), rows(c), rows(c), rows(c), rows(config_.ffn)};
-  patchify(x);
-  const auto [e, e0] = embed_time(timestep);
+  const LinearTap linears(context_, tap);
+  std::vector<float> patches = to_patches(x, clip_.image, config_.in_channels);
+  linears.show("", "patch_embedding", patches.data(), clip_.tokens, weights_.patch_embedding);
+  linear(context_, patches.data(), clip_.tokens, weights_.patch_embedding, run_.x.data());
+  const auto [e, e0] = embed_time(timestep, linears);
+  show_text(linears);
   for (std::size_t i = 0; i < weights_.blocks.size(); ++i) {
     const Status done = run_block(i, e0, cancel, tap);
     if (!done) return done.error();
@@ -252,9 +237,11 @@ Result<Tensor> WanDit::velocity(const Tensor& x, double timestep, const CancelFl
     context_.kernels.axpy(modulation.data() + row * c, e.data(), 1.0f, c);
   modulated_layer_norm(context_, stream(run_.x), modulation.data() + c, modulation.data(),
                        run_.normed.data());
-  std::vector<float> patches = rows(kLatentChannels * kPatchValues);
+  patches = rows(kLatentChannels * kPatchValues);
+  linears.show("head.", "head", run_.normed.data(), clip_.tokens, weights_.head);
   linear(context_, run_.normed.data(), clip_.tokens, weights_.head, patches.data());
-  return unpatchify(patches);
+  run_ = {};  // the decoder needs the room
+  return from_patches(patches, clip_.shape);
 }
 
 Status WanDit::run_block(std::size_t index, const std::vector<float>& time_modulation,
@@ -264,26 +251,38 @@ Status WanDit::run_block(std::size_t index, const std::vector<float>& time_modul
   context_.kernels.axpy(modulation.data(), time_modulation.data(), 1.0f, 6 * config_.width);
   const auto row = [&](ModulationRow r) { return modulation.data() + r * config_.width; };
   const std::int64_t tokens = clip_.tokens;
+  const LinearTap linears(context_, tap);
+  const std::string prefix = tap ? concat("blocks.", index, ".") : std::string();
 
   modulated_layer_norm(context_, stream(run_.x), row(kAttnGain), row(kAttnShift), run_.normed.data());
+  linears.show(prefix, "self_attn.q", run_.normed.data(), tokens, block.self_attn.q);
+  linears.show(prefix, "self_attn.k", run_.normed.data(), tokens, block.self_attn.k);
+  linears.show(prefix, "self_attn.v", run_.normed.data(), tokens, block.self_attn.v);
   Status status = self_attention(block, cancel, index == 0 ? tap : Tap{});
   if (!status) return status;
+  linears.show(prefix, "self_attn.o", run_.mixed.data(), tokens, block.self_attn.o);
   linear_add(context_, run_.mixed.data(), tokens, block.self_attn.o, run_.x.data(), row(kAttnGate));
 
   modulated_layer_norm(context_, stream(run_.x), block.norm3_gain.data(), block.norm3_shift.data(),
                        run_.normed.data());
+  linears.show(prefix, "cross_attn.q", run_.normed.data(), tokens, block.cross_attn.q);
+  linears.show(prefix, "cross_attn.k", clip_.text.data(), text_count(), block.cross_attn.k);
+  linears.show(prefix, "cross_attn.v", clip_.text.data(), text_count(), block.cross_attn.v);
   status = cross_attention(block, clip_.cross[index], cancel);
   if (!status) return status;
+  linears.show(prefix, "cross_attn.o", run_.mixed.data(), tokens, block.cross_attn.o);
   linear_add(context_, run_.mixed.data(), tokens, block.cross_attn.o, run_.x.data(), nullptr);
 
   modulated_layer_norm(context_, stream(run_.x), row(kFfnGain), row(kFfnShift), run_.normed.data());
+  linears.show(prefix, "ffn.0", run_.normed.data(), tokens, block.ffn_in);
   linear(context_, run_.normed.data(), tokens, block.ffn_in, run_.hidden.data(), Activation::gelu);
   if (cancel.requested) return cancelled();
+  linears.show(prefix, "ffn.2", run_.hidden.data(), tokens, block.ffn_out);
   linear_add(context_, run_.hidden.data(), tokens, block.ffn_out, run_.x.data(), row(kFfnGate));
   if (tap) {
     Tensor out({1, tokens, config_.width});
     out.values = run_.x;
-    tap(concat("block", index), out);
+    tap.take(concat("block", index), out);
   }
   return success();
 }
@@ -367,24 +366,14 @@ Status WanDit::sparse_linear_attention(const DitBlockWeights& block, const Cance
   std::fill(run_.mixed.begin(), run_.mixed.end(), 0.0f);
   status = for_query_blocks(cancel, add_linear);
   if (!status) return status;
-  const BlockMap& first = heads.front().map;
-  Tensor lut({1, config_.heads, first.query_blocks, first.kept});
-  Tensor block_map({1, config_.heads, first.query_blocks, first.key_blocks});
-  for (std::int64_t h = 0; h < config_.heads; ++h) {
-    for (std::int64_t q = 0; q < first.query_blocks; ++q) {
-      const auto kept = heads[h].map.row(q);
-      const std::int64_t row = h * first.query_blocks + q;
-      std::copy(kept.begin(), kept.end(), lut.data() + row * first.kept);
-      for (const std::int32_t key : kept) block_map.values[row * first.key_blocks + key] = 1;
-    }
-  }
-  tap("block0.q", heads_first(run_.q));
-  tap("block0.k", heads_first(run_.k));
-  tap("block0.v", heads_first(run_.v));
-  tap("block0.lut", lut);
-  tap("block0.block_map", block_map);
-  tap("block0.o_sparse", heads_first(sparse_only));
-  tap("block0.o_linear", heads_first(run_.mixed));
+  std::vector<const BlockMap*> maps;
+  for (const Head& one : heads) maps.push_back(&one.map);
+  show_block_maps(tap, maps);
+  tap.take("block0.q", heads_first(run_.q, config_.heads));
+  tap.take("block0.k", heads_first(run_.k, config_.heads));
+  tap.take("block0.v", heads_first(run_.v, config_.heads));
+  tap.take("block0.o_sparse", heads_first(sparse_only, config_.heads));
+  tap.take("block0.o_linear", heads_first(run_.mixed, config_.heads));
   context_.kernels.axpy(run_.mixed.data(), sparse_only.data(), 1.0f,
                         static_cast<std::int64_t>(sparse_only.size()));
   return success();
@@ -399,18 +388,6 @@ Status WanDit::cross_attention(const DitBlockWeights& block, const CrossKeys& ke
     queries.last_key_bias = clip_.padding_bias;
     attend(context_.kernels, keys[h], queries);
   });
-}
-
-/// [L, C] to [1, heads, L, 128].
-Tensor WanDit::heads_first(const std::vector<float>& values) const {
-  Tensor out({1, config_.heads, clip_.tokens, kHeadWidth});
-  float* next = out.data();
-  for (std::int64_t h = 0; h < config_.heads; ++h) {
-    for (std::int64_t token = 0; token < clip_.tokens; ++token) {
-      next = std::copy_n(values.data() + token * config_.width + h * kHeadWidth, kHeadWidth, next);
-    }
-  }
-  return out;
 }
 
 }  // namespace

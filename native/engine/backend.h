@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,11 +25,20 @@ struct CancelFlag {
 /// Called with the work done so far inside the present call, in [0, 1]. May be empty.
 using Progress = std::function<void(double fraction)>;
 
-/// Called with tensors that a golden set holds, batch 1, under its names less the prefix that tells the
-/// attention: "block0" [1, L, C] after each block; in SLA, of the first block, "block0.q" "k" "v" "o_sparse"
-/// "o_linear" [1, H, L, 128], "block0.lut" [1, H, query blocks, kept] and "block0.block_map" [1, H, query
-/// blocks, key blocks]. Empty in production: the debug taps cost one branch a block.
-using Tap = std::function<void(const std::string& name, const Tensor& tensor)>;
+/// Shows tensors of a model's inside, batch 1, so that backends can be compared. Empty in production, where
+/// it costs one branch a layer.
+///
+/// Always shown, under the names of golden sets less the prefix that tells the attention: "block0" [1, L, C]
+/// after each block; in SLA, of the first block, "block0.q" "k" "v" "o_sparse" "o_linear" [1, H, L, 128],
+/// "block0.lut" [1, H, query blocks, kept] and "block0.block_map" [1, H, query blocks, key blocks].
+/// Shown if wanted: the output [1, rows, out] of any linear layer, under its checkpoint name less ".weight",
+/// such as "blocks.0.self_attn.q" or "blocks.0.ffn.0": before any activation, norm, gate or residual.
+struct Tap {
+  std::function<void(const std::string& name, const Tensor& tensor)> take{};
+  std::function<bool(const std::string& name)> wants = [](const std::string&) { return false; };
+
+  explicit operator bool() const { return static_cast<bool>(take); }
+};
 
 struct ModelLatentShape {
   std::int64_t frames = 0;  // T = 1 + (frames - 1) / 4
@@ -111,10 +121,15 @@ class Backend {
   virtual Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) = 0;
   /// Bytes of host and device memory that the loaded models hold.
   virtual std::int64_t resident_bytes() const = 0;
+  /// Bytes of host memory that loads and clips may still take; nothing when the backend does not compute
+  /// there, or the system does not tell.
+  virtual std::optional<std::int64_t> available_memory() const { return std::nullopt; }
 };
 
 struct CpuOptions {
   int threads = 0;  // 0: one per core
+  /// Bytes that may still be allocated, 0 for unknown; empty asks the system.
+  std::function<std::int64_t()> available_memory{};
 };
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
 

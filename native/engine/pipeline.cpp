@@ -5,6 +5,7 @@
 #include <cmath>
 #include <exception>
 #include <new>
+#include <optional>
 
 #include "engine/request.h"
 #include "engine/text.h"
@@ -85,6 +86,8 @@ std::string_view stage_name(Stage stage) {
 Result<std::unique_ptr<Engine>> Engine::load(const EnginePaths& paths, std::unique_ptr<Backend> backend) {
   try {
     std::unique_ptr<Engine> engine(new Engine(std::move(backend)));
+    const Status planned = engine->plan_memory(paths);
+    if (!planned) return planned.error();
     const Status loaded = engine->load_models(paths);
     if (!loaded) return loaded.error();
     return engine;
@@ -93,6 +96,36 @@ Result<std::unique_ptr<Engine>> Engine::load(const EnginePaths& paths, std::uniq
   } catch (const std::exception& error) {
     return unexpected(error);
   }
+}
+
+Status Engine::plan_memory(const EnginePaths& paths) {
+  const std::optional<std::int64_t> available = backend_->available_memory();
+  if (!available) return success();
+  const auto read = [](const std::filesystem::path& path, const auto& add) -> Status {
+    const Result<Checkpoint> checkpoint = Checkpoint::open(path);
+    if (!checkpoint) return checkpoint.error();
+    add(checkpoint.value());
+    return success();
+  };
+  Status status = read(paths.denoiser, [&](const Checkpoint& file) { add_denoiser(sizes_, file); });
+  if (status) {
+    status = read(paths.text_encoder, [&](const Checkpoint& file) { add_text_encoder(sizes_, file); });
+  }
+  if (status)
+    status = read(paths.vae, [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.vae); });
+  if (status && !paths.tiny_decoder.empty()) {
+    status =
+        read(paths.tiny_decoder, [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.tiny); });
+  }
+  return status ? check_load_memory(sizes_, *available) : status;
+}
+
+Status Engine::check_memory(const ClipRequest& request) const {
+  const std::optional<std::int64_t> available = backend_->available_memory();
+  if (!available) return success();
+  const ClipSize clip{request.width, request.height, request.frames,
+                      static_cast<std::int64_t>(request.token_ids.size())};
+  return check_clip_memory(sizes_, clip, request.decoder == Decoder::taehv, *available);
 }
 
 Status Engine::load_models(const EnginePaths& paths) {
@@ -129,6 +162,8 @@ Result<Clip> Engine::generate(const ClipRequest& request, const ClipProgress& pr
                               const CancelFlag& cancel) {
   const Status valid = check_request(request, info());
   if (!valid) return valid.error();
+  const Status fits = check_memory(request);
+  if (!fits) return fits.error();
   try {
     return run(request, progress, cancel);
   } catch (const std::bad_alloc&) {

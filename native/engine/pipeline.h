@@ -12,6 +12,7 @@
 
 #include "engine/backend.h"
 #include "engine/error.h"
+#include "engine/memory_plan.h"
 #include "engine/sampler/rcm.h"
 
 namespace turboclip {
@@ -87,6 +88,9 @@ class Engine {
  private:
   explicit Engine(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {}
 
+  /// Refuses before anything is read when the headers promise more than there is memory for.
+  Status plan_memory(const EnginePaths& paths);
+  Status check_memory(const ClipRequest& request) const;
   Status load_models(const EnginePaths& paths);
   Result<Clip> run(const ClipRequest& request, const ClipProgress& progress, const CancelFlag& cancel);
   Result<Tensor> encode_text(const ClipRequest& request, const ClipProgress& progress,
@@ -97,6 +101,7 @@ class Engine {
                 const CancelFlag& cancel);
 
   std::unique_ptr<Backend> backend_;
+  ModelSizes sizes_;
   std::unique_ptr<TextEncoder> text_encoder_;
   std::unique_ptr<Denoiser> denoiser_;
   std::unique_ptr<VideoDecoder> decoder_;

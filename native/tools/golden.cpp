@@ -1,10 +1,12 @@
-// golden DIR [--out DIR] [--backend cpu|cuda] [--threads N]
+// golden DIR [--out DIR] [--backend cpu|cuda] [--threads N] [--tap NAME[,NAME...]]
 // Computes a golden set with this engine and reports how far each tensor is from the reference.
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/text.h"
 #include "tools/golden/set.h"
@@ -12,7 +14,8 @@
 namespace turboclip {
 namespace {
 
-constexpr std::string_view kUsage = "usage: golden DIR [--out DIR] [--backend cpu|cuda] [--threads N]";
+constexpr std::string_view kUsage =
+    "usage: golden DIR [--out DIR] [--backend cpu|cuda] [--threads N] [--tap NAME[,NAME...]]";
 constexpr int kMaxThreads = 1024;
 
 struct Arguments {
@@ -32,6 +35,17 @@ Result<int> parse_threads(std::string_view text) {
   return threads;
 }
 
+/// The parts between commas, empty ones left out.
+std::vector<std::string> split_names(std::string_view text) {
+  std::vector<std::string> names;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(','), text.size());
+    if (end > 0) names.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return names;
+}
+
 Result<Arguments> parse_arguments(int argc, char** argv) {
   Arguments arguments;
   for (int i = 1; i < argc; ++i) {
@@ -41,7 +55,7 @@ Result<Arguments> parse_arguments(int argc, char** argv) {
       arguments.set.folder = word;
       continue;
     }
-    if (word != "--out" && word != "--backend" && word != "--threads") {
+    if (word != "--out" && word != "--backend" && word != "--threads" && word != "--tap") {
       return usage(concat("unknown option ", in_quotes(word)));
     }
     if (i + 1 == argc) return usage(concat(word, " lacks its value"));
@@ -50,6 +64,8 @@ Result<Arguments> parse_arguments(int argc, char** argv) {
       arguments.set.out = value;
     } else if (word == "--backend") {
       arguments.backend = value;
+    } else if (word == "--tap") {
+      arguments.set.taps = split_names(value);
     } else {
       const Result<int> threads = parse_threads(value);
       if (!threads) return threads.error();
@@ -57,6 +73,7 @@ Result<Arguments> parse_arguments(int argc, char** argv) {
     }
   }
   if (arguments.set.folder.empty()) return usage("no folder is given");
+  if (!arguments.set.taps.empty() && !arguments.set.out) return usage("--tap needs --out to write to");
   return arguments;
 }
 

@@ -62,25 +62,39 @@ Result<ClipInputs> read_clip_inputs(const DenoiserConfig& config, const IoFile& 
 using Taps = std::map<std::string, Tensor>;
 
 Result<Tensor> run_velocity(Denoiser& denoiser, const ClipInputs& inputs, const DenoiserSettings& settings,
-                            const IoFile& io, Taps& taps) {
+                            const DenoiserCase& wanted, const IoFile& io, Taps& taps) {
   const Result<Tensor> x = io.input("x", {kLatentChannels, -1, -1, -1});
   if (!x) return x.error();
   const Result<Tensor> t = io.input("t", {1});
   if (!t) return t.error();
   const Status begun = denoiser.begin_clip(inputs.shape, inputs.conditioning, settings, kNeverCancelled);
   if (!begun) return begun.error();
-  const Tap tap = [&](const std::string& name, const Tensor& tensor) {
-    Tensor kept = tensor;
-    kept.shape.erase(kept.shape.begin());
-    taps[name] = std::move(kept);
+  const auto is_wanted = [&](const std::string& name) {
+    return std::find(wanted.taps.begin(), wanted.taps.end(), name) != wanted.taps.end();
   };
-  return denoiser.velocity(x.value(), static_cast<double>(t.value().values[0]), kNeverCancelled, {}, tap);
+  const Tap tap{[&](const std::string& name, const Tensor& tensor) {
+                  Tensor kept = tensor;
+                  kept.shape.erase(kept.shape.begin());
+                  taps[name] = std::move(kept);
+                },
+                is_wanted};
+  Result<Tensor> v =
+      denoiser.velocity(x.value(), static_cast<double>(t.value().values[0]), kNeverCancelled, {}, tap);
+  for (const std::string& name : wanted.taps) {
+    if (v && !taps.contains(name)) {
+      return Error{ErrorCode::request_invalid,
+                   concat("tap ", in_quotes(name), " is no linear layer of ", io.model(),
+                          "; name it as in the checkpoint, less '.weight': blocks.0.self_attn.q")};
+    }
+  }
+  return v;
 }
 
 /// v_dense, and each block's output.
-Status run_dense(Denoiser& denoiser, const ClipInputs& inputs, IoFile& io, Counts& counts) {
+Status run_dense(Denoiser& denoiser, const ClipInputs& inputs, const DenoiserCase& wanted, IoFile& io,
+                 Counts& counts) {
   Taps taps;
-  Result<Tensor> v = run_velocity(denoiser, inputs, {Attention::original, 1.0}, io, taps);
+  Result<Tensor> v = run_velocity(denoiser, inputs, {Attention::original, 1.0}, wanted, io, taps);
   if (!v) return v.error();
   for (auto& [name, tensor] : taps) io.result("dense." + name, std::move(tensor), counts);
   io.result("v_dense", std::move(v).value(), counts);
@@ -88,13 +102,15 @@ Status run_dense(Denoiser& denoiser, const ClipInputs& inputs, IoFile& io, Count
 }
 
 /// v_sla, and what the first block's attention is made of.
-Status run_sla(Denoiser& denoiser, const ClipInputs& inputs, double topk_ratio, IoFile& io, Counts& counts) {
+Status run_sla(Denoiser& denoiser, const ClipInputs& inputs, const DenoiserCase& wanted, IoFile& io,
+               Counts& counts) {
   Taps taps;
-  Result<Tensor> v = run_velocity(denoiser, inputs, {Attention::sla, topk_ratio}, io, taps);
+  Result<Tensor> v = run_velocity(denoiser, inputs, {Attention::sla, wanted.topk_ratio}, wanted, io, taps);
   if (!v) return v.error();
   if (taps.contains("block0.lut")) rank_block_list(taps["block0.lut"], taps["block0.q"], taps["block0.k"]);
   for (auto& [name, tensor] : taps) {
-    if (name.starts_with("block0.")) io.result("sla." + name, std::move(tensor), counts);
+    const bool block_output = name.starts_with("block") && name.find('.') == std::string::npos;
+    if (!block_output) io.result("sla." + name, std::move(tensor), counts);
   }
   io.result("v_sla", std::move(v).value(), counts);
   return success();
@@ -151,10 +167,10 @@ Status run_denoiser(const Checkpoint& weights, Backend& backend, const DenoiserC
   if (!io.has("x") || !io.has("t")) {
     print(concat("not computed: ", name, " v_dense, v_sla (the set holds no x and t)"));
   } else {
-    status = run_dense(model, inputs.value(), io, counts);
+    status = run_dense(model, inputs.value(), settings, io, counts);
     if (!status) return status;
     if (model.config().has_sla) {
-      status = run_sla(model, inputs.value(), settings.topk_ratio, io, counts);
+      status = run_sla(model, inputs.value(), settings, io, counts);
       if (!status) return status;
     } else {
       print(concat("not computed: ", name, " v_sla (the checkpoint has no proj_l)"));

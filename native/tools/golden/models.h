@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "engine/backend.h"
 #include "tools/golden/io_file.h"
@@ -11,9 +12,11 @@ namespace turboclip::golden {
 struct DenoiserCase {
   double topk_ratio = 0.1;
   double sigma_max = 80;
+  std::vector<std::string> taps{};  // linear layers to show, by checkpoint name
 };
 
-/// x, t, ctx (and y) -> v_dense, dense.block*, v_sla, sla.block0.*; sampler.*.noise* -> sampler.*.x*.
+/// x, t, ctx (and y) -> v_dense, dense.block*, v_sla, sla.block0.*, dense.NAME and sla.NAME of each tap;
+/// sampler.*.noise* -> sampler.*.x*.
 Status run_denoiser(const Checkpoint& weights, Backend& backend, const DenoiserCase& settings, IoFile& io,
                     const Print& print, Counts& counts);
 

@@ -103,7 +103,7 @@ Result<Counts> run_set(const SetOptions& options, Backend& backend, const Print&
 
   const auto denoiser = [&](double sigma_max) -> RunModel {
     return [&, sigma_max](const Checkpoint& weights, IoFile& io, Counts& counts) {
-      return run_denoiser(weights, backend, {topk.value(), sigma_max}, io, print, counts);
+      return run_denoiser(weights, backend, {topk.value(), sigma_max, options.taps}, io, print, counts);
     };
   };
   const RunModel vae = [&](const Checkpoint& weights, IoFile& io, Counts& counts) {

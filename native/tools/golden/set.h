@@ -4,6 +4,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "engine/backend.h"
 #include "tools/golden/io_file.h"
@@ -12,7 +14,9 @@ namespace turboclip::golden {
 
 struct SetOptions {
   std::filesystem::path folder;
-  std::optional<std::filesystem::path> out;  // where to write the computed tensors
+  std::optional<std::filesystem::path> out{};  // where to write the computed tensors
+  /// Linear layers of the transformers, by checkpoint name, whose outputs are computed besides.
+  std::vector<std::string> taps{};
 };
 
 /// Computes all that the engine can of the set and reports each tensor. A model that cannot be read or run

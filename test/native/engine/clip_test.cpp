@@ -1,56 +1,18 @@
 // Whole clips on the CPU backend, with the golden weights: random, but of the real architecture.
 #include "check.h"
-#include "engine/checkpoint/safetensors.h"
 #include "engine/pipeline.h"
-#include "engine/sampler/noise.h"
+#include "golden_engine.h"
 #include "support.h"
 #include "taehv_file.h"
 
 namespace turboclip {
 namespace {
 
+using test::fitting_denoiser;
+using test::golden_paths;
+using test::load_fitting;
 using test::mentions;
-
-EnginePaths golden_paths() {
-  return {test::fixture("golden/wan_t2v.pth"), test::fixture("golden/umt5.pth"),
-          test::fixture("golden/wan_vae.pth")};
-}
-
-/// The golden transformer with a text embedding of the golden text encoder's width, which it does not have by
-/// itself; every other tensor as it is.
-std::filesystem::path fitting_denoiser(const test::TemporaryFolder& folder) {
-  const Result<Checkpoint> original = Checkpoint::open(golden_paths().denoiser);
-  std::vector<NamedBytes> tensors;
-  for (const auto& [name, view] : original.value().tensors()) {
-    Tensor values = to_float(view);
-    if (name == "text_embedding.0.weight") {
-      values = gaussian_noise(1, 0, {values.size(0), 128});
-      for (float& value : values.values) value *= 0.1f;
-    }
-    const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
-    tensors.push_back({name, DType::f32, values.shape, {bytes, bytes + 4 * values.values.size()}});
-  }
-  const std::filesystem::path path = folder.path() / "denoiser.safetensors";
-  CHECK(write_safetensors(path, std::move(tensors)).ok());
-  return path;
-}
-
-Result<std::unique_ptr<Engine>> load_fitting(const test::TemporaryFolder& folder, int threads) {
-  EnginePaths paths = golden_paths();
-  paths.denoiser = fitting_denoiser(folder);
-  return Engine::load(paths, make_cpu_backend({threads}));
-}
-
-ClipRequest small_request() {
-  ClipRequest request;
-  request.token_ids = {7, 300, 1};
-  request.width = 64;
-  request.height = 32;
-  request.frames = 5;
-  request.seed = 3;
-  request.sampler.steps = 2;
-  return request;
-}
+using test::small_request;
 
 TEST("a clip has the same bytes from the same seed, whatever the number of threads") {
   const test::TemporaryFolder folder;

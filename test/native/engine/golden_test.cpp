@@ -97,6 +97,43 @@ TEST("a sampler trace is computed from its noise alone when the set holds no x a
       run.report, {"sampler.sde.x1", "not computed: wan_t2v v_dense", "not computed: wan_t2v sampler.ode"}));
 }
 
+TEST("any linear layer can be tapped by its checkpoint name, and a name that is none is refused") {
+  const test::TemporaryFolder folder;
+  const test::TemporaryFolder out;
+  for (const char* name : {"meta.json", "wan_t2v.pth", "wan_t2v.io.safetensors"}) {
+    std::filesystem::copy_file(test::fixture("golden/" + std::string(name)), folder.path() / name);
+  }
+  // One of each kind: every linear layer of the checkpoint but proj_l, which is folded into its branch.
+  const Result<Checkpoint> weights = Checkpoint::open(folder.path() / "wan_t2v.pth");
+  std::vector<std::string> names;
+  for (const auto& [name, view] : weights.value().tensors()) {
+    const bool matrix = name.ends_with(".weight") && view.shape.size() == 2;
+    if (matrix && !name.ends_with("proj_l.weight")) names.push_back(name.substr(0, name.size() - 7));
+  }
+  CHECK(names.size() > 20);
+  const Run run = run_golden({folder.path(), out.path(), names});
+  CHECK_EQUAL(run.counts.failed, 0);
+  if (run.counts.failed != 0) test::record_failure(__FILE__, __LINE__, run.report);
+  const Result<Checkpoint> written = Checkpoint::open(out.path() / "wan_t2v.io.safetensors");
+  CHECK(written.ok());
+  if (!written) return;
+  for (const std::string& name : names) {
+    for (const char* run_name : {"dense.", "sla."}) {
+      const TensorView* shown = written.value().find(run_name + name);
+      CHECK(shown != nullptr && shown->shape.size() == 3 &&
+            shown->shape[2] == weights.value().find(name + ".weight")->shape[0]);
+    }
+  }
+  // The values are the layer's own: head.head's are the velocity before it is put into pixels' order.
+  const Tensor head = to_float(*written.value().find("dense.head.head"));
+  const Tensor v = to_float(*written.value().find("v_dense"));
+  CHECK_EQUAL(head.values.size(), v.values.size());
+  CHECK(head.values[0] == v.values[0]);
+
+  const Run wrong = run_golden({folder.path(), out.path(), {"blocks.0.self_attn.x"}});
+  CHECK(wrong.counts.failed > 0 && test::mentions(wrong.report, {"blocks.0.self_attn.x", "no linear layer"}));
+}
+
 TEST("a tensor that is too far from its reference fails") {
   const test::TemporaryFolder folder;
   write_umt5(folder, {"ids", "mask", "embedding"}, 1.001f);
