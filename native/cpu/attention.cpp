@@ -31,23 +31,23 @@ void weigh(const Kernels& kernels, const PackedKeys& keys, const AttentionBlock&
   const float* q = block.q + row * block.q_stride;
   const TileRows left{&q, 1, keys.width, block.q_stride};
   const float* k = keys.k.data() + key_block * kKeyBlock * keys.width;
-  for (std::int64_t p = 0; p < kKeyPanels; ++p) {
-    kernels.tile(left, k + p * keys.width * kPanel, scores + p * kPanel, kKeyBlock, rows, false);
-  }
+  tile_across(kernels, left, {k, kKeyPanels, keys.width * kPanel}, scores, kKeyBlock, rows, false);
   const std::int64_t count = std::min(kKeyBlock, keys.keys - key_block * kKeyBlock);
   const bool last = key_block + 1 == keys.blocks();
   for (std::int64_t r = 0; r < rows; ++r) {
     float* line = scores + r * kKeyBlock;
-    kernels.scale_row(line, block.scale, count);
-    if (last) line[count - 1] += block.last_key_bias;
+    if (last) line[count - 1] += block.last_key_bias / block.scale;
     std::fill(line + count, line + kKeyBlock, kMinusInfinity);
     float& maximum = state.maxima[row + r];
-    const float raised = std::max(maximum, kernels.max_row(line, count));
-    const float shrink = maximum == kMinusInfinity ? 0.0f : std::exp(maximum - raised);
-    kernels.scale_row(state.sums.data() + (row + r) * state.width, shrink, state.width);
-    state.totals[row + r] = state.totals[row + r] * shrink + kernels.exp_row(line, kKeyBlock, 1.0f, raised);
+    const float highest = block.scale * kernels.max_row(line, count);
+    if (highest > maximum) {  // seldom after the first blocks
+      const float shrink = maximum == kMinusInfinity ? 0.0f : std::exp(maximum - highest);
+      kernels.scale_row(state.sums.data() + (row + r) * state.width, shrink, state.width);
+      state.totals[row + r] *= shrink;
+      maximum = highest;
+    }
+    state.totals[row + r] += kernels.exp_row(line, kKeyBlock, block.scale, maximum);
     std::fill(line + count, line + kKeyBlock, 0.0f);
-    maximum = raised;
   }
 }
 
@@ -88,10 +88,8 @@ void attend(const Kernels& kernels, const PackedKeys& keys, const AttentionBlock
       weigh(kernels, keys, block, key_block, row, rows, state, scores.data());
       const float* weights = scores.data();
       const TileRows left{&weights, 1, kKeyBlock, kKeyBlock};
-      for (std::int64_t p = 0; p < panels; ++p) {
-        kernels.tile(left, v + p * kKeyBlock * kPanel, state.sums.data() + row * state.width + p * kPanel,
-                     state.width, rows, true);
-      }
+      tile_across(kernels, left, {v, panels, kKeyBlock * kPanel}, state.sums.data() + row * state.width,
+                  state.width, rows, true);
     }
   }
   for (std::int64_t r = 0; r < block.rows; ++r) {

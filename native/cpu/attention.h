@@ -39,7 +39,7 @@ struct AttentionBlock {
   const float* q = nullptr;  // [rows, width], row stride q_stride
   std::int64_t q_stride = 0;
   std::int64_t rows = 0;  // at most kQueryBlock
-  float scale = 1;
+  float scale = 1;        // above 0
   /// Key blocks to look at, ascending; empty means all.
   std::span<const std::int32_t> key_blocks;
   /// Added to the scaled score of the last key; log(n) makes it count n times.

@@ -7,7 +7,8 @@
 namespace turboclip::cpu {
 namespace {
 
-constexpr std::int64_t kMaxTileRows = 16;
+constexpr std::int64_t kMaxTileRows = 12;
+constexpr std::int64_t kMaxTilePanels = 2;
 constexpr std::int64_t kHistory = 2;
 
 /// Weights [out][in][taps], as checkpoints hold them, in the order [out][taps][in] of the reduction.
@@ -27,21 +28,24 @@ std::vector<float> taps_first(const Tensor& weight, std::int64_t out, std::int64
 /// lead from one pixel to the next.
 void convolve_row(const Kernels& kernels, const TileRows& left, const LinearWeights& weights,
                   std::int64_t pixels, float* out, std::int64_t out_stride) {
-  alignas(64) float sums[kMaxTileRows * kPanel];
+  alignas(64) float sums[kMaxTileRows * kMaxTilePanels * kPanel];
   std::array<const float*, 9> pointers{};
   TileRows tile = left;
   tile.pointers = pointers.data();
-  for (std::int64_t column = 0; column < weights.out; column += kPanel) {
-    const float* panel = weights.panels.data() + column * weights.in;
+  const std::int64_t most = kernels.tile_panels * kPanel;
+  for (std::int64_t column = 0; column < weights.out; column += most) {
+    const std::int64_t columns = std::min(most, weights.out - column);
+    const TilePanels right{weights.panels.data() + column * weights.in, ceil_div(columns, kPanel),
+                           weights.in * kPanel};
+    const std::int64_t stride = right.count * kPanel;
     const float* bias = weights.bias.data() + column;
-    const std::int64_t columns = std::min(kPanel, weights.out - column);
     for (std::int64_t x = 0; x < pixels; x += kernels.tile_rows) {
       for (std::int64_t s = 0; s < left.count; ++s) pointers[s] = left.pointers[s] + x * left.stride;
       const std::int64_t rows = std::min(kernels.tile_rows, pixels - x);
-      kernels.tile(tile, panel, sums, kPanel, rows, false);
+      kernels.tile(tile, right, sums, stride, rows, false);
       for (std::int64_t r = 0; r < rows; ++r) {
         float* pixel = out + (x + r) * out_stride + column;
-        for (std::int64_t c = 0; c < columns; ++c) pixel[c] = sums[r * kPanel + c] + bias[c];
+        for (std::int64_t c = 0; c < columns; ++c) pixel[c] = sums[r * stride + c] + bias[c];
       }
     }
   }

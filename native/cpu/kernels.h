@@ -4,6 +4,7 @@
 // layers, attention scores and sums, convolutions as implicit GEMM), or a pass over rows of floats.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace turboclip::cpu {
@@ -21,17 +22,27 @@ struct TileRows {
   std::int64_t stride = 0;
 };
 
+/// A tile's right operand: `count` packed panels, each [reduction][kPanel], `stride` floats apart.
+struct TilePanels {
+  const float* data = nullptr;
+  std::int64_t count = 1;
+  std::int64_t stride = 0;
+};
+
 struct Kernels {
   const char* name;
-  /// Rows that one tile call computes at most.
+  /// Rows and panels that one tile call computes at most.
   std::int64_t tile_rows;
-  /// out[r][c] = (accumulate ? out[r][c] : 0) + sum over the reduction of left[r][k] * panel[k][c], for
-  /// r < rows <= tile_rows and c < kPanel; out has row stride out_stride. The sum runs in order of k.
-  void (*tile)(const TileRows& left, const float* panel, float* out, std::int64_t out_stride,
+  std::int64_t tile_panels;
+  /// out[r][c] = (accumulate ? out[r][c] : 0) + sum over the reduction of left[r][k] * right[k][c], for
+  /// r < rows <= tile_rows and c < right.count * kPanel; out has row stride out_stride. The sum runs in order
+  /// of k, whatever the tile's height and width.
+  void (*tile)(const TileRows& left, const TilePanels& right, float* out, std::int64_t out_stride,
                std::int64_t rows, bool accumulate);
 
   /// row[i] = exp(row[i] * scale - max), i < count; returns the sum. count is a multiple of kPanel.
   float (*exp_row)(float* row, std::int64_t count, float scale, float max);
+  /// count is at least 1.
   float (*max_row)(const float* row, std::int64_t count);
   /// out[i] += factor * in[i]
   void (*axpy)(float* out, const float* in, float factor, std::int64_t count);
@@ -40,12 +51,22 @@ struct Kernels {
   /// GELU, tanh form: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
   void (*gelu)(float* row, std::int64_t count);
   void (*silu)(float* row, std::int64_t count);
-  /// out = x * factor * weight (weight null: 1), then SiLU if asked: the tail of an RMS norm.
+  /// out = x * factor * weight: the tail of an RMS norm.
   void (*scaled)(float* out, const float* x, float factor, const float* weight, std::int64_t count);
   /// out = (x - mean) * factor * (1 + gain) + shift: the tail of a modulated layer norm.
   void (*modulated)(float* out, const float* x, float mean, float factor, const float* gain,
                     const float* shift, std::int64_t count);
 };
+
+/// The tile kernel over any number of panels.
+inline void tile_across(const Kernels& kernels, const TileRows& left, const TilePanels& right, float* out,
+                        std::int64_t out_stride, std::int64_t rows, bool accumulate) {
+  for (std::int64_t p = 0; p < right.count; p += kernels.tile_panels) {
+    const TilePanels some{right.data + p * right.stride, std::min(kernels.tile_panels, right.count - p),
+                          right.stride};
+    kernels.tile(left, some, out + p * kPanel, out_stride, rows, accumulate);
+  }
+}
 
 /// The best set that this processor runs.
 const Kernels& best_kernels();

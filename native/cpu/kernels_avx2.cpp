@@ -1,6 +1,7 @@
 // AVX2 with FMA: 6 rows of 2 registers, a panel row of 2, and one to broadcast into.
 #define TURBOCLIP_VECTOR_FLOATS 8
 #define TURBOCLIP_TILE_ROWS 6
+#define TURBOCLIP_TILE_PANELS 1
 #include "cpu/kernels_impl.h"
 
 namespace turboclip::cpu {

@@ -1,6 +1,8 @@
-// AVX-512: 16 rows of one register each, fed by broadcasts from memory.
+// AVX-512: 12 rows of two panels are 24 registers of sums; a panel row each and one to broadcast into
+// make 27. A single panel would do one load for each multiply-add and be bound by the loads.
 #define TURBOCLIP_VECTOR_FLOATS 16
-#define TURBOCLIP_TILE_ROWS 16
+#define TURBOCLIP_TILE_ROWS 12
+#define TURBOCLIP_TILE_PANELS 2
 #include "cpu/kernels_impl.h"
 
 namespace turboclip::cpu {

@@ -1,6 +1,6 @@
 // The bodies of kernels.h over the compiler's vector types, included by one source file an instruction set.
-// The includer defines TURBOCLIP_VECTOR_FLOATS (floats in one register) and TURBOCLIP_TILE_ROWS (rows of a
-// tile whose sums, kPanel floats each, stay in registers).
+// The includer defines TURBOCLIP_VECTOR_FLOATS (floats in one register), TURBOCLIP_TILE_ROWS and
+// TURBOCLIP_TILE_PANELS (the largest tile whose sums stay in registers).
 #pragma once
 
 #include <cmath>
@@ -21,14 +21,25 @@ inline void store(float* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
 /// Subtracting zero is how the vector extension spells a broadcast; adding it would cost an instruction (-0).
 inline Vector broadcast(float x) { return x - Vector{}; }
 inline float sum(Vector v) {
-  float total = 0;
-  for (int i = 0; i < kWidth; ++i) total += v[i];
-  return total;
+  // In halves: one after another, the additions would wait for each other.
+  float parts[kWidth];
+  std::memcpy(parts, &v, sizeof(v));
+  for (int half = kWidth / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) parts[i] += parts[half + i];
+  }
+  return parts[0];
 }
 
-template <int kRows>
-void tile_of(const TileRows& left, const float* panel, float* out, std::int64_t out_stride, bool accumulate) {
-  constexpr int kParts = static_cast<int>(kPanel / kWidth);
+/// Rows that share one pointer: an x86 address can add a register once or twice, so that three rows need one
+/// base and none has to be fetched from the stack inside the loop.
+constexpr int kRowGroup = 3;
+
+template <int kRows, int kPanels>
+void tile_of(const TileRows& left, const TilePanels& right, float* out, std::int64_t out_stride,
+             bool accumulate) {
+  constexpr int kPerPanel = static_cast<int>(kPanel / kWidth);
+  constexpr int kParts = kPanels * kPerPanel;
+  constexpr int kGroups = (kRows + kRowGroup - 1) / kRowGroup;
   Vector sums[kRows][kParts];
 #pragma GCC unroll 32
   for (int r = 0; r < kRows; ++r) {
@@ -37,19 +48,27 @@ void tile_of(const TileRows& left, const float* panel, float* out, std::int64_t 
       sums[r][p] = accumulate ? load(out + r * out_stride + p * kWidth) : Vector{};
     }
   }
+  const float* panel = right.data;
+  const std::int64_t stride = left.stride;
   for (std::int64_t s = 0; s < left.count; ++s) {
-    const float* rows = left.pointers[s];
+    const float* group[kGroups];
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroups; ++g) group[g] = left.pointers[s] + g * kRowGroup * stride;
     for (std::int64_t k = 0; k < left.depth; ++k) {
       Vector columns[kParts];
 #pragma GCC unroll 4
-      for (int p = 0; p < kParts; ++p) columns[p] = load(panel + p * kWidth);
+      for (int p = 0; p < kParts; ++p) {
+        columns[p] = load(panel + p / kPerPanel * right.stride + p % kPerPanel * kWidth);
+      }
       panel += kPanel;
 #pragma GCC unroll 32
       for (int r = 0; r < kRows; ++r) {
-        const Vector factor = broadcast(rows[r * left.stride + k]);
+        const Vector factor = broadcast(group[r / kRowGroup][r % kRowGroup * stride]);
 #pragma GCC unroll 4
         for (int p = 0; p < kParts; ++p) sums[r][p] += factor * columns[p];
       }
+#pragma GCC unroll 8
+      for (int g = 0; g < kGroups; ++g) ++group[g];
     }
   }
 #pragma GCC unroll 32
@@ -59,16 +78,23 @@ void tile_of(const TileRows& left, const float* panel, float* out, std::int64_t 
   }
 }
 
-template <int kRows>
-void tile_up_to(const TileRows& left, const float* panel, float* out, std::int64_t out_stride,
+template <int kRows, int kPanels>
+void tile_up_to(const TileRows& left, const TilePanels& right, float* out, std::int64_t out_stride,
                 std::int64_t rows, bool accumulate) {
-  if (rows == kRows) return tile_of<kRows>(left, panel, out, out_stride, accumulate);
-  if constexpr (kRows > 1) return tile_up_to<kRows - 1>(left, panel, out, out_stride, rows, accumulate);
+  if constexpr (kPanels > 1) {
+    if (right.count < kPanels) {
+      return tile_up_to<kRows, kPanels - 1>(left, right, out, out_stride, rows, accumulate);
+    }
+  }
+  if (rows == kRows) return tile_of<kRows, kPanels>(left, right, out, out_stride, accumulate);
+  if constexpr (kRows > 1) {
+    return tile_up_to<kRows - 1, kPanels>(left, right, out, out_stride, rows, accumulate);
+  }
 }
 
-void tile(const TileRows& left, const float* panel, float* out, std::int64_t out_stride, std::int64_t rows,
-          bool accumulate) {
-  tile_up_to<TURBOCLIP_TILE_ROWS>(left, panel, out, out_stride, rows, accumulate);
+void tile(const TileRows& left, const TilePanels& right, float* out, std::int64_t out_stride,
+          std::int64_t rows, bool accumulate) {
+  tile_up_to<TURBOCLIP_TILE_ROWS, TURBOCLIP_TILE_PANELS>(left, right, out, out_stride, rows, accumulate);
 }
 
 /// exp by 2^n times a polynomial of the rest on [-ln2/2, ln2/2] (the Taylor series to degree 7: 1e-8
@@ -116,8 +142,15 @@ float exp_row(float* row, std::int64_t count, float scale, float max) {
 }
 
 float max_row(const float* row, std::int64_t count) {
-  float best = row[0];
-  for (std::int64_t i = 1; i < count; ++i) best = row[i] > best ? row[i] : best;
+  Vector most = broadcast(row[0]);
+  std::int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) {
+    const Vector next = load(row + i);
+    most = next > most ? next : most;
+  }
+  float best = most[0];
+  for (int lane = 1; lane < kWidth; ++lane) best = most[lane] > best ? most[lane] : best;
+  for (; i < count; ++i) best = row[i] > best ? row[i] : best;
   return best;
 }
 
@@ -160,7 +193,18 @@ void modulated(float* out, const float* x, float mean, float factor, const float
 }
 
 constexpr Kernels make_kernels(const char* name) {
-  return {name,     TURBOCLIP_TILE_ROWS, tile, exp_row, max_row, axpy, scale_row, dot, gelu, silu, scaled,
+  return {name,
+          TURBOCLIP_TILE_ROWS,
+          TURBOCLIP_TILE_PANELS,
+          tile,
+          exp_row,
+          max_row,
+          axpy,
+          scale_row,
+          dot,
+          gelu,
+          silu,
+          scaled,
           modulated};
 }
 

@@ -1,6 +1,7 @@
 // Any x86-64 or other processor; 2 rows of 4 SSE registers and room for a panel row.
 #define TURBOCLIP_VECTOR_FLOATS 4
 #define TURBOCLIP_TILE_ROWS 2
+#define TURBOCLIP_TILE_PANELS 1
 #include "cpu/kernels_impl.h"
 
 namespace turboclip::cpu {

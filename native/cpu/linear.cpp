@@ -8,7 +8,7 @@
 namespace turboclip::cpu {
 namespace {
 
-// A task's block of x (kRowBlock x kDepthBlock, 98 KB) stays in L2 and a panel's block (16 KB) in L1 while
+// A task's block of x (kRowBlock x kDepthBlock, 98 KB) stays in L2 and two panels' blocks (32 KB) in L1 while
 // the tiles of the block go over them.
 constexpr std::int64_t kRowBlock = 96;
 constexpr std::int64_t kDepthBlock = 256;
@@ -27,12 +27,13 @@ void multiply_block(const Kernels& kernels, const float* x, const LinearWeights&
   const std::int64_t stride = block.panels * kPanel;
   for (std::int64_t k = 0; k < weights.in; k += kDepthBlock) {
     const std::int64_t depth = std::min(kDepthBlock, weights.in - k);
-    for (std::int64_t p = 0; p < block.panels; ++p) {
-      const float* panel = weights.panels.data() + ((block.panel + p) * weights.in + k) * kPanel;
+    for (std::int64_t p = 0; p < block.panels; p += kernels.tile_panels) {
+      const TilePanels right{weights.panels.data() + ((block.panel + p) * weights.in + k) * kPanel,
+                             std::min(kernels.tile_panels, block.panels - p), weights.in * kPanel};
       for (std::int64_t r = 0; r < block.rows; r += kernels.tile_rows) {
         const float* left = x + (block.row + r) * weights.in + k;
         const TileRows rows{&left, 1, depth, weights.in};
-        kernels.tile(rows, panel, sums + r * stride + p * kPanel, stride,
+        kernels.tile(rows, right, sums + r * stride + p * kPanel, stride,
                      std::min(kernels.tile_rows, block.rows - r), k > 0);
       }
     }

@@ -94,9 +94,7 @@ void load_block(Loader& loader, const std::string& prefix, const DenoiserConfig&
   loader.vector(prefix + "modulation", {1, 6, width}, out.modulation);
   loader.attention(prefix + "self_attn.", width, out.self_attn);
   if (config.has_sla) {
-    const std::string proj_l = prefix + "self_attn.attn_op.local_attn.proj_l.";
-    loader.vector(proj_l + "weight", {kHeadWidth, kHeadWidth}, out.proj_l.weight);
-    loader.vector(proj_l + "bias", {kHeadWidth}, out.proj_l.bias);
+    loader.matrix(prefix + "self_attn.attn_op.local_attn.proj_l", kHeadWidth, kHeadWidth, out.proj_l);
   }
   loader.vector(prefix + "norm3.weight", {width}, out.norm3_gain);
   for (float& gain : out.norm3_gain) gain -= 1;
@@ -116,8 +114,8 @@ std::int64_t DitWeights::bytes() const {
   std::int64_t total = patch_embedding.bytes() + text_in.bytes() + text_out.bytes() + time_in.bytes() +
                        time_out.bytes() + time_projection.bytes() + head.bytes();
   for (const DitBlockWeights& block : blocks) {
-    total += attention_bytes(block.self_attn) + attention_bytes(block.cross_attn) + block.ffn_in.bytes() +
-             block.ffn_out.bytes();
+    total += attention_bytes(block.self_attn) + attention_bytes(block.cross_attn) + block.proj_l.bytes() +
+             block.ffn_in.bytes() + block.ffn_out.bytes();
   }
   return total;
 }

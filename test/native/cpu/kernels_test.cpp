@@ -10,37 +10,47 @@ namespace {
 using cpu::Kernels;
 using cpu::kPanel;
 
-TEST("every kernel set multiplies tiles of every height, over one segment and over several") {
+/// Every size of tile that a kernel set takes: rows, panels, segments.
+template <class Body>
+void for_tile_sizes(const Kernels& kernels, const Body& body) {
+  for (std::int64_t rows = 1; rows <= kernels.tile_rows; ++rows) {
+    for (std::int64_t panels = 1; panels <= kernels.tile_panels; ++panels) {
+      for (const std::int64_t segments : {1, 3}) body(rows, panels, segments);
+    }
+  }
+}
+
+TEST("every kernel set multiplies tiles of every height and width, over one segment and over several") {
   for (const Kernels* kernels : all_kernels()) {
-    for (std::int64_t rows = 1; rows <= kernels->tile_rows; ++rows) {
-      for (const std::int64_t segments : {1, 3}) {
-        const std::int64_t depth = 37;
-        const std::int64_t stride = 41;
-        const auto left = random_values(segments * kernels->tile_rows * stride, 1);
-        const auto panel = random_values(segments * depth * kPanel, 2);
-        std::vector<const float*> pointers;
+    for_tile_sizes(*kernels, [&](std::int64_t rows, std::int64_t panels, std::int64_t segments) {
+      const std::int64_t depth = 37;
+      const std::int64_t stride = 41;
+      const std::int64_t columns = panels * kPanel;
+      const std::int64_t panel_stride = segments * depth * kPanel + 5;
+      const auto left = random_values(segments * kernels->tile_rows * stride, 1);
+      const auto right = random_values(panels * panel_stride, 2);
+      std::vector<const float*> pointers;
+      for (std::int64_t s = 0; s < segments; ++s) {
+        pointers.push_back(left.data() + s * kernels->tile_rows * stride);
+      }
+      for (const bool accumulate : {false, true}) {
+        std::vector<float> out(static_cast<std::size_t>(rows * columns), 1.0f);
+        std::vector<double> expected(out.size(), accumulate ? 1.0 : 0.0);
         for (std::int64_t s = 0; s < segments; ++s) {
-          pointers.push_back(left.data() + s * kernels->tile_rows * stride);
-        }
-        for (const bool accumulate : {false, true}) {
-          std::vector<float> out(static_cast<std::size_t>(rows * kPanel), 1.0f);
-          std::vector<double> expected(out.size(), accumulate ? 1.0 : 0.0);
-          for (std::int64_t s = 0; s < segments; ++s) {
-            for (std::int64_t r = 0; r < rows; ++r) {
-              for (std::int64_t k = 0; k < depth; ++k) {
-                for (std::int64_t c = 0; c < kPanel; ++c) {
-                  expected[r * kPanel + c] +=
-                      double{pointers[s][r * stride + k]} * double{panel[(s * depth + k) * kPanel + c]};
-                }
+          for (std::int64_t r = 0; r < rows; ++r) {
+            for (std::int64_t k = 0; k < depth; ++k) {
+              for (std::int64_t c = 0; c < columns; ++c) {
+                const float factor = right[c / kPanel * panel_stride + (s * depth + k) * kPanel + c % kPanel];
+                expected[r * columns + c] += double{pointers[s][r * stride + k]} * double{factor};
               }
             }
           }
-          kernels->tile({pointers.data(), segments, depth, stride}, panel.data(), out.data(), kPanel, rows,
-                        accumulate);
-          CHECK(relative_error(out, expected) < 1e-6);
         }
+        kernels->tile({pointers.data(), segments, depth, stride}, {right.data(), panels, panel_stride},
+                      out.data(), columns, rows, accumulate);
+        CHECK(relative_error(out, expected) < 1e-6);
       }
-    }
+    });
   }
 }
 
