@@ -100,7 +100,6 @@ Row time_conv(const Context& context, const ConvCase& size) {
     }
   }
   const double pixels = static_cast<double>(size.frames * size.height * size.width);
-  // The copy of the input that run() consumes is timed too: a layer has to write it anyway.
   return timed_if_right({.what = concat(size.what, " ", size.frames, "x", size.height, "x", size.width, ", ",
                                         size.in, " -> ", size.out),
                          .kernels = context.kernels.name,

@@ -76,12 +76,31 @@ CausalConv::Input CausalConv::make_input(std::int64_t count, std::int64_t height
   input.width = width;
   input.side = side_;
   input.channels = in();
-  input.values.assign(static_cast<std::size_t>((kHistory + count) * input.frame_stride()), 0.0f);
-  std::copy(history_.begin(), history_.end(), input.values.begin());
+  input.values.resize(static_cast<std::size_t>((kHistory + count) * input.frame_stride()));
+  float* first = input.values.data();
+  if (history_.empty()) {
+    std::fill_n(first, kHistory * input.frame_stride(), 0.0f);
+  } else {
+    std::copy(history_.begin(), history_.end(), first);
+  }
+  const std::int64_t border = side_ / 2;
+  const std::int64_t edge = border * (input.row_stride() + input.channels);
+  for (std::int64_t f = 0; f < count; ++f) {
+    float* frame = input.frame(f);
+    // Above the frame and left of its first row; then right of each row and left of the next, which adjoin;
+    // then below.
+    std::fill_n(frame - edge, edge, 0.0f);
+    for (std::int64_t row = 0; row < height; ++row) {
+      std::fill_n(frame + row * input.row_stride() + width * input.channels, 2 * border * input.channels,
+                  0.0f);
+    }
+    std::fill_n(frame + height * input.row_stride() - border * input.channels, border * input.row_stride(),
+                0.0f);
+  }
   return input;
 }
 
-Frames CausalConv::run(const Context& context, Input input) {
+Frames CausalConv::run(const Context& context, const Input& input) {
   Frames out(input.count, input.height, input.width, weights_.out);
   const std::int64_t border = side_ / 2;
   context.pool.for_each(input.count * input.height, [&](std::int64_t task) {

@@ -28,7 +28,7 @@ class CausalConv {
 
   /// Where the frames to convolve are written: rows and columns keep a border of side / 2 zeros.
   struct Input {
-    std::vector<float> values;  // [2 + count, height + border, width + border, in]
+    Floats values;  // [2 + count, height + 2 (side / 2), width + 2 (side / 2), in]
     std::int64_t count = 0;
     std::int64_t height = 0;
     std::int64_t width = 0;
@@ -47,16 +47,17 @@ class CausalConv {
       return (f + 2) * frame_stride() + side / 2 * (row_stride() + channels);
     }
   };
-  /// A zeroed input of this size with the history in place.
+  /// An input of this size with the border zeroed and the history in place; the frames at hand are to be
+  /// filled.
   Input make_input(std::int64_t count, std::int64_t height, std::int64_t width) const;
 
   /// Convolves what make_input() returned, filled in, and keeps its last two frames.
-  Frames run(const Context& context, Input input);
+  Frames run(const Context& context, const Input& input);
 
  private:
   LinearWeights weights_;  // reduction in the order (frame, row, column, channel)
   std::int64_t side_ = 3;
-  std::vector<float> history_;  // the last two frames of the last input, with their border; empty: zeros
+  Floats history_;  // the last two frames of the last input, with their border; empty: zeros
 };
 
 /// Nearest-neighbour doubling followed by a 3x3 convolution, as four 2x2 convolutions, one for each parity of

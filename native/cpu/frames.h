@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+
+#include "cpu/floats.h"
 
 namespace turboclip::cpu {
 
@@ -11,7 +12,7 @@ struct Frames {
   std::int64_t height = 0;
   std::int64_t width = 0;
   std::int64_t channels = 0;
-  std::vector<float> values;  // [count, height, width, channels]
+  Floats values;  // [count, height, width, channels]
 
   Frames() = default;
   Frames(std::int64_t frames, std::int64_t rows, std::int64_t columns, std::int64_t depth)

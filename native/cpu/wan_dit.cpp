@@ -7,6 +7,7 @@
 
 #include "cpu/attention.h"
 #include "cpu/norm.h"
+#include "cpu/patch.h"
 #include "cpu/sla.h"
 #include "cpu/wan_dit_weights.h"
 #include "engine/text.h"
@@ -34,11 +35,11 @@ struct ClipState {
 
 /// Activations of one call, row-major.
 struct RunState {
-  std::vector<float> x;        // [L, C], the residual stream
-  std::vector<float> normed;   // [L, C]
-  std::vector<float> q, k, v;  // [L, C]
-  std::vector<float> mixed;    // [L, C]
-  std::vector<float> hidden;   // [L, ffn]
+  Floats x;        // [L, C], the residual stream
+  Floats normed;   // [L, C]
+  Floats q, k, v;  // [L, C]
+  Floats mixed;    // [L, C]
+  Floats hidden;   // [L, ffn]
 };
 
 /// The six rows of one block's modulation: shift, 1 + gain and gate of attention, then of the feed-forward
@@ -66,8 +67,6 @@ class WanDit : public Denoiser {
   CrossKeys cross_keys(const AttentionWeights& weights, const std::vector<float>& text,
                        std::int64_t rows) const;
   std::pair<std::vector<float>, std::vector<float>> embed_time(double timestep) const;
-  void patchify(const Tensor& x);
-  Tensor unpatchify(const std::vector<float>& patches) const;
   Status run_block(std::size_t index, const std::vector<float>& time_modulation, const CancelFlag& cancel,
                    const Tap& tap);
   Status self_attention(const DitBlockWeights& block, const CancelFlag& cancel, const Tap& tap);
@@ -76,12 +75,12 @@ class WanDit : public Denoiser {
   template <class Body>
   Status for_query_blocks(const CancelFlag& cancel, const Body& body);
 
-  Rows stream(std::vector<float>& values) const { return {values.data(), clip_.tokens, config_.width}; }
-  HeadRows head(const std::vector<float>& values, std::int64_t index) const {
+  Rows stream(Floats& values) const { return {values.data(), clip_.tokens, config_.width}; }
+  HeadRows head(const Floats& values, std::int64_t index) const {
     return {values.data() + index * kHeadWidth, clip_.tokens, config_.width, kHeadWidth};
   }
   AttentionBlock query_block(std::int64_t head_index, std::int64_t block);
-  Tensor heads_first(const std::vector<float>& values) const;
+  Tensor heads_first(const Floats& values) const;
 
   Context context_;
   DenoiserConfig config_;
@@ -129,7 +128,7 @@ Status WanDit::begin_clip(const ModelLatentShape& shape, const Conditioning& con
   clip_.shape = shape;
   clip_.settings = settings;
   clip_.image = conditioning.image;
-  clip_.tokens = shape.frames * (shape.height / 2) * (shape.width / 2);
+  clip_.tokens = token_count(shape);
   clip_.rotary = make_rotary_table(shape.frames, shape.height / 2, shape.width / 2);
   const std::int64_t real = conditioning.text.size(0);
   const std::int64_t padded = kTextRows - real;
@@ -190,44 +189,6 @@ std::pair<std::vector<float>, std::vector<float>> WanDit::embed_time(double time
   return {std::move(e), std::move(e0)};
 }
 
-/// x [16, T, h, w] (and the picture's channels after it) to tokens through patch_embedding, into run_.x. A
-/// patch's values are ordered (channel, row, column).
-void WanDit::patchify(const Tensor& x) {
-  const auto [frames, height, width] = clip_.shape;
-  const std::int64_t values = config_.in_channels * kPatchValues;
-  std::vector<float> patches(static_cast<std::size_t>(clip_.tokens * values));
-  const std::int64_t plane = frames * height * width;
-  for (std::int64_t c = 0; c < config_.in_channels; ++c) {
-    const float* source =
-        c < kLatentChannels ? x.data() + c * plane : clip_.image.data() + (c - kLatentChannels) * plane;
-    for (std::int64_t i = 0; i < plane; ++i) {
-      const std::int64_t t = i / (height * width);
-      const std::int64_t row = i / width % height;
-      const std::int64_t column = i % width;
-      const std::int64_t token = (t * (height / 2) + row / 2) * (width / 2) + column / 2;
-      patches[token * values + c * kPatchValues + row % 2 * 2 + column % 2] = source[i];
-    }
-  }
-  linear(context_, patches.data(), clip_.tokens, weights_.patch_embedding, run_.x.data());
-}
-
-/// Tokens of the head, [L, 64] ordered (row, column, channel), to [16, T, h, w].
-Tensor WanDit::unpatchify(const std::vector<float>& patches) const {
-  const auto [frames, height, width] = clip_.shape;
-  Tensor out({kLatentChannels, frames, height, width});
-  const std::int64_t plane = frames * height * width;
-  for (std::int64_t i = 0; i < plane; ++i) {
-    const std::int64_t t = i / (height * width);
-    const std::int64_t row = i / width % height;
-    const std::int64_t column = i % width;
-    const std::int64_t token = (t * (height / 2) + row / 2) * (width / 2) + column / 2;
-    const float* patch = patches.data() + token * kLatentChannels * kPatchValues +
-                         (row % 2 * 2 + column % 2) * kLatentChannels;
-    for (std::int64_t c = 0; c < kLatentChannels; ++c) out.values[c * plane + i] = patch[c];
-  }
-  return out;
-}
-
 Result<Tensor> WanDit::velocity(const Tensor& x, double timestep, const CancelFlag& cancel,
                                 const Progress& progress, const Tap& tap) {
   const auto [frames, height, width] = clip_.shape;
@@ -236,11 +197,12 @@ Result<Tensor> WanDit::velocity(const Tensor& x, double timestep, const CancelFl
                                                     ", expected that of the clip that was begun")};
   }
   const auto rows = [&](std::int64_t columns) {
-    return std::vector<float>(static_cast<std::size_t>(clip_.tokens * columns));
+    return Floats(static_cast<std::size_t>(clip_.tokens * columns));
   };
   const std::int64_t c = config_.width;
   run_ = {rows(c), rows(c), rows(c), rows(c), rows(c), rows(c), rows(config_.ffn)};
-  patchify(x);
+  const Floats patches = patchify(x, clip_.image, clip_.shape);
+  linear(context_, patches.data(), clip_.tokens, weights_.patch_embedding, run_.x.data());
   const auto [e, e0] = embed_time(timestep);
   for (std::size_t i = 0; i < weights_.blocks.size(); ++i) {
     const Status done = run_block(i, e0, cancel, tap);
@@ -252,9 +214,9 @@ Result<Tensor> WanDit::velocity(const Tensor& x, double timestep, const CancelFl
     context_.kernels.axpy(modulation.data() + row * c, e.data(), 1.0f, c);
   modulated_layer_norm(context_, stream(run_.x), modulation.data() + c, modulation.data(),
                        run_.normed.data());
-  std::vector<float> patches = rows(kLatentChannels * kPatchValues);
-  linear(context_, run_.normed.data(), clip_.tokens, weights_.head, patches.data());
-  return unpatchify(patches);
+  Floats out = rows(kLatentChannels * kPatchValues);
+  linear(context_, run_.normed.data(), clip_.tokens, weights_.head, out.data());
+  return unpatchify(out, clip_.shape);
 }
 
 Status WanDit::run_block(std::size_t index, const std::vector<float>& time_modulation,
@@ -282,7 +244,7 @@ Status WanDit::run_block(std::size_t index, const std::vector<float>& time_modul
   linear_add(context_, run_.hidden.data(), tokens, block.ffn_out, run_.x.data(), row(kFfnGate));
   if (tap) {
     Tensor out({1, tokens, config_.width});
-    out.values = run_.x;
+    std::copy(run_.x.begin(), run_.x.end(), out.data());
     tap(concat("block", index), out);
   }
   return success();
@@ -364,7 +326,7 @@ Status WanDit::sparse_linear_attention(const DitBlockWeights& block, const Cance
   // The same, with the branches one after the other, so that each can be shown.
   Status status = for_query_blocks(cancel, sparse);
   if (!status) return status;
-  const std::vector<float> sparse_only = run_.mixed;
+  const Floats sparse_only = run_.mixed;
   std::fill(run_.mixed.begin(), run_.mixed.end(), 0.0f);
   status = for_query_blocks(cancel, add_linear);
   if (!status) return status;
@@ -403,7 +365,7 @@ Status WanDit::cross_attention(const DitBlockWeights& block, const CrossKeys& ke
 }
 
 /// [L, C] to [1, heads, L, 128].
-Tensor WanDit::heads_first(const std::vector<float>& values) const {
+Tensor WanDit::heads_first(const Floats& values) const {
   Tensor out({1, config_.heads, clip_.tokens, kHeadWidth});
   float* next = out.data();
   for (std::int64_t h = 0; h < config_.heads; ++h) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cpu/architecture.h"
+#include "cpu/patch.h"
 #include "engine/text.h"
 
 namespace turboclip::cpu {

@@ -45,7 +45,7 @@ class WanVaeDecoder : public VideoDecoder {
       }
       const std::int64_t count = x.count;
       Tensor rgb({count, x.height, x.width, x.channels});
-      rgb.values = std::move(x.values);
+      rgb.values.assign(x.values.begin(), x.values.end());
       const Status taken = sink(first, rgb);
       if (!taken) return taken;
       first += count;

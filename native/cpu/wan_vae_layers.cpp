@@ -111,9 +111,9 @@ class ResidualLayer : public VaeLayer {
       linear_add(context, x.values.data(), x.pixels(), *shortcut_, y.values.data(), nullptr);
       return y;
     }
-    context.pool.for_each(y.count, [&](std::int64_t frame) {
-      const std::int64_t size = y.height * y.width * y.channels;
-      context.kernels.axpy(y.values.data() + frame * size, x.values.data() + frame * size, 1.0f, size);
+    context.pool.for_each(y.count * y.height, [&](std::int64_t row) {
+      const std::int64_t size = y.width * y.channels;
+      context.kernels.axpy(y.values.data() + row * size, x.values.data() + row * size, 1.0f, size);
     });
     return y;
   }
@@ -140,13 +140,13 @@ class FrameAttentionLayer : public VaeLayer {
   Frames run(const Context& context, Frames x) override {
     const std::int64_t pixels = x.height * x.width;
     const std::int64_t c = x.channels;
-    std::vector<float> normed(x.values.size());
+    Floats normed(x.values.size());
     context.pool.for_each(x.count * x.height, [&](std::int64_t row) {
       for (std::int64_t i = row * x.width; i < (row + 1) * x.width; ++i) {
         norm_.pixel(context.kernels, x.values.data() + i * c, normed.data() + i * c, Tail::none);
       }
     });
-    std::vector<float> qkv(3 * x.values.size());
+    Floats qkv(3 * x.values.size());
     linear(context, normed.data(), x.pixels(), qkv_, qkv.data());
     for (std::int64_t frame = 0; frame < x.count; ++frame) {
       attend_frame(context, qkv.data() + frame * pixels * 3 * c, pixels, c,

@@ -79,7 +79,7 @@ std::vector<float> streamed(const Context& context, cpu::CausalConv& conv, const
                     x.width * x.channels, input.frame(f) + row * input.row_stride());
       }
     }
-    const Frames piece = conv.run(context, std::move(input));
+    const Frames piece = conv.run(context, input);
     y.insert(y.end(), piece.values.begin(), piece.values.end());
     first += count;
   }
@@ -88,7 +88,8 @@ std::vector<float> streamed(const Context& context, cpu::CausalConv& conv, const
 
 Frames random_frames(std::int64_t count, std::int64_t height, std::int64_t width, std::int64_t channels) {
   Frames frames(count, height, width, channels);
-  frames.values = random_values(static_cast<std::int64_t>(frames.values.size()), 3);
+  const auto values = random_values(static_cast<std::int64_t>(frames.values.size()), 3);
+  frames.values.assign(values.begin(), values.end());
   return frames;
 }
 

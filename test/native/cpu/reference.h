@@ -25,8 +25,8 @@ inline std::vector<float> random_values(std::int64_t count, std::uint64_t seed) 
 }
 
 /// ||actual - expected|| / ||expected||
-template <class Expected>
-double relative_error(const std::vector<float>& actual, const std::vector<Expected>& expected) {
+template <class Actual, class Expected>
+double relative_error(const Actual& actual, const std::vector<Expected>& expected) {
   double difference = 0;
   double size = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
