@@ -1,10 +1,12 @@
-// turboclip-runner: `start` works for an edge until it is told to stop, `doctor` looks a host over.
+// turboclip-runner: `start` works for an edge until it is told to stop, `render` draws one clip without an
+// edge, `doctor` looks a host over.
 import { defineCommand, runMain } from "citty";
-import { NotAdmittedError } from "./control/runner.ts";
-import { readSettings, SettingsError } from "./control/settings.ts";
-import { readVersion, StartError, startRunner } from "./control/start.ts";
+import { readSettings } from "./control/settings.ts";
+import { startRunner } from "./control/start.ts";
 import { examine } from "./doctor.ts";
-import { EngineUnusableError } from "./engine/host.ts";
+import { fail } from "./fail.ts";
+import { render } from "./render/command.ts";
+import { readVersion } from "./version.ts";
 
 /** The first signal drains, the second hands the running clip back. */
 function stopSignals(): { drain: AbortSignal; release: AbortSignal } {
@@ -17,16 +19,6 @@ function stopSignals(): { drain: AbortSignal; release: AbortSignal } {
     });
   }
   return { drain: drain.signal, release: release.signal };
-}
-
-/** Errors that a person mends are told in words; others with their stack. */
-function fail(error: unknown): void {
-  const known = [SettingsError, StartError, NotAdmittedError, EngineUnusableError].some(
-    (kind) => error instanceof kind,
-  );
-  const text = error instanceof Error ? (known ? error.message : (error.stack ?? error.message)) : String(error);
-  process.stderr.write(`turboclip-runner: ${text}\n`);
-  process.exitCode = 1;
 }
 
 const start = defineCommand({
@@ -54,6 +46,6 @@ const doctor = defineCommand({
 await runMain(
   defineCommand({
     meta: { name: "turboclip-runner", version: readVersion(), description: "Renders clips for a turboclip edge" },
-    subCommands: { start, doctor },
+    subCommands: { start, render, doctor },
   }),
 );

@@ -1,8 +1,7 @@
 // `turboclip-runner doctor`: says in plain words what this host has and lacks. Each check does the real thing.
 import { describeMissing, findModels, type ModelOnDisk } from "./checkpoints/find.ts";
 import { readSettings, SettingsError } from "./control/settings.ts";
-import { ENGINE_ENTRY } from "./control/start.ts";
-import { EngineHost } from "./engine/host.ts";
+import { ENGINE_ENTRY, EngineHost } from "./engine/host.ts";
 import { makeLogger } from "./log.ts";
 import { findFfmpeg } from "./media/locate.ts";
 

@@ -1,7 +1,7 @@
 // Every npm script comes through here: `node scripts/run.mjs <task> [arguments]`. A task names what it needs;
 // set-up brings it; then the task runs in the foreground and its exit status is ours.
 import { join } from "node:path";
-import { ensureDemoModel, ensureDependencies, ensureNative, ensureNode, HOME, ROOT, run } from "./setup.mjs";
+import { ensureDemoModel, ensureDependencies, ensureNative, ensureNode, HOME, modelsDir, ROOT, run } from "./setup.mjs";
 
 const node = (script) => (args) => run(process.execPath, [join(ROOT, script), ...args]);
 
@@ -9,7 +9,7 @@ const node = (script) => (args) => run(process.execPath, [join(ROOT, script), ..
 const TASKS = {
   demo: { needs: [ensureNative, ensureDemoModel], main: node("scripts/demo.ts") },
   start: { needs: [ensureNative, ensureDemoModel], main: node("scripts/start.ts") },
-  runner: { needs: [ensureNative], main: node("runner/cli.ts") },
+  runner: { needs: [ensureNative], main: runner },
   build: { needs: [ensureNative, ensureDemoModel], main: () => 0 },
   golden: { needs: [ensureNative], main: (args) => run(join(ROOT, "build/native/tools/golden"), args, here()) },
   test: { needs: [ensureNative, ensureDemoModel], main: node("scripts/test.ts") },
@@ -22,6 +22,14 @@ const TASKS = {
 /** Paths that a person types are relative to where they stand, not to the project. */
 function here() {
   return { cwd: process.env.INIT_CWD ?? process.cwd() };
+}
+
+/** `render` where no models folder is set draws with the demo set. */
+function runner(args) {
+  const useDemo = args[0] === "render" && process.env.TURBOCLIP_MODELS_DIR === undefined;
+  if (useDemo) ensureDemoModel();
+  const env = useDemo ? { ...process.env, TURBOCLIP_MODELS_DIR: modelsDir() } : process.env;
+  return run(process.execPath, [join(ROOT, "runner/cli.ts"), ...args], { ...here(), env });
 }
 
 const [name, ...args] = process.argv.slice(2);

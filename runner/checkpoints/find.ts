@@ -4,55 +4,86 @@ import { join } from "node:path";
 import { MODELS, type ModelSpec } from "../../shared/models.ts";
 
 /** Where a model's files are on this host. */
-export interface ModelOnDisk {
+export interface ModelFiles {
   readonly id: string;
-  readonly sigmaMax: number;
-  readonly topkRatio: number;
   readonly transformer: string;
   readonly vae: string;
   readonly textEncoder: string;
   readonly tokenizer: string;
 }
 
+export interface ModelOnDisk extends ModelFiles {
+  readonly sigmaMax: number;
+  readonly topkRatio: number;
+}
+
+/** How a model is sampled, beside what a clip's request says. */
+export interface Sampling {
+  /** Where the noise starts. */
+  readonly sigmaMax: number;
+  /** sla attends to the blocks that matter; original to all. */
+  readonly attention: "sla" | "original";
+  /** Share of key blocks that sla keeps. */
+  readonly topkRatio: number;
+}
+
+/** As the edge's clips are sampled. */
+export function defaultSampling({ sigmaMax, topkRatio }: ModelOnDisk): Sampling {
+  return { sigmaMax, attention: "sla", topkRatio };
+}
+
+export interface IncompleteModel {
+  readonly id: string;
+  readonly missing: readonly string[];
+}
+
 export interface ModelSearch {
   readonly found: readonly ModelOnDisk[];
   /** Models with some file missing: which ones, by the names looked for. */
-  readonly incomplete: readonly { readonly id: string; readonly missing: readonly string[] }[];
+  readonly incomplete: readonly IncompleteModel[];
 }
 
-const COMMON = "common";
+export const COMMON = "common";
 
 /** Looks for each file in the model's own folder, then in `common/`. */
 export async function findModels(folder: string, registry: readonly ModelSpec[] = MODELS): Promise<ModelSearch> {
-  const found: ModelOnDisk[] = [];
-  const incomplete: { id: string; missing: string[] }[] = [];
-  for (const model of registry) {
-    const locate = (names: readonly string[]) =>
-      firstFile(names.flatMap((name) => [join(folder, model.id, name), join(folder, COMMON, name)]));
-    const { transformer, vae, textEncoder, tokenizer } = model.files;
-    const [t, v, e, k] = await Promise.all([
-      locate(transformer),
-      locate([vae]),
-      locate([textEncoder]),
-      locate([tokenizer]),
-    ]);
-    if (t !== undefined && v !== undefined && e !== undefined && k !== undefined) {
-      const { id, sigmaMax, topkRatio } = model;
-      found.push({ id, sigmaMax, topkRatio, transformer: t, vae: v, textEncoder: e, tokenizer: k });
-      continue;
-    }
-    const missing = [
-      ...(t === undefined ? [transformer.join(" or ")] : []),
-      ...(v === undefined ? [vae] : []),
-      ...(e === undefined ? [textEncoder] : []),
-      ...(k === undefined ? [tokenizer] : []),
-    ];
-    incomplete.push({ id: model.id, missing });
-  }
-  return { found, incomplete };
+  const located = await Promise.all(
+    registry.map((model) => locateModel(model, [join(folder, model.id), join(folder, COMMON)])),
+  );
+  return {
+    found: located.filter((model) => "transformer" in model),
+    incomplete: located.filter((model) => "missing" in model),
+  };
 }
 
-async function firstFile(paths: readonly string[]): Promise<string | undefined> {
+/** Each file from the first of the folders that has it; or which ones none of them has. */
+export async function locateModel(
+  model: ModelSpec,
+  folders: readonly string[],
+): Promise<ModelOnDisk | IncompleteModel> {
+  const locate = (names: readonly string[]) =>
+    firstFile(names.flatMap((name) => folders.map((folder) => join(folder, name))));
+  const { transformer, vae, textEncoder, tokenizer } = model.files;
+  const [t, v, e, k] = await Promise.all([
+    locate(transformer),
+    locate([vae]),
+    locate([textEncoder]),
+    locate([tokenizer]),
+  ]);
+  if (t !== undefined && v !== undefined && e !== undefined && k !== undefined) {
+    const { id, sigmaMax, topkRatio } = model;
+    return { id, sigmaMax, topkRatio, transformer: t, vae: v, textEncoder: e, tokenizer: k };
+  }
+  const missing = [
+    ...(t === undefined ? [transformer.join(" or ")] : []),
+    ...(v === undefined ? [vae] : []),
+    ...(e === undefined ? [textEncoder] : []),
+    ...(k === undefined ? [tokenizer] : []),
+  ];
+  return { id: model.id, missing };
+}
+
+export async function firstFile(paths: readonly string[]): Promise<string | undefined> {
   for (const path of paths) {
     if (
       await stat(path).then(

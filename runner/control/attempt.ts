@@ -2,7 +2,7 @@
 // handed back, or dropped because the edge does not want it any more.
 import type { Claim, CompleteRequest } from "../../shared/contract/runner.ts";
 import { OUTPUT_KINDS } from "../../shared/contract/runner.ts";
-import type { ModelOnDisk } from "../checkpoints/find.ts";
+import { defaultSampling, type ModelOnDisk } from "../checkpoints/find.ts";
 import type { EngineHost } from "../engine/host.ts";
 import type { Failure, Outcome, Rendered } from "../engine/protocol.ts";
 import type { Logger } from "../log.ts";
@@ -115,7 +115,7 @@ class Attempt {
     }
     const signal = AbortSignal.any([this.#heartbeats.ended, this.#release]);
     const onProgress = this.#heartbeats.report.bind(this.#heartbeats);
-    return this.#tools.engine.render({ model, request, folder, onProgress, signal });
+    return this.#tools.engine.render({ model, request, sampling: defaultSampling(model), folder, onProgress, signal });
   }
 
   async #deliver(rendered: Rendered, signal: AbortSignal): Promise<void> {

@@ -1,11 +1,11 @@
 // Puts a runner together from its settings, checks what can be checked before the first clip, runs it until
 // it is drained, and cleans up.
-import { readFileSync } from "node:fs";
 import { Agent } from "undici";
 import { DEFAULT_LEASE_TIMES } from "../../shared/contract/runner.ts";
 import { describeMissing, findModels, type ModelOnDisk } from "../checkpoints/find.ts";
-import { EngineHost } from "../engine/host.ts";
+import { ENGINE_ENTRY, EngineHost } from "../engine/host.ts";
 import { type Logger, makeLogger } from "../log.ts";
+import { readVersion } from "../version.ts";
 import type { AttemptTimes } from "./attempt.ts";
 import { systemClock } from "./clock.ts";
 import { EdgeClient } from "./edge-client.ts";
@@ -16,7 +16,6 @@ import { WorkFolder } from "./work-folder.ts";
 /** What the person at the host has to mend before the runner can start. */
 export class StartError extends Error {}
 
-export const ENGINE_ENTRY = new URL("../engine/main.ts", import.meta.url).pathname;
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
 
@@ -27,13 +26,6 @@ const DEFAULT_ATTEMPT_TIMES: AttemptTimes = {
   maxRetryMs: 5_000,
   giveUpMs: 900_000,
 };
-
-export function readVersion(): string {
-  const { version }: { version: string } = JSON.parse(
-    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
-  );
-  return version;
-}
 
 /** Resolves when drained; rejects with a StartError, or NotAdmittedError from the first poll. */
 export async function startRunner(settings: Settings, stop: StopSignals): Promise<void> {

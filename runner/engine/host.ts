@@ -3,10 +3,13 @@
 // restart, whose wait grows while it keeps dying.
 import type { ClipRequest } from "../../shared/contract/runner.ts";
 import type { Stage } from "../../shared/states.ts";
-import type { ModelOnDisk } from "../checkpoints/find.ts";
+import type { ModelFiles, Sampling } from "../checkpoints/find.ts";
 import type { Logger } from "../log.ts";
 import { EngineChild } from "./child.ts";
 import type { Command, EngineEvent, Outcome } from "./protocol.ts";
+
+/** The engine process of the product; tests start one of their own. */
+export const ENGINE_ENTRY = new URL("./main.ts", import.meta.url).pathname;
 
 export interface EngineTimes {
   /** Wait before the first restart; doubled each time up to the maximum, back to the first after a success. */
@@ -33,8 +36,9 @@ export interface EngineHostOptions {
 }
 
 export interface RenderJob {
-  readonly model: ModelOnDisk;
+  readonly model: ModelFiles;
   readonly request: ClipRequest;
+  readonly sampling: Sampling;
   readonly folder: string;
   readonly onProgress: (stage: Stage, step: number, steps: number) => void;
   /** Aborted: the engine stops within a block and the outcome is `cancelled`. */
@@ -88,15 +92,15 @@ export class EngineHost {
   }
 
   /** Loads a model ahead of its first clip; `failed` names the file and tensor that are wrong. */
-  async load(model: ModelOnDisk): Promise<Outcome> {
+  async load(model: ModelFiles): Promise<Outcome> {
     const command = { type: "load", model } as const;
     const outcome = await this.#perform(command, () => {}, new AbortController().signal);
     if (outcome.kind === "loaded") this.#loadedModel = model.id;
     return outcome;
   }
 
-  async render({ model, request, folder, onProgress, signal }: RenderJob): Promise<Outcome> {
-    const outcome = await this.#perform({ type: "render", model, request, folder }, onProgress, signal);
+  async render({ model, request, sampling, folder, onProgress, signal }: RenderJob): Promise<Outcome> {
+    const outcome = await this.#perform({ type: "render", model, request, sampling, folder }, onProgress, signal);
     if (outcome.kind === "rendered") {
       this.#loadedModel = model.id;
       this.#deaths = 0;

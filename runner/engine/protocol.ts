@@ -9,12 +9,16 @@ import { STAGES } from "../../shared/states.ts";
 
 const modelSchema = z.object({
   id: z.string(),
-  sigmaMax: z.number(),
-  topkRatio: z.number(),
   transformer: z.string(),
   vae: z.string(),
   textEncoder: z.string(),
   tokenizer: z.string(),
+});
+
+const samplingSchema = z.object({
+  sigmaMax: z.number(),
+  attention: z.enum(["sla", "original"]),
+  topkRatio: z.number(),
 });
 
 const job = z.int().min(1);
@@ -27,6 +31,7 @@ export const commandSchema = z.discriminatedUnion("type", [
     job,
     model: modelSchema,
     request: clipRequestSchema,
+    sampling: samplingSchema,
     /** Exists; the two files are written into it. */
     folder: z.string(),
   }),

@@ -25,12 +25,11 @@ export async function renderClip(
   report: ReportProgress,
   signal: AbortSignal,
 ): Promise<Rendered> {
-  const { request, model } = command;
+  const { request, sampling } = command;
   const { width, height, frames, steps, sampler, seed } = request;
   const tokenIds = tools.tokenizer.encode(request.prompt);
-  const { sigmaMax, topkRatio } = model;
   const generated = await tools.engine.generate(
-    { tokenIds, width, height, frames, steps, sampler, seed, sigmaMax, topkRatio, attention: "sla" },
+    { tokenIds, width, height, frames, steps, sampler, seed, ...sampling },
     countSteps(request, report),
   );
   report("encode", 0, 1);

@@ -1,7 +1,7 @@
 // The engine process's loop: it holds at most one model and does one job at a time, as the control process
 // asks. It ends when the control process is gone, however that went, so that no engine is ever orphaned.
 import type { Stage } from "../../shared/states.ts";
-import type { ModelOnDisk } from "../checkpoints/find.ts";
+import type { ModelFiles } from "../checkpoints/find.ts";
 import { type Ffmpeg, findFfmpeg } from "../media/locate.ts";
 import { loadTokenizer, type PromptTokenizer } from "../text/tokenizer.ts";
 import { EngineFileError, isCancellation, toFailure } from "./failures.ts";
@@ -111,7 +111,7 @@ class EngineServer {
     }
   }
 
-  async #load(model: ModelOnDisk): Promise<Outcome> {
+  async #load(model: ModelFiles): Promise<Outcome> {
     await this.#require(model);
     return { kind: "loaded" };
   }
@@ -131,7 +131,7 @@ class EngineServer {
   }
 
   /** The model, loaded if it is not. The one before goes first: two rarely fit. */
-  async #require(model: ModelOnDisk): Promise<LoadedModel> {
+  async #require(model: ModelFiles): Promise<LoadedModel> {
     if (this.#loaded?.id === model.id) return this.#loaded;
     this.#loaded?.engine.free();
     this.#loaded = undefined;

@@ -2,6 +2,7 @@
 // for the same frames, build and encoder: no timestamps, no encoder tags, and a fixed number of threads (x264
 // divides its work among threads, so that its output depends on their number, but not on the cores).
 import { FRAMES_PER_SECOND } from "../../shared/models.ts";
+import { COMMENT } from "./provenance.ts";
 
 /** In order of preference. */
 export const VIDEO_ENCODERS = ["h264_nvenc", "libx264"] as const;
@@ -29,7 +30,7 @@ function rawInput({ width, height }: FrameSize): string[] {
 
 /**
  * RGB24 frames on standard input to an MP4: H.264 High, yuv420p, converted and tagged as BT.709 limited
- * range, index in front. Without a file the result is thrown away.
+ * range, index in front, a comment that says what made it. Without a file the result is thrown away.
  */
 export function mp4Arguments(options: FrameSize & { readonly encoder: VideoEncoder }, file: string | null): string[] {
   return [
@@ -38,6 +39,7 @@ export function mp4Arguments(options: FrameSize & { readonly encoder: VideoEncod
     ...["-c:v", options.encoder, ...ENCODER_ARGUMENTS[options.encoder]],
     ...["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv"],
     ...BITEXACT,
+    ...["-metadata", `comment=${COMMENT}`],
     ...(file === null ? ["-f", "null", "-"] : ["-movflags", "+faststart+write_colr", "-f", "mp4", file]),
   ];
 }

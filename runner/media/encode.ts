@@ -2,6 +2,7 @@
 import { mp4Arguments, posterArguments } from "./arguments.ts";
 import { runFfmpeg } from "./ffmpeg.ts";
 import type { Ffmpeg } from "./locate.ts";
+import { markAsGenerated } from "./provenance.ts";
 
 export interface Frames {
   /** RGB24, frames x height x width x 3 bytes. */
@@ -34,13 +35,14 @@ function requireWhole(frames: Frames): void {
   }
 }
 
-/** Writes the MP4. Throws a MediaError. */
+/** Writes the MP4, marked as made by a model. Throws a MediaError. */
 export async function encodeMp4({ ffmpeg, frames, file, signal }: EncodeJob): Promise<void> {
   requireWhole(frames);
   const bytes = frameBytes(frames);
   const input = Array.from({ length: frames.count }, (_, i) => frames.rgb.subarray(i * bytes, (i + 1) * bytes));
   const args = mp4Arguments({ ...frames, encoder: ffmpeg.encoder }, file);
   await runFfmpeg({ path: ffmpeg.path, args, input, signal, timeoutMs: ENCODE_TIMEOUT_MS });
+  await markAsGenerated(file);
 }
 
 /** Writes the middle frame as a JPEG: the first one often shows nothing yet. Throws a MediaError. */

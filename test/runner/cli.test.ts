@@ -1,17 +1,15 @@
 // The command as a person starts it: the real control process, the real engine process with the addon, the
 // demo set, real ffmpeg; only the edge is a stand-in.
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { writeDemoModel } from "../../models/demo/model-set.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
+import { type Command, startCommand } from "./support/command.ts";
 import { type Clip, EdgeDouble } from "./support/edge-double.ts";
 import { isAlive, type TestFolder, testFolder } from "./support/host.ts";
 import { readMp4 } from "./support/mp4.ts";
 
-const CLI = new URL("../../runner/cli.ts", import.meta.url).pathname;
 const REQUEST: ClipRequest = {
   model: "turboclip-demo",
   prompt: "waves",
@@ -25,7 +23,7 @@ const REQUEST: ClipRequest = {
 
 let folder: TestFolder;
 let edge: EdgeDouble;
-const commands: ChildProcess[] = [];
+const commands: Command[] = [];
 
 beforeAll(async () => {
   folder = await testFolder();
@@ -33,18 +31,12 @@ beforeAll(async () => {
   edge = await EdgeDouble.start();
 });
 afterEach(() => {
-  for (const command of commands.splice(0)) command.kill("SIGKILL");
+  for (const command of commands.splice(0)) command.child.kill("SIGKILL");
 });
 afterAll(async () => {
   await edge.down();
   await folder.remove();
 });
-
-interface Command {
-  readonly child: ChildProcess;
-  output(): string;
-  readonly exit: Promise<number | null>;
-}
 
 function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Command {
   const settings = {
@@ -55,11 +47,9 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
     TURBOCLIP_WORK_DIR: join(folder.path, "work"),
     TURBOCLIP_THREADS: "1",
   };
-  const child = spawn(process.execPath, [CLI, ...args], { env: { ...process.env, ...settings, ...env } });
-  commands.push(child);
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (said += text));
-  return { child, output: () => said, exit: once(child, "close").then(([code]) => code) };
+  const command = startCommand(args, { ...process.env, ...settings, ...env });
+  commands.push(command);
+  return command;
 }
 
 function enginePid(command: Command): number {
@@ -110,8 +100,7 @@ describe("turboclip-runner start", () => {
 
   test("ends with 0 when it is told to stop while it is still starting", async () => {
     const runner = run(["start"]);
-    while (!runner.output().includes("engine process is ready"))
-      await once(runner.child.stdout ?? runner.child, "data");
+    await runner.says("engine process is ready");
     runner.child.kill("SIGTERM");
     expect(await runner.exit).toBe(0);
   });

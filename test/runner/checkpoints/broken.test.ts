@@ -9,9 +9,8 @@ import { pickleGlobal, pickleText, pthEntries, pthFile } from "../../../models/d
 import { vaeTensors } from "../../../models/demo/vae-layout.ts";
 import { drawTensors } from "../../../models/demo/weights.ts";
 import { storedZip } from "../../../models/demo/zip.ts";
-import { findModels, type ModelOnDisk } from "../../../runner/checkpoints/find.ts";
-import { ENGINE_ENTRY } from "../../../runner/control/start.ts";
-import { EngineHost } from "../../../runner/engine/host.ts";
+import { defaultSampling, findModels, type ModelOnDisk } from "../../../runner/checkpoints/find.ts";
+import { ENGINE_ENTRY, EngineHost } from "../../../runner/engine/host.ts";
 import { LogBook, smallClip, type TestFolder, testFolder } from "../support/host.ts";
 
 let folder: TestFolder;
@@ -143,6 +142,7 @@ test("after all of that the same process renders a clip with the good set", asyn
   const outcome = await engine.render({
     model: good,
     request: smallClip(),
+    sampling: defaultSampling(good),
     folder: clip,
     onProgress: () => {},
     signal: new AbortController().signal,

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { stat } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import type { ModelOnDisk } from "../../../runner/checkpoints/find.ts";
+import { defaultSampling, type ModelOnDisk } from "../../../runner/checkpoints/find.ts";
 import { type EngineHost, EngineUnusableError } from "../../../runner/engine/host.ts";
 import type { Outcome } from "../../../runner/engine/protocol.ts";
 import {
@@ -53,6 +53,7 @@ async function render(engine: EngineHost, seed: number): Promise<Rendering> {
   const outcome = engine.render({
     model,
     request: smallClip(seed),
+    sampling: defaultSampling(model),
     folder: await folder.fresh(`clip-${seed}-${Math.random()}`),
     signal: stop.signal,
     onProgress: (stage, step, steps) => {
@@ -104,7 +105,8 @@ describe("a clip in the engine process", () => {
     const engine = host();
     const stop = AbortSignal.abort();
     const onProgress = vi.fn();
-    const outcome = await engine.render({ model, request: smallClip(), folder: folder.path, signal: stop, onProgress });
+    const clip = { model, request: smallClip(), sampling: defaultSampling(model), folder: folder.path };
+    const outcome = await engine.render({ ...clip, signal: stop, onProgress });
     expect(outcome).toEqual({ kind: "cancelled" });
     expect(onProgress).not.toHaveBeenCalled();
   });

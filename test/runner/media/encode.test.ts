@@ -59,7 +59,7 @@ describe("the MP4 of a clip", () => {
 
   test("is H.264 High at 16 frames a second, index in front, tagged BT.709 limited range", async () => {
     expect(readMp4(await readFile(file))).toEqual({
-      topLevel: ["ftyp", "moov", "free", "mdat"],
+      topLevel: ["ftyp", "moov", "free", "mdat", "uuid"],
       ...{ width: WIDTH, height: HEIGHT, samples: COUNT, seconds: COUNT / 16, profile: 100 },
       colour: [1, 1, 1, false],
     });
