@@ -146,6 +146,23 @@ TEST("sparse attention looks at the kept key blocks and at nothing else") {
   }
 }
 
+TEST("sparse attention that keeps all key blocks gives the bytes of dense attention") {
+  for (const std::int64_t length : kLengths) {
+    const Head head(length);
+    const auto map = cpu::make_block_map(head.view(head.q), head.view(head.k), 1.0);
+    const auto keys = cpu::pack_keys(head.view(head.k), head.view(head.v));
+    std::vector<float> sparse(head.q.size());
+    std::vector<float> dense(head.q.size());
+    for (std::int64_t b = 0; b < map.query_blocks; ++b) {
+      attend(cpu::best_kernels(), keys, queries(head, b, dense));
+      cpu::AttentionBlock block = queries(head, b, sparse);
+      block.key_blocks = map.row(b);
+      attend(cpu::best_kernels(), keys, block);
+    }
+    CHECK(sparse == dense);
+  }
+}
+
 TEST("the block map keeps floor(ratio * blocks), at least one and at most all, ascending") {
   for (const std::int64_t length : kLengths) {
     const Head head(length);

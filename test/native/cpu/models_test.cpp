@@ -4,6 +4,8 @@
 
 #include "check.h"
 #include "cpu/reference.h"
+#include "cpu/wan_dit.h"
+#include "cpu/wan_vae.h"
 #include "engine/backend.h"
 #include "support.h"
 
@@ -39,25 +41,68 @@ std::vector<float> velocity(int threads, Attention attention) {
   return v->values;
 }
 
+std::vector<float> decoded(VideoDecoder& decoder) {
+  std::vector<float> frames;
+  const CancelFlag cancel;
+  const Status done = decoder.decode(random_tensor({16, 3, 5, 6}, 6),
+                                     [&](std::int64_t, const Tensor& rgb) {
+                                       frames.insert(frames.end(), rgb.values.begin(), rgb.values.end());
+                                       return success();
+                                     },
+                                     cancel, {});
+  CHECK(done.ok());
+  return frames;
+}
+
 std::vector<float> video(int threads) {
   const auto backend = make_cpu_backend({threads});
   auto decoder = backend->load_video_decoder(open_fixture("wan_vae.pth"));
-  std::vector<float> frames;
-  const CancelFlag cancel;
-  const Status done = (*decoder)->decode(random_tensor({16, 3, 5, 6}, 6),
-                                         [&](std::int64_t, const Tensor& rgb) {
-                                           frames.insert(frames.end(), rgb.values.begin(), rgb.values.end());
-                                           return success();
-                                         },
-                                         cancel, {});
-  CHECK(done.ok());
-  return frames;
+  return decoded(**decoder);
 }
 
 TEST("transformer and decoder give the same bytes on one thread and on three") {
   CHECK(velocity(1, Attention::sla) == velocity(3, Attention::sla));
   CHECK(velocity(1, Attention::original) == velocity(3, Attention::original));
   CHECK(video(1) == video(3));
+}
+
+TEST("every kernel set computes the same transformer and video") {
+  cpu::ThreadPool pool(2);
+  const Checkpoint dit = open_fixture("wan_t2v.pth");
+  const Checkpoint vae = open_fixture("wan_vae.pth");
+  const CancelFlag cancel;
+  std::int64_t bytes = 0;
+  std::vector<float> velocities[2];
+  std::vector<float> videos[2];
+  for (const cpu::Kernels* kernels : all_kernels()) {
+    const cpu::Context context{pool, *kernels};
+    const std::size_t at = kernels == &cpu::portable_kernels() ? 0 : 1;
+    auto denoiser = cpu::load_wan_dit(dit, context, bytes);
+    CHECK(begin(**denoiser, cancel, Attention::sla).ok());
+    velocities[at] = (*denoiser)->velocity(random_tensor({16, 2, 16, 18}, 5), 932.0, cancel, {}, {})->values;
+    auto decoder = cpu::load_wan_vae(vae, context, bytes);
+    videos[at] = decoded(**decoder);
+    CHECK(relative_error(velocities[at], velocities[0]) < 1e-5);
+    CHECK(relative_error(videos[at], videos[0]) < 1e-5);
+  }
+}
+
+/// The velocity under a prompt of these rows; a prompt's rows past its end are zeros.
+std::vector<float> prompted(Denoiser& denoiser, std::int64_t real, std::int64_t given) {
+  Tensor text = random_tensor({real, denoiser.config().text_width}, 4);
+  text.shape[0] = given;
+  text.values.resize(static_cast<std::size_t>(given * denoiser.config().text_width), 0.0f);
+  const CancelFlag cancel;
+  CHECK(denoiser.begin_clip(kShape, {text, {}}, {Attention::sla, 0.3}, cancel).ok());
+  return denoiser.velocity(random_tensor({16, 2, 16, 18}, 5), 932.0, cancel, {}, {})->values;
+}
+
+TEST("padded text rows that stand once and count often equal the rows written out, up to a full prompt") {
+  const auto backend = make_cpu_backend({2});
+  auto denoiser = backend->load_denoiser(open_fixture("wan_t2v.pth"));
+  for (const std::int64_t real : {1, 63, 64, 300, 511}) {
+    CHECK(relative_error(prompted(**denoiser, real, real), prompted(**denoiser, real, 512)) < 1e-5);
+  }
 }
 
 TEST("a decoder that is used again starts a new clip") {
@@ -102,6 +147,21 @@ TEST("a cancelled call of any model ends with the code cancelled, and the model 
   cancel.requested = false;
   CHECK((*encoder)->encode(ids, cancel, {}).ok());
   CHECK((*denoiser)->velocity(x, 932.0, cancel, {}, {}).ok());
+}
+
+TEST("a decoding that is cancelled after its first frame hands out no second one") {
+  const auto backend = make_cpu_backend({2});
+  auto decoder = backend->load_video_decoder(open_fixture("wan_vae.pth"));
+  CancelFlag cancel;
+  int calls = 0;
+  const FrameSink sink = [&](std::int64_t, const Tensor&) {
+    ++calls;
+    cancel.requested = true;
+    return success();
+  };
+  const Status done = (*decoder)->decode(random_tensor({16, 3, 4, 4}, 7), sink, cancel, {});
+  CHECK(done.error().code == ErrorCode::cancelled);
+  CHECK_EQUAL(calls, 1);
 }
 
 TEST("an error of the frame sink ends the decoding with that error") {
