@@ -1,5 +1,5 @@
 // Ends a command that did not work: what a person can mend is told in words, anything else with its stack.
-import { NotAdmittedError } from "./control/runner.ts";
+import { NotAdmittedError } from "./control/poller.ts";
 import { SettingsError } from "./control/settings.ts";
 import { StartError } from "./control/start.ts";
 import { EngineUnusableError } from "./engine/host.ts";

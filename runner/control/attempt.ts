@@ -45,9 +45,18 @@ export class ReleaseRequested extends Error {}
 /** How often a file that the edge does not find is uploaded again. */
 const MAX_UPLOAD_ROUNDS = 3;
 
-/** Never throws for what the edge, the engine or the disk does; `release` aborted hands the clip back. */
-export async function runAttempt(tools: AttemptTools, claim: Claim, release: AbortSignal): Promise<AttemptEnd> {
-  return new Attempt(tools, claim, release).run();
+export interface RunningAttempt {
+  /** Resolves when the engine is free for another clip, if it comes to that before the end. */
+  readonly sampled: Promise<void>;
+  /** Never rejects for what the edge, the engine or the disk does. */
+  readonly ended: Promise<AttemptEnd>;
+}
+
+/** `release` aborted hands the clip back. */
+export function beginAttempt(tools: AttemptTools, claim: Claim, release: AbortSignal): RunningAttempt {
+  const sampled = Promise.withResolvers<void>();
+  const ended = new Attempt(tools, claim, release, sampled.resolve).run();
+  return { sampled: sampled.promise, ended };
 }
 
 class Attempt {
@@ -55,14 +64,16 @@ class Attempt {
   readonly #claim: Claim;
   readonly #token: string;
   readonly #release: AbortSignal;
+  readonly #onSampled: () => void;
   readonly #log: Logger;
   readonly #heartbeats: Heartbeats;
 
-  constructor(tools: AttemptTools, claim: Claim, release: AbortSignal) {
+  constructor(tools: AttemptTools, claim: Claim, release: AbortSignal, onSampled: () => void) {
     this.#tools = tools;
     this.#claim = claim;
     this.#token = claim.lease_token;
     this.#release = release;
+    this.#onSampled = onSampled;
     this.#log = tools.log.child({ clip: claim.clip_id, attempt: claim.attempt });
     const { edge, clock, times } = tools;
     this.#heartbeats = new Heartbeats({
@@ -115,7 +126,9 @@ class Attempt {
     }
     const signal = AbortSignal.any([this.#heartbeats.ended, this.#release]);
     const onProgress = this.#heartbeats.report.bind(this.#heartbeats);
-    return this.#tools.engine.render({ model, request, sampling: defaultSampling(model), folder, onProgress, signal });
+    const sampling = defaultSampling(model);
+    const onSampled = this.#onSampled;
+    return this.#tools.engine.render({ model, request, sampling, folder, onProgress, onSampled, signal });
   }
 
   async #deliver(rendered: Rendered, signal: AbortSignal): Promise<void> {

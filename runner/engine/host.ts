@@ -1,6 +1,6 @@
-// Keeps one engine process alive and gives it one job at a time. A process that dies (a fault, the system
-// short of memory, kill -9) costs the job it had, told at once as a failure that may be tried again, and a
-// restart, whose wait grows while it keeps dying.
+// Keeps one engine process alive and gives it one clip at a time to sample; the files of the one before may
+// still be being written. A process that dies (a fault, the system short of memory, kill -9) costs the jobs it
+// had, told at once as failures that may be tried again, and a restart, whose wait grows while it keeps dying.
 import type { ClipRequest } from "../../shared/contract/runner.ts";
 import type { Stage } from "../../shared/states.ts";
 import type { ModelFiles, Sampling } from "../checkpoints/find.ts";
@@ -41,6 +41,8 @@ export interface RenderJob {
   readonly sampling: Sampling;
   readonly folder: string;
   readonly onProgress: (stage: Stage, step: number, steps: number) => void;
+  /** The engine is free for the next clip; this one's outcome comes when its files are written. */
+  readonly onSampled?: () => void;
   /** Aborted: the engine stops within a block and the outcome is `cancelled`. */
   readonly signal: AbortSignal;
 }
@@ -48,9 +50,12 @@ export interface RenderJob {
 /** The engine cannot work on this host, as it said itself. */
 export class EngineUnusableError extends Error {}
 
-interface PendingJob {
-  readonly id: number;
+interface JobEvents {
   readonly onProgress: RenderJob["onProgress"];
+  readonly onSampled: () => void;
+}
+
+interface PendingJob extends JobEvents {
   readonly settle: (outcome: Outcome) => void;
 }
 
@@ -62,7 +67,9 @@ export class EngineHost {
   readonly #times: EngineTimes;
   #child: EngineChild | undefined;
   #ready = deferred<string>();
-  #pending: PendingJob | undefined;
+  readonly #pending = new Map<number, PendingJob>();
+  /** The job that has the engine. */
+  #computing: number | undefined;
   #loadedModel: string | null = null;
   #restartTimer: NodeJS.Timeout | undefined;
   #startTimer: NodeJS.Timeout | undefined;
@@ -94,19 +101,26 @@ export class EngineHost {
   /** Loads a model ahead of its first clip; `failed` names the file and tensor that are wrong. */
   async load(model: ModelFiles): Promise<Outcome> {
     const command = { type: "load", model } as const;
-    const outcome = await this.#perform(command, () => {}, new AbortController().signal);
+    const events = { onProgress: () => {}, onSampled: () => {} };
+    const outcome = await this.#perform(command, events, new AbortController().signal);
     if (outcome.kind === "loaded") this.#loadedModel = model.id;
     return outcome;
   }
 
-  async render({ model, request, sampling, folder, onProgress, signal }: RenderJob): Promise<Outcome> {
-    const outcome = await this.#perform({ type: "render", model, request, sampling, folder }, onProgress, signal);
-    if (outcome.kind === "rendered") {
-      this.#loadedModel = model.id;
-      this.#deaths = 0;
-    } else if (this.#loadedModel !== model.id) {
-      this.#loadedModel = null; // the one before has made room for a model that may not have come
-    }
+  async render({ model, request, sampling, folder, onProgress, onSampled, signal }: RenderJob): Promise<Outcome> {
+    let sampled = false;
+    const events: JobEvents = {
+      onProgress,
+      onSampled: () => {
+        sampled = true;
+        this.#loadedModel = model.id;
+        onSampled?.();
+      },
+    };
+    const outcome = await this.#perform({ type: "render", model, request, sampling, folder }, events, signal);
+    if (outcome.kind === "rendered") this.#deaths = 0;
+    // The one before has made room for a model that may not have come.
+    else if (!sampled && this.#loadedModel !== model.id) this.#loadedModel = null;
     return outcome;
   }
 
@@ -117,10 +131,10 @@ export class EngineHost {
     await this.#child?.stop();
   }
 
-  async #perform(command: NewCommand, onProgress: PendingJob["onProgress"], signal: AbortSignal): Promise<Outcome> {
+  async #perform(command: NewCommand, events: JobEvents, signal: AbortSignal): Promise<Outcome> {
     await this.whenReady();
     if (signal.aborted) return { kind: "cancelled" };
-    if (this.#pending !== undefined) throw new Error("the engine has a job already");
+    if (this.#computing !== undefined) throw new Error("the engine has a job already");
     const child = this.#child;
     if (child === undefined) return engineFailed("the engine process has just ended");
     const id = ++this.#lastJob;
@@ -134,12 +148,14 @@ export class EngineHost {
     };
     try {
       return await new Promise<Outcome>((settle) => {
-        this.#pending = { id, onProgress, settle };
+        this.#pending.set(id, { ...events, settle });
+        this.#computing = id;
         signal.addEventListener("abort", cancel, { once: true });
         child.send({ ...command, job: id });
       });
     } finally {
-      this.#pending = undefined;
+      this.#pending.delete(id);
+      if (this.#computing === id) this.#computing = undefined;
       clearTimeout(killTimer);
       signal.removeEventListener("abort", cancel);
     }
@@ -172,10 +188,14 @@ export class EngineHost {
         else this.#ready.reject(new EngineUnusableError(event.message));
         return;
       case "progress":
-        if (event.job === this.#pending?.id) this.#pending.onProgress(event.stage, event.step, event.steps);
+        this.#pending.get(event.job)?.onProgress(event.stage, event.step, event.steps);
+        return;
+      case "sampled":
+        if (this.#computing === event.job) this.#computing = undefined;
+        this.#pending.get(event.job)?.onSampled();
         return;
       case "outcome":
-        if (event.job === this.#pending?.id) this.#pending.settle(event.outcome);
+        this.#pending.get(event.job)?.settle(event.outcome);
         return;
     }
   }
@@ -184,7 +204,7 @@ export class EngineHost {
     clearTimeout(this.#startTimer);
     this.#child = undefined;
     this.#loadedModel = null;
-    this.#pending?.settle(engineFailed(how));
+    for (const job of this.#pending.values()) job.settle(engineFailed(how));
     if (!this.#everReady) this.#ready.reject(new EngineUnusableError(how));
     if (this.#stopped || !this.#everReady) return;
     this.#ready = deferred();

@@ -82,6 +82,8 @@ export const eventSchema = z.discriminatedUnion("type", [
     step: z.int().min(0),
     steps: z.int().min(0),
   }),
+  /** The clip's frames are there: the process takes another job while it writes this one's files. */
+  z.object({ type: z.literal("sampled"), job }),
   z.object({ type: z.literal("outcome"), job, outcome: outcomeSchema }),
 ]);
 export type EngineEvent = z.infer<typeof eventSchema>;

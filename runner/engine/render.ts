@@ -1,4 +1,5 @@
-// One clip inside the engine process: tokens, frames, files, with progress and seconds by stage.
+// One clip inside the engine process, in two parts: its frames, which take the engine, and its files, which
+// leave it free for the next clip. Progress and seconds by stage.
 import { join } from "node:path";
 import type { Timings } from "../../shared/contract/clips.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
@@ -10,34 +11,43 @@ import type { PromptTokenizer } from "../text/tokenizer.ts";
 import type { EngineProgress, LoadedEngine } from "./native.ts";
 import type { Output, RenderCommand, Rendered } from "./protocol.ts";
 
-export interface RenderTools {
+export interface SampleTools {
   readonly engine: LoadedEngine;
   readonly tokenizer: PromptTokenizer;
-  readonly ffmpeg: Ffmpeg;
+}
+
+export interface SampledClip {
+  readonly frames: Frames;
+  readonly timings: Timings;
 }
 
 export type ReportProgress = (stage: Stage, step: number, steps: number) => void;
 
-/** Rejects with the native error, a MediaError, or what reading the files back gave. */
-export async function renderClip(
-  tools: RenderTools,
-  command: RenderCommand,
+/** Rejects with the native error. */
+export async function sampleClip(
+  tools: SampleTools,
+  { request, sampling }: RenderCommand,
   report: ReportProgress,
-  signal: AbortSignal,
-): Promise<Rendered> {
-  const { request, sampling } = command;
+): Promise<SampledClip> {
   const { width, height, frames, steps, sampler, seed } = request;
   const tokenIds = tools.tokenizer.encode(request.prompt);
   const generated = await tools.engine.generate(
     { tokenIds, width, height, frames, steps, sampler, seed, ...sampling },
     countSteps(request, report),
   );
-  report("encode", 0, 1);
+  return { frames: { rgb: generated.frames, width, height, count: frames }, timings: generated.timings };
+}
+
+/** Rejects with a MediaError, or what reading the files back gave. */
+export async function writeClip(
+  ffmpeg: Ffmpeg,
+  { frames, timings }: SampledClip,
+  folder: string,
+  signal: AbortSignal,
+): Promise<Rendered> {
   const began = performance.now();
-  const pictures: Frames = { rgb: generated.frames, width, height, count: frames };
-  const outputs = await writeOutputs(tools.ffmpeg, pictures, command.folder, signal);
-  const timings: Timings = { ...generated.timings, encode: (performance.now() - began) / 1_000 };
-  return { kind: "rendered", outputs, timings };
+  const outputs = await writeOutputs(ffmpeg, frames, folder, signal);
+  return { kind: "rendered", outputs, timings: { ...timings, encode: (performance.now() - began) / 1_000 } };
 }
 
 /**

@@ -1,5 +1,5 @@
-// The engine process's loop: it holds at most one model and does one job at a time, as the control process
-// asks. It ends when the control process is gone, however that went, so that no engine is ever orphaned.
+// The engine process's loop: it holds at most one model and samples one clip at a time, as the control process
+// asks, while the files of the one before are written. It ends when the control process is gone, however that went, so that no engine is ever orphaned.
 import type { Stage } from "../../shared/states.ts";
 import type { ModelFiles } from "../checkpoints/find.ts";
 import { type Ffmpeg, findFfmpeg } from "../media/locate.ts";
@@ -7,7 +7,7 @@ import { loadTokenizer, type PromptTokenizer } from "../text/tokenizer.ts";
 import { EngineFileError, isCancellation, toFailure } from "./failures.ts";
 import type { EngineBackend, LoadedEngine } from "./native.ts";
 import { type Command, commandSchema, type EngineEvent, type Outcome, type RenderCommand } from "./protocol.ts";
-import { renderClip } from "./render.ts";
+import { sampleClip, writeClip } from "./render.ts";
 
 /** A job that does not stop within this after the control process has gone is left to the system. */
 const LAST_STOP_MS = 2_000;
@@ -19,7 +19,6 @@ interface LoadedModel {
 }
 
 interface RunningJob {
-  readonly id: number;
   readonly stop: AbortController;
   done: Promise<void>;
 }
@@ -64,7 +63,9 @@ class EngineServer {
   readonly #ffmpeg: Ffmpeg;
   readonly #threads: number;
   #loaded: LoadedModel | undefined;
-  #running: RunningJob | undefined;
+  readonly #running = new Map<number, RunningJob>();
+  /** The job that has the engine; the others are writing their files. */
+  #computing: number | undefined;
 
   constructor(backend: EngineBackend, ffmpeg: Ffmpeg, threads: number) {
     this.#backend = backend;
@@ -75,31 +76,39 @@ class EngineServer {
   readonly handle = (message: unknown): void => {
     const command = commandSchema.parse(message); // throws, and so ends the process, on what is not ours
     if (command.type === "cancel") {
-      if (this.#running?.id === command.job) this.#cancelRunning();
+      this.#cancel(command.job);
       return;
     }
-    if (this.#running !== undefined) {
+    if (this.#computing !== undefined) {
       const failure = { code: "internal", message: "the engine process is busy", retryable: true } as const;
       sendEvent({ type: "outcome", job: command.job, outcome: { kind: "failed", failure } });
       return;
     }
-    const running: RunningJob = { id: command.job, stop: new AbortController(), done: Promise.resolve() };
-    this.#running = running;
+    const { job } = command;
+    const running: RunningJob = { stop: new AbortController(), done: Promise.resolve() };
+    this.#running.set(job, running);
+    this.#computing = job;
     running.done = this.#perform(command, running.stop.signal).then((outcome) => {
-      this.#running = undefined;
-      sendEvent({ type: "outcome", job: command.job, outcome });
+      this.#letGo(job);
+      this.#running.delete(job);
+      sendEvent({ type: "outcome", job, outcome });
     });
   };
 
-  /** Stops the running job and waits for it. */
+  /** Stops the running jobs and waits for them. */
   async close(): Promise<void> {
-    this.#cancelRunning();
-    await this.#running?.done;
+    const running = [...this.#running];
+    for (const [job] of running) this.#cancel(job);
+    await Promise.all(running.map(([, { done }]) => done));
   }
 
-  #cancelRunning(): void {
-    this.#running?.stop.abort();
-    this.#loaded?.engine.cancel();
+  #cancel(job: number): void {
+    this.#running.get(job)?.stop.abort();
+    if (this.#computing === job) this.#loaded?.engine.cancel();
+  }
+
+  #letGo(job: number): void {
+    if (this.#computing === job) this.#computing = undefined;
   }
 
   async #perform(command: Exclude<Command, { type: "cancel" }>, signal: AbortSignal): Promise<Outcome> {
@@ -126,7 +135,11 @@ class EngineServer {
     const { engine, tokenizer } = await this.#require(command.model);
     const load = wasLoaded ? {} : { load: (performance.now() - began) / 1_000 };
     if (signal.aborted) return { kind: "cancelled" };
-    const rendered = await renderClip({ engine, tokenizer, ffmpeg: this.#ffmpeg }, command, report, signal);
+    const sampled = await sampleClip({ engine, tokenizer }, command, report);
+    this.#letGo(command.job);
+    sendEvent({ type: "sampled", job: command.job });
+    report("encode", 0, 1);
+    const rendered = await writeClip(this.#ffmpeg, sampled, command.folder, signal);
     return { ...rendered, timings: { ...load, ...rendered.timings } };
   }
 

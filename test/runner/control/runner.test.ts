@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { NotAdmittedError } from "../../../runner/control/runner.ts";
+import { NotAdmittedError } from "../../../runner/control/poller.ts";
 import { type Clip, EdgeDouble } from "../support/edge-double.ts";
 import { smallClip, type TestFolder, testFolder } from "../support/host.ts";
 import { type RunnerOptions, type RunningRunner, startTestRunner } from "../support/running-runner.ts";
@@ -32,7 +32,7 @@ const stepped = (clip: Clip) => edge.until(() => clip.beats.some((beat) => beat.
 
 describe("a clip", () => {
   test("is acknowledged, rendered, uploaded by signed PUT and completed with what was uploaded", async () => {
-    const { workFolder } = await start();
+    const { workFolder, log } = await start();
     const clip = edge.queue(smallClip());
     await succeeded(clip);
     expect(clip.beats[0]).toEqual({ stage: "load", step: 0, steps: 1 });
@@ -54,7 +54,7 @@ describe("a clip", () => {
       "text_encode",
       "upload",
     ]);
-    await edge.until(() => edge.count("poll") === 2);
+    await log.until("attempt ends");
     expect(await readdir(workFolder.path)).toEqual([]);
   });
 

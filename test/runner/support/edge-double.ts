@@ -97,6 +97,11 @@ export class EdgeDouble {
     for (let i = 0; i < times; i++) this.#faults.push({ call, fault });
   }
 
+  /** Whatever was to go wrong does not any more. */
+  heal(): void {
+    this.#faults.length = 0;
+  }
+
   queue(request: ClipRequest, attempt = 1): Clip {
     const random = Uint8Array.from({ length: 10 }, (_, i) => this.clips.length + i);
     const clip: Clip = {

@@ -81,11 +81,15 @@ export class LogBook {
 }
 
 export function fakeEngineHost(
-  options: { times?: Partial<EngineTimes>; mode?: string; log?: LogBook } = {},
+  options: { times?: Partial<EngineTimes>; mode?: string; ffmpeg?: string | undefined; log?: LogBook } = {},
 ): EngineHost {
   return new EngineHost({
     entry: FAKE_ENGINE,
-    env: { ...process.env, ...(options.mode === undefined ? {} : { FAKE_ENGINE: options.mode }) },
+    env: {
+      ...process.env,
+      ...(options.mode === undefined ? {} : { FAKE_ENGINE: options.mode }),
+      ...(options.ffmpeg === undefined ? {} : { FFMPEG_PATH: options.ffmpeg }),
+    },
     log: (options.log ?? new LogBook()).logger(),
     times: { ...FAST_TIMES, ...options.times },
   });

@@ -27,6 +27,8 @@ export interface RunnerOptions {
   readonly giveUpMs?: number;
   readonly heartbeatMs?: number;
   readonly runnerTimes?: Partial<RunnerTimes>;
+  /** Stands in for the one that is found. */
+  readonly ffmpeg?: string;
 }
 
 export async function startTestRunner({
@@ -35,11 +37,12 @@ export async function startTestRunner({
   giveUpMs = 60_000,
   heartbeatMs = 50,
   runnerTimes,
+  ffmpeg,
 }: RunnerOptions): Promise<RunningRunner> {
   const log = new LogBook();
   const modelsDir = await folder.fresh("models");
   const model = await fakeModel(modelsDir);
-  const engine = fakeEngineHost({ log });
+  const engine = fakeEngineHost({ log, ffmpeg });
   const dispatcher = new Agent();
   const workFolder = await WorkFolder.open(await folder.fresh("work"));
   const tools: RunnerTools = {
