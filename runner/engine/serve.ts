@@ -1,5 +1,6 @@
 // The engine process's loop: it holds at most one model and samples one clip at a time, as the control process
-// asks, while the files of the one before are written. It ends when the control process is gone, however that went, so that no engine is ever orphaned.
+// asks, while the files of the one before are written. It ends when the control process is gone, however that
+// went, so that no engine is ever orphaned.
 import type { Stage } from "../../shared/states.ts";
 import type { ModelFiles } from "../checkpoints/find.ts";
 import { type Ffmpeg, findFfmpeg } from "../media/locate.ts";
