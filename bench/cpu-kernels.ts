@@ -66,7 +66,8 @@ export async function cpuKernels(): Promise<Result> {
     notes: [
       "The share is of a loop of multiply-adds on registers alone, of the same instructions on the same threads, " +
         "whose best time beside any of the kernels counts. Work is that of the definition: zeros that pad a " +
-        "product count as nothing. Times are the best of several runs, on one thread in processor time.",
+        "product count as nothing. Times are medians of processor time on one thread, and the best wall time on two." +
+        " Two threads mean something only on an otherwise idle machine.",
       `Each kernel's output was compared with float64 arithmetic before it was timed; the worst was ${worst.toExponential(0)} off.`,
       "The models are the demo set at 256 x 192 and 33 frames.",
     ],

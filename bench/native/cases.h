@@ -41,7 +41,7 @@ struct ModelSeconds {
   double decode = 0;       // the whole clip
 };
 
-/// The demo's clip (256 x 192, 33 frames) stage by stage, best of several runs.
+/// The demo's clip (256 x 192, 33 frames) stage by stage.
 Result<ModelSeconds> time_models(const ModelFiles& files, int threads);
 
 }  // namespace turboclip::bench

@@ -14,11 +14,11 @@ constexpr std::int64_t kPromptTokens = 24;
 constexpr int kRuns = 3;
 const CancelFlag kNeverCancelled;
 
-/// The best time of a call that may fail; the first failure is the error.
+/// The time of a call that may fail; the first failure is the error.
 Result<double> timed(int threads, const std::function<Status()>& body) {
   Status status = success();
-  const double seconds = best_seconds(
-      clock_for(threads),
+  const double seconds = typical_seconds(
+      threads,
       [&] {
         if (status) status = body();
       },

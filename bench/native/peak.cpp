@@ -14,9 +14,8 @@ namespace {
 
 /// Enough chains to cover a latency of 4 cycles on two units, few enough for 16 registers.
 constexpr int kChains = 12;
-/// A run of a few hundred microseconds falls between other programs' turns on a busy machine.
 constexpr std::int64_t kRounds = 100'000;
-constexpr int kRuns = 100;
+constexpr int kRuns = 21;
 constexpr double kBudgetSeconds = 0.03;
 
 using Quad = float __attribute__((vector_size(16)));
@@ -91,7 +90,7 @@ double register_peak(const cpu::Kernels& kernels, cpu::ThreadPool& pool) {
   std::atomic<float> used{0};  // what is computed must be used
   const auto all = [&] { pool.for_each(pool.threads(), [&](std::int64_t) { used = spin.run(); }); };
   const double flop = 2.0 * kChains * spin.floats * static_cast<double>(kRounds) * pool.threads();
-  return flop / best_seconds(clock_for(pool.threads()), all, kRuns, kBudgetSeconds);
+  return flop / typical_seconds(pool.threads(), all, kRuns, kBudgetSeconds);
 }
 
 }  // namespace turboclip::bench

@@ -62,6 +62,15 @@ void* operator new(std::size_t bytes) { return turboclip::test::allocate(bytes, 
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return turboclip::test::allocate(bytes, static_cast<std::size_t>(alignment));
 }
+// Every form that a sanitizer has of its own must be replaced, or its memory would meet our delete.
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return turboclip::test::allocate(bytes, 1);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept { turboclip::test::release(memory); }
 void operator delete(void* memory) noexcept { turboclip::test::release(memory); }
 void operator delete(void* memory, std::size_t) noexcept { turboclip::test::release(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { turboclip::test::release(memory); }
