@@ -1,0 +1,102 @@
+// The operator: opens the accounts, grants credit before it runs out, and replaces keys.
+import type { AccountId, KeyId } from "../../../shared/ids.ts";
+import { micros } from "../../../shared/pricing.ts";
+import type { Random } from "../random.ts";
+import type { Link } from "../world/network.ts";
+import type { Requests } from "../world/operation.ts";
+import type { World } from "../world/world.ts";
+import { MODELS } from "./bodies.ts";
+import type { Market } from "./client.ts";
+import type { RunnerIdentity } from "./runner.ts";
+
+type Grant = Requests["grant"];
+
+/** One customer as the operator knows it. */
+export interface Customer {
+  readonly accountId: AccountId;
+  readonly market: Market;
+  keyId: KeyId;
+}
+
+const FIRST_CREDIT = [500, 3_000, 40_000] as const;
+const MORE_CREDIT = [400, 1_000, 30_000] as const;
+
+export class Operator {
+  readonly #world: World;
+  readonly #link: Link;
+  readonly #random: Random;
+  readonly #open: Grant[] = [];
+  readonly #done: Grant[] = [];
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#link = world.link();
+    this.#random = world.random.fork();
+  }
+
+  async openAccount(): Promise<Customer> {
+    const accountId = await this.#ask("open_account", { name: "a customer" });
+    const { id: keyId, key } = await this.#ask("issue_key", { accountId });
+    const amountMicros = micros(this.#random.pick(FIRST_CREDIT));
+    await this.#ask("grant", { accountId, amountMicros, reason: "a start", idempotencyKey: "first" });
+    return { accountId, keyId, market: { key, clips: [], foreign: [] } };
+  }
+
+  async registerRunner(): Promise<RunnerIdentity> {
+    const { id, token } = await this.#ask("register_runner", { name: "a runner" });
+    return { id, token, models: this.#random.chance(0.7) ? MODELS : [MODELS[0]] };
+  }
+
+  async run(customers: readonly Customer[], until: () => boolean): Promise<void> {
+    while (!until()) {
+      await this.#world.schedule.sleep(this.#random.between(1_000, 40_000));
+      const customer = this.#random.pick(customers);
+      const action = this.#random.weighted({ grant: 5, repeat: 2, alter: 1, replace_key: 1 });
+      if (action === "replace_key") await this.#replaceKey(customer);
+      else if (action === "grant" || this.#done.length === 0) await this.#grant(customer.accountId);
+      else {
+        const old = this.#random.pick(this.#done);
+        const amountMicros = micros(old.amountMicros + (action === "alter" ? 1 : 0));
+        await this.#link.send("grant", { ...old, amountMicros });
+      }
+      if (this.#open.length > 0) await this.#retry(this.#random.pick(this.#open));
+    }
+  }
+
+  async settle(): Promise<boolean> {
+    for (let tries = 0; tries < 20 && this.#open.length > 0; tries++) await this.#retry(this.#random.pick(this.#open));
+    return this.#open.length === 0;
+  }
+
+  async #grant(accountId: AccountId): Promise<void> {
+    const idempotencyKey = `grant-${this.#random.bits().toString(36)}`;
+    const amountMicros = micros(this.#random.pick(MORE_CREDIT));
+    const grant = { accountId, amountMicros, reason: "more", idempotencyKey };
+    this.#open.push(grant);
+    await this.#retry(grant);
+  }
+
+  async #retry(grant: Grant): Promise<void> {
+    const reply = await this.#link.send("grant", grant);
+    const at = this.#open.indexOf(grant);
+    if (reply.kind !== "answer" || at < 0) return;
+    this.#open.splice(at, 1);
+    this.#done.push(grant);
+  }
+
+  async #replaceKey(customer: Customer): Promise<void> {
+    const issued = await this.#link.send("issue_key", { accountId: customer.accountId });
+    if (issued.kind !== "answer") return;
+    const { keyId } = customer;
+    customer.keyId = issued.value.id;
+    customer.market.key = issued.value.key;
+    await this.#link.send("revoke_key", { keyId });
+  }
+
+  /** For the beginning, where nothing fails. */
+  async #ask<K extends "open_account" | "issue_key" | "grant" | "register_runner">(kind: K, request: Requests[K]) {
+    const reply = await this.#link.send(kind, request);
+    if (reply.kind !== "answer") throw new Error(`${kind}: ${JSON.stringify(reply)}`);
+    return reply.value;
+  }
+}

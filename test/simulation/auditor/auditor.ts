@@ -1,0 +1,154 @@
+// The independent witness: it sees every commit and every answer, and knows nothing of the code that made them.
+import { createHash } from "node:crypto";
+import type { Times } from "../../../edge/services/ports.ts";
+import type { Clip } from "../../../shared/contract/clips.ts";
+import type { RowChange } from "../world/change-log.ts";
+import type { Operation, Outcome, Requests } from "../world/operation.ts";
+import { type AnswersContext, judgeAnswer, type StoredFile, type Written } from "./answers.ts";
+import { requestText } from "./creates.ts";
+import { type Commit, History } from "./history.ts";
+import { type JobsContext, judgeJobs } from "./jobs.ts";
+import { Accountant } from "./money.ts";
+import { must, Violation } from "./violation.ts";
+
+interface Surroundings {
+  readonly times: Times;
+  readonly nowMs: () => number;
+  readonly isTimed: (untilMs: number) => boolean;
+  readonly stored: (key: string) => StoredFile | null;
+  /** Told of what must not be; the seed ends there. */
+  readonly found: (violation: Violation) => void;
+}
+
+export class Auditor {
+  readonly history = new History();
+  readonly accountant = new Accountant();
+  readonly #surroundings: Surroundings;
+  readonly #written = new Map<number, Written>();
+  /** SHA-256 of a secret -> the id of its row. */
+  readonly #secrets = new Map<string, string>();
+  readonly #leases = new Map<string, string>();
+  readonly #leasesSeen = new Set<string>();
+  readonly #promised = new Map<string, number>();
+  readonly #queued = new Set<string>();
+  readonly #bodies = new Map<string, string>();
+  readonly #urlsGiven = new Set<string>();
+
+  constructor(surroundings: Surroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  /** Clips that are queued now. */
+  get queued(): ReadonlySet<string> {
+    return this.#queued;
+  }
+
+  committed(operation: Operation, changes: readonly RowChange[]): void {
+    this.#judging(() => {
+      const commit = this.history.record(changes);
+      judgeJobs(operation, commit, this.#jobsContext());
+      this.accountant.judge(operation, commit);
+      this.#judgeAnswersKept(operation, commit);
+      this.#note(operation, commit);
+    });
+  }
+
+  ended(operation: Operation, outcome: Outcome): void {
+    this.#judging(() => {
+      const written = this.#written.get(operation.id) ?? { commits: 0, clip: null };
+      judgeAnswer(operation, outcome, written, this.#answersContext());
+      if (outcome.kind !== "answer") return;
+      if (operation.kind === "heartbeat") {
+        const { lease } = operation.request as Requests["heartbeat"];
+        const { lease_until_ms: untilMs } = outcome.value as { lease_until_ms: number };
+        this.#promised.set(lease, Math.max(untilMs, this.#promised.get(lease) ?? 0));
+      }
+      const { output } = (operation.kind === "get" ? outcome.value : { output: null }) as Pick<Clip, "output">;
+      for (const file of output === null ? [] : [output.mp4, output.poster]) this.#urlsGiven.add(file.url);
+    });
+  }
+
+  #judging(judge: () => void): void {
+    try {
+      judge();
+    } catch (error) {
+      if (!(error instanceof Violation)) throw error;
+      this.#surroundings.found(error);
+    }
+  }
+
+  /** I1: an answer is kept in the commit that does the work, once, for the window, and never changed. */
+  #judgeAnswersKept(operation: Operation, commit: Commit): void {
+    const { times, nowMs } = this.#surroundings;
+    const kept = commit.idempotency_keys.filter(({ after }) => after !== null);
+    const key = (operation.request as { idempotencyKey?: string | null }).idempotencyKey ?? null;
+    const works = commit.clips.some(({ before }) => before === null) || operation.kind === "grant";
+    const text = () => `${operation.kind} kept ${kept.length} answers for key ${key}`;
+    must(kept.length === (works && key !== null ? 1 : 0), "I1", text);
+    for (const { before, after } of commit.idempotency_keys) {
+      if (before === null) continue;
+      const ageMs = nowMs() + operation.skewMs - before.created_at_ms;
+      must(after === null && ageMs >= times.idempotencyMs, "I1", () => `an answer was dropped or replaced after ${ageMs} ms`);
+    }
+  }
+
+  #note(operation: Operation, commit: Commit): void {
+    const written = this.#written.get(operation.id) ?? { commits: 0, clip: null };
+    for (const { after } of commit.clips) {
+      if (after === null) continue;
+      written.clip = after;
+      if (after.state === "queued") this.#queued.add(after.id);
+      else this.#queued.delete(after.id);
+      if (after.lease_token !== null) this.#leases.set(after.lease_token, after.id);
+    }
+    for (const { after } of commit.idempotency_keys) {
+      if (after !== null) this.#bodies.set(after.answer, requestText(operation as Operation<"create">));
+    }
+    for (const { after } of commit.api_keys) if (after !== null) this.#secrets.set(after.sha256, after.id);
+    for (const { after } of commit.runners) if (after !== null) this.#secrets.set(after.token_sha256, after.id);
+    const touched = commit.clips.length + commit.ledger_entries.length + commit.idempotency_keys.length;
+    if (touched > 0) written.commits += 1;
+    this.#written.set(operation.id, written);
+  }
+
+  #idOf(secret: string): string | null {
+    return this.#secrets.get(createHash("sha256").update(secret).digest("hex")) ?? null;
+  }
+
+  readonly #keyId = (key: string): string | null => this.#idOf(key);
+  readonly #accountOf = (key: string): string | null =>
+    this.history.now("api_keys", this.#idOf(key) ?? "")?.account_id ?? null;
+
+  #jobsContext(): JobsContext {
+    const { times, nowMs, isTimed, stored } = this.#surroundings;
+    return {
+      times,
+      nowMs: nowMs(),
+      accountOf: this.#accountOf,
+      runnerOf: this.#keyId,
+      queued: this.#queued,
+      clip: (id) => this.history.now("clips", id),
+      leasesSeen: this.#leasesSeen,
+      promised: this.#promised,
+      isTimed,
+      isStored: stored,
+    };
+  }
+
+  #answersContext(): AnswersContext {
+    const { times, nowMs, stored } = this.#surroundings;
+    return {
+      history: this.history,
+      times,
+      nowMs: nowMs(),
+      keyId: this.#keyId,
+      accountOf: this.#accountOf,
+      runnerOf: this.#keyId,
+      clipOfLease: (lease) => this.#leases.get(lease) ?? null,
+      bodies: this.#bodies,
+      stored,
+      urlsGiven: this.#urlsGiven,
+      queued: this.#queued,
+    };
+  }
+}

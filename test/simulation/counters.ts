@@ -1,0 +1,50 @@
+// Sometimes: the rare paths that a run must have come by, or what it proves says little. Each is counted where it
+// happens; one that stays 0 fails the run.
+
+export const SOMETIMES = {
+  create_replayed: "a repeated create got the first answer",
+  create_raced: "a create met its twin's answer in the middle of its own",
+  create_refused_for_balance: "a create was refused for lack of balance",
+  create_refused_for_other_body: "an Idempotency-Key came with another body",
+  create_committed_unheard: "a create was committed and answered with a 500",
+  answer_expired: "a kept answer was replaced after its time",
+  grant_replayed: "a repeated grant got the first answer",
+  claim_repeated: "a poll got the claim that it had been given before",
+  claim_unacknowledged: "a claim was taken back without any heartbeat",
+  lease_expired: "a running attempt was taken back",
+  stall_noticed: "an attempt with heartbeats but without progress was taken back",
+  clip_poisoned: "a clip failed because its attempts were used up",
+  attempt_failed_for_good: "a runner said that no other attempt would help",
+  handed_back: "a runner handed an attempt back",
+  zombie_heartbeat_refused: "a heartbeat came for an attempt that was over",
+  zombie_upload_refused: "an upload was asked for under a lease that was lost",
+  zombie_complete_refused: "a completion came for an attempt that was over",
+  stranger_refused: "a runner used a lease of another",
+  late_complete_counted: "work that came after its lease's end, but before it was taken back, counted",
+  complete_repeated: "a repeated completion got the same answer",
+  upload_missing: "a completion came without its upload",
+  upload_rejected: "a completion declared something else than was uploaded",
+  upload_repeated: "a repeated PUT found its object there already",
+  object_of_lost_attempt: "an attempt that was over had put an object",
+  cancel_of_queued: "a queued clip was cancelled",
+  cancel_of_running: "a running clip was cancelled",
+  cancel_told_to_runner: "a heartbeat brought a cancellation",
+  cancel_lost_to_end: "a cancel came after another end",
+  key_refused: "a revoked key was refused",
+  foreign_clip_hidden: "a clip of another account was asked for",
+  link_tampered: "a changed download URL was refused",
+  output_expired: "a download URL was used after its time",
+  batch_answer_lost: "a batch was committed and its answer lost",
+  edge_died_after_commit: "an isolate died right after its commit",
+  sweep_found_nothing: "an alarm found nothing to do",
+} as const;
+
+export type Sometimes = keyof typeof SOMETIMES;
+
+export class Counters {
+  readonly counts = new Map<Sometimes, number>();
+
+  add(what: Sometimes): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+  }
+}
