@@ -78,7 +78,7 @@ async function live(world: World): Promise<void> {
   const leases: LeaseBook = [];
   const runners: Runner[] = [];
   for (let i = random.between(LEAST.runners, 5); i > 0; i--) {
-    const identity = await operator.registerRunner();
+    const identity = await operator.registerRunner(runners.length === 0);
     runners.push(new Runner(world, identity, leases));
     // Two machines with one identity: a copied image.
     if (random.chance(0.15)) runners.push(new Runner(world, identity, leases));

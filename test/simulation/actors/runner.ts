@@ -123,6 +123,8 @@ class Attempt {
   readonly #began: number;
   /** Its owner goes on whatever it is told. */
   readonly #stubborn: boolean;
+  /** Of one step of the engine, at the most. */
+  readonly #stepMs: number;
   #beat: HeartbeatRequest = { stage: "load", step: 0, steps: 0 };
   #over = false;
   #lost = false;
@@ -135,6 +137,7 @@ class Attempt {
     this.#link = link;
     this.#claim = claim;
     this.#began = world.schedule.nowMs;
+    this.#stepMs = random.pick([500, 1_500, 1_500, 8_000]);
     this.#stubborn = !world.faults.stopped && random.chance(0.05);
   }
 
@@ -149,8 +152,8 @@ class Attempt {
     for (const { stage, step } of STEPS) {
       await this.#step();
       this.#beat = { stage, step, steps: stage === "denoise" ? 3 : 0 };
-      if (this.#random.chance(0.4)) void this.#heartbeat();
-      await this.#work(this.#random.between(100, 6_000));
+      if (this.#random.chance(0.1)) void this.#heartbeat();
+      await this.#work(this.#random.between(100, this.#stepMs));
       await this.#mishap();
     }
     const files = await this.#upload();
