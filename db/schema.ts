@@ -99,7 +99,7 @@ export const clips = sqliteTable(
     priceMicros: money("price_micros").notNull(),
     /** Claims so far; it never goes back, so that (clip, attempt) names one try. */
     attempt: integer("attempt").notNull(),
-    /** Claims handed back unharmed: they do not count against the maximum. */
+    /** Claims that came back unharmed: they do not count against the maximum. */
     handedBack: integer("handed_back").notNull(),
     /** The fencing token of the current or last attempt; null while the clip waits. */
     leaseToken: text("lease_token"),

@@ -31,13 +31,20 @@ export async function sweepLeases(ports: EndSource): Promise<number | null> {
   return await findNextDeadline(ports.db);
 }
 
+/** A claim that nobody took up tells of its runner, not of the clip; one that was taken up may be the clip's fault. */
 async function takeBack(ports: EndSource, attempt: AttemptRow, overdueAtMs: number): Promise<void> {
-  const message = `The clip was given up after ${attempt.attempt} attempts that did not finish.`;
+  const unharmed = attempt.state === "leased";
   await endAttempt(ports, attempt, {
     event: "lease_lost",
     detail: reason(attempt, ports.times),
-    error: { code: "engine_failed", message },
+    error: unharmed
+      ? { code: "no_capacity", message: "The clip was given up after being claimed too often without being started." }
+      : {
+          code: "engine_failed",
+          message: `The clip was given up after ${attempt.attempt} attempts that did not finish.`,
+        },
     retryable: true,
+    unharmed,
     overdueAtMs,
   });
 }
