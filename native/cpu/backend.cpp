@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "cpu/context.h"
+#include "cpu/linear_int8.h"
 #include "cpu/umt5.h"
 #include "cpu/wan_dit.h"
 #include "cpu/wan_vae.h"
@@ -25,6 +26,11 @@ class CpuBackend : public Backend {
   }
   Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) override {
     return cpu::load_wan_vae(checkpoint, context(), resident_bytes_);
+  }
+  Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) override {
+    Tensor y({x.rows, w.rows});
+    cpu::linear(context(), cpu::rows_of_blocks(x), cpu::pack_int8_linear(w, {}), y.data());
+    return y;
   }
   std::int64_t resident_bytes() const override { return resident_bytes_; }
 
