@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "cpu/kernels_int8.h"
+
 namespace turboclip::cpu {
 
 /// Columns of a packed panel: one AVX-512 register, two AVX2 ones, four SSE ones.
@@ -53,6 +55,8 @@ struct Kernels {
   /// out = (x - mean) * factor * (1 + gain) + shift: the tail of a modulated layer norm.
   void (*modulated)(float* out, const float* x, float mean, float factor, const float* gain,
                     const float* shift, std::int64_t count);
+  /// The W8A8 product's, of the best instructions that go with this set; never null.
+  const Int8Kernel* int8;
 };
 
 /// The best set that this processor runs.
