@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "cpu/architecture.h"
+#include "engine/checkpoint/architecture.h"
 #include "engine/text.h"
 
 namespace turboclip::cpu {

@@ -15,7 +15,7 @@ namespace turboclip {
 
 class MappedFile;  // read-only mmap of a whole file
 
-/// An open checkpoint: its tensors by name, borrowed from the mapping.
+/// An open checkpoint: its tensors by official name (checkpoint/names.h), borrowed from the mapping.
 class Checkpoint {
  public:
   /// Opens by the file's first bytes (zip: .pth; otherwise safetensors), not by its name.

@@ -4,6 +4,7 @@
 #include <array>
 #include <iomanip>
 
+#include "engine/checkpoint/architecture.h"
 #include "engine/text.h"
 
 namespace turboclip {
@@ -133,8 +134,7 @@ void add_denoiser(ModelSizes& sizes, const Checkpoint& checkpoint) {
   config.width = dimension(checkpoint, "patch_embedding.weight", 0);
   config.ffn = std::max(dimension(checkpoint, "blocks.0.ffn.0.weight", 0),
                         dimension(checkpoint, "blocks.0.ffn.0.int8_weight", 0));
-  config.layers = 0;
-  while (checkpoint.find(concat("blocks.", config.layers, ".modulation")) != nullptr) ++config.layers;
+  config.layers = count_blocks(checkpoint);
 }
 
 void add_text_encoder(ModelSizes& sizes, const Checkpoint& checkpoint) {
@@ -150,7 +150,7 @@ void add_text_encoder(ModelSizes& sizes, const Checkpoint& checkpoint) {
 
 void add_decoder(ModelSizes& sizes, const Checkpoint& checkpoint, std::vector<DecoderStage>& stages) {
   using Kind = DecoderStage::Kind;
-  const bool tiny = checkpoint.find("decoder.3.conv.0.weight") != nullptr;
+  const bool tiny = is_architecture(checkpoint, Architecture::taehv);
   for (const auto& [name, view] : checkpoint.tensors()) {
     if (!name.starts_with("decoder.") && !name.starts_with("conv2.")) continue;  // the encoder is not kept
     const bool space = leaf(name, 3) == "resample.1.weight";
