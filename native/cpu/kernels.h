@@ -50,7 +50,7 @@ struct Kernels {
   /// GELU, tanh form: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
   void (*gelu)(float* row, std::int64_t count);
   void (*silu)(float* row, std::int64_t count);
-  /// out = x * factor * weight (weight null: 1), then SiLU if asked: the tail of an RMS norm.
+  /// out = x * factor * weight: the tail of an RMS norm.
   void (*scaled)(float* out, const float* x, float factor, const float* weight, std::int64_t count);
   /// out = (x - mean) * factor * (1 + gain) + shift: the tail of a modulated layer norm.
   void (*modulated)(float* out, const float* x, float mean, float factor, const float* gain,

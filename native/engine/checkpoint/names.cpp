@@ -1,6 +1,8 @@
 #include "engine/checkpoint/names.h"
 
+#include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "engine/checkpoint/architecture.h"
@@ -284,17 +286,12 @@ Result<TensorMap> with_official_names(TensorMap tensors, const std::filesystem::
   return out;
 }
 
-std::optional<std::string_view> int8_layer(std::string_view name) {
-  std::string_view rest = name;
-  std::string_view number;
-  if (!take_prefix(rest, "blocks.#.", number)) return std::nullopt;
+std::vector<std::string> int8_layers(std::int64_t block) {
+  std::vector<std::string> names;
   for (const LayerNames& layer : kTransformerBlock) {
-    if (layer.holds == Holds::int8_linear && rest.starts_with(layer.official) &&
-        rest.substr(layer.official.size()) == ".weight") {
-      return name.substr(0, name.size() - std::string_view(".weight").size());
-    }
+    if (layer.holds == Holds::int8_linear) names.push_back(concat("blocks.", block, ".", layer.official));
   }
-  return std::nullopt;
+  return names;
 }
 
 }  // namespace turboclip

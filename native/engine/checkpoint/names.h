@@ -2,11 +2,11 @@
 // and ComfyUI's. This is the one place that knows all three; everything else knows the official names.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "engine/error.h"
 #include "engine/tensor.h"
@@ -22,8 +22,8 @@ namespace turboclip {
 Result<std::map<std::string, TensorView, std::less<>>> with_official_names(
     std::map<std::string, TensorView, std::less<>> tensors, const std::filesystem::path& path);
 
-/// "blocks.0.ffn.0" for "blocks.0.ffn.0.weight": the layer, where the tensor is the weight of one that the
-/// -quant checkpoints hold as INT8. `name` is official.
-std::optional<std::string_view> int8_layer(std::string_view name);
+/// The official names, "blocks.0.ffn.0" and others, of the linear layers of a transformer's block that -quant
+/// checkpoints hold as INT8.
+std::vector<std::string> int8_layers(std::int64_t block);
 
 }  // namespace turboclip
