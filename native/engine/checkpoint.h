@@ -34,6 +34,9 @@ class Checkpoint {
   /// The same, converted to float32.
   Result<Tensor> require_float(std::string_view name, const Shape& expected) const;
 
+  /// Gives back the memory that reading this contiguous tensor took; it may be read again.
+  void release(const TensorView& view) const;
+
  private:
   std::filesystem::path path_;
   std::shared_ptr<MappedFile> file_;

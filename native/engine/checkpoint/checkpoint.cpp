@@ -81,6 +81,11 @@ Result<const TensorView*> Checkpoint::require(std::string_view name, const Shape
   return view;
 }
 
+void Checkpoint::release(const TensorView& view) const {
+  if (!view.contiguous()) return;
+  file_->release({view.data, static_cast<std::size_t>(element_count(view.shape)) * dtype_size(view.dtype)});
+}
+
 Result<Tensor> Checkpoint::require_float(std::string_view name, const Shape& expected) const {
   const Result<const TensorView*> view = require(name, expected);
   if (!view) return view.error();

@@ -108,6 +108,7 @@ class Quantizer {
       if (cancel_.requested) return cancelled();
       const Status written = write_piece(pieces_[i], out);
       if (!written) return written;
+      checkpoint_.release(*pieces_[i].view);
       if (progress_) progress_(static_cast<double>(i + 1) / static_cast<double>(pieces_.size()));
     }
     return success();
