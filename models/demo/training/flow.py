@@ -52,11 +52,16 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="build/demo-trained/tokenizer.json")
     parser.add_argument("--clips", type=int, default=TRAINING_CLIPS)
     parser.add_argument("--dense", type=float, default=0.35, help="share of steps with full attention")
+    parser.add_argument("--start", help="an earlier flow-final.pt to go on from, where its optimiser's state is gone")
     options = parser.parse_args()
     where, path = device(), f"{options.work}/flow.pt"
     torch.manual_seed(2)
     pool = Pool("train", options.clips, TRAINING_SEED, where, options.tokenizer)
     dit, text = models(Tokenizer(options.tokenizer).size, where)
+    if options.start:
+        given = load(options.start, where)
+        dit.load_state_dict(given["dit"])
+        text.load_state_dict(given["text"])
     data = latents(options.work, pool, where)
     average, step, done = Average(dit, text, decay=0.998), 0, 0.0
     parameters = [*dit.parameters(), *text.parameters()]
