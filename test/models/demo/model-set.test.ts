@@ -2,12 +2,12 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { inflateRawSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { transformerTensors } from "../../models/demo/layout.ts";
-import { demoModelFiles, writeDemoModel } from "../../models/demo/model-set.ts";
-import { elementCount, pthFile, toBf16 } from "../../models/demo/pth.ts";
-import { vaeTensors } from "../../models/demo/vae-layout.ts";
-import { findModels } from "../../runner/checkpoints/find.ts";
-import { type TestFolder, testFolder } from "../runner/support/host.ts";
+import { transformerTensors } from "../../../models/demo/layout.ts";
+import { demoModelFiles, writeDemoModel } from "../../../models/demo/model-set.ts";
+import { elementCount, pthFile, toBf16 } from "../../../models/demo/pth.ts";
+import { vaeTensors } from "../../../models/demo/vae-layout.ts";
+import { findModels } from "../../../runner/checkpoints/find.ts";
+import { type TestFolder, testFolder } from "../../runner/support/host.ts";
 
 let folder: TestFolder;
 beforeAll(async () => {
