@@ -1,6 +1,7 @@
 // turboclip-runner: `start` works for an edge until it is told to stop, `render` draws one clip without an
-// edge, `doctor` looks a host over.
+// edge, `quantize` makes a checkpoint smaller, `doctor` looks a host over.
 import { defineCommand, runMain } from "citty";
+import { quantize } from "./checkpoints/quantize.ts";
 import { readSettings } from "./control/settings.ts";
 import { startRunner } from "./control/start.ts";
 import { examine } from "./doctor.ts";
@@ -46,6 +47,6 @@ const doctor = defineCommand({
 await runMain(
   defineCommand({
     meta: { name: "turboclip-runner", version: readVersion(), description: "Renders clips for a turboclip edge" },
-    subCommands: { start, render, doctor },
+    subCommands: { start, render, quantize, doctor },
   }),
 );

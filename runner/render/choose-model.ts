@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { findModel, MODELS } from "../../shared/models.ts";
 import { COMMON, describeMissing, findModels, firstFile, locateModel, type ModelOnDisk } from "../checkpoints/find.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../errors.ts";
 
 export interface ModelChoice {
   /** A model id, or a folder. */

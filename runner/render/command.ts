@@ -1,10 +1,10 @@
 // `turboclip-runner render "a prompt" -o clip.mp4`: one clip on this host, without an edge. The report goes to
 // standard output, everything else to standard error, so that --json can be piped on.
 import { defineCommand } from "citty";
+import { UsageError } from "../errors.ts";
 import { fail } from "../fail.ts";
 import type { Logger } from "../log.ts";
 import { chooseModel } from "./choose-model.ts";
-import { UsageError } from "./errors.ts";
 import { readOptions } from "./options.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { renderToFile } from "./render-file.ts";

@@ -6,7 +6,7 @@ import { LIMITS } from "../../shared/contract/clips.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
 import { findModel, type ModelSpec, parseSize } from "../../shared/models.ts";
 import { defaultSampling, type ModelOnDisk, type Sampling } from "../checkpoints/find.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../errors.ts";
 
 /** What was typed after each option; undefined where nothing was. */
 export type TypedOptions = Readonly<Record<OptionName, string | undefined>>;

@@ -8,8 +8,8 @@ import type { Stage } from "../../shared/states.ts";
 import type { ModelOnDisk } from "../checkpoints/find.ts";
 import { ENGINE_ENTRY, EngineHost } from "../engine/host.ts";
 import type { Rendered } from "../engine/protocol.ts";
+import { CommandCancelled, CommandError, UsageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { RenderCancelled, RenderError, UsageError } from "./errors.ts";
 import type { RenderSettings } from "./options.ts";
 
 export interface RenderToFile {
@@ -31,7 +31,7 @@ export interface RenderedFile extends Pick<Rendered, "outputs" | "timings"> {
   readonly backend: string;
 }
 
-/** Throws UsageError, RenderError, RenderCancelled, or EngineUnusableError. */
+/** Throws UsageError, CommandError, CommandCancelled, or EngineUnusableError. */
 export async function renderToFile(job: RenderToFile): Promise<RenderedFile> {
   await requirePlace("--output", job.file);
   if (job.poster !== undefined) await requirePlace("--poster", job.poster);
@@ -60,9 +60,9 @@ async function render(engine: EngineHost, job: RenderToFile, folder: string): Pr
   const { request, sampling } = job.settings;
   const { model, onProgress, cancel } = job;
   const outcome = await engine.render({ model, request, sampling, folder, onProgress, signal: cancel });
-  if (cancel.aborted) throw new RenderCancelled("stopped; nothing was written");
+  if (cancel.aborted) throw new CommandCancelled("stopped; nothing was written");
   if (outcome.kind === "rendered") return outcome;
-  throw new RenderError(outcome.kind === "failed" ? outcome.failure.message : `the engine ${outcome.kind} unasked`);
+  throw new CommandError(outcome.kind === "failed" ? outcome.failure.message : `the engine ${outcome.kind} unasked`);
 }
 
 /** Found out before minutes are spent on the clip. */

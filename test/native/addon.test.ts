@@ -24,7 +24,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "turboclip-addon-"));
   writeDemoModel(folder);
   const files = findModel("turboclip-demo")?.files;
-  const [transformer] = files?.transformer ?? [];
+  const transformer = files?.transformer.at(-1);
   if (files === undefined || transformer === undefined) throw new Error("the registry has no turboclip-demo");
   paths = {
     transformer: join(folder, transformer),

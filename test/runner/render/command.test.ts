@@ -200,7 +200,11 @@ describe("what cannot be is refused with status 2, by its value and with the rem
       ["x", ...OUTPUT, "--models-dir", "/nowhere"],
       "--models-dir /nowhere is no folder",
     ],
-    ["a folder without a model", ["x", ...OUTPUT, "--model", "/"], "holds no transformer: one of TurboWan-Demo.pth"],
+    [
+      "a folder without a model",
+      ["x", ...OUTPUT, "--model", "/"],
+      "holds no transformer: one of TurboWan-Demo-quant.pth, TurboWan-Demo.pth",
+    ],
     ["an output in no folder", ["x", "-o", "/nowhere/clip.mp4"], "/nowhere is no folder that can be written to"],
     ["an output that is a folder", ["x", "-o", "/tmp"], "/tmp is there and is no file"],
     ["a poster in no folder", ["x", ...OUTPUT, "--poster", "/nowhere/p.jpg"], "--poster /nowhere/p.jpg"],
