@@ -24,9 +24,13 @@ function stopSignals(): { drain: AbortSignal; release: AbortSignal } {
 
 const start = defineCommand({
   meta: { name: "start", description: "Take clips from the edge and render them, until SIGTERM or SIGINT" },
-  async run() {
+  args: {
+    gpus: { type: "string", description: "A device for each engine (TURBOCLIP_GPUS)", valueHint: "cpu,cpu" },
+  },
+  async run({ args: { gpus } }) {
     try {
-      await startRunner(readSettings(process.env), stopSignals());
+      const env = gpus === undefined ? process.env : { ...process.env, TURBOCLIP_GPUS: gpus };
+      await startRunner(readSettings(env), stopSignals());
     } catch (error) {
       fail(error);
     }

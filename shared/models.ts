@@ -24,6 +24,8 @@ export interface ModelSpec {
     readonly vae: string;
     readonly textEncoder: string;
     readonly tokenizer: string;
+    /** TAEHV, the small decoder that may stand in for the VAE. */
+    readonly tinyDecoder: string;
   };
 }
 
@@ -35,6 +37,7 @@ const COMMON_FILES = {
   vae: "Wan2.1_VAE.pth",
   textEncoder: "models_t5_umt5-xxl-enc-bf16.pth",
   tokenizer: "tokenizer.json",
+  tinyDecoder: "taew2_1.pth",
 } as const;
 
 const withTwin = (name: string) => [`${name}-quant.pth`, `${name}.pth`] as const;

@@ -104,9 +104,7 @@ void load_block(Loader& loader, const std::string& prefix, const DenoiserConfig&
   loader.vector(prefix + "modulation", {1, 6, width}, out.modulation);
   loader.attention(prefix + "self_attn.", width, out.self_attn);
   if (config.has_sla) {
-    const std::string proj_l = prefix + "self_attn.attn_op.local_attn.proj_l.";
-    loader.vector(proj_l + "weight", {kHeadWidth, kHeadWidth}, out.proj_l.weight);
-    loader.vector(proj_l + "bias", {kHeadWidth}, out.proj_l.bias);
+    loader.matrix(prefix + "self_attn.attn_op.local_attn.proj_l", kHeadWidth, kHeadWidth, out.proj_l);
   }
   loader.vector(prefix + "norm3.weight", {width}, out.norm3_gain);
   for (float& gain : out.norm3_gain) gain -= 1;

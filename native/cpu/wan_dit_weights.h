@@ -24,7 +24,7 @@ struct AttentionWeights {
 struct DitBlockWeights {
   std::vector<float> modulation;  // [6, C]
   AttentionWeights self_attn;
-  LinearBranchWeights proj_l;      // [128, 128], [128]; empty without SLA
+  LinearWeights proj_l;            // [128, 128]; empty without SLA
   std::vector<float> norm3_gain;   // [C], weight - 1: the norm adds 1
   std::vector<float> norm3_shift;  // [C]
   AttentionWeights cross_attn;

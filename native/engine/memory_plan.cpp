@@ -98,7 +98,9 @@ std::int64_t denoise_memory(const ModelSizes& sizes, const ClipSize& clip, const
   const std::int64_t tokens = tokens_of(latent);
   const std::int64_t streams = tokens * (6 * model.width + model.ffn);
   const std::int64_t self_keys = 2 * round_up(tokens, kKeyBlock) * model.width;
-  const std::int64_t linear_branches = model.width * kHeadWidth;
+  // Of every head the summary and, while it is made, two partial sums, one in float64, and a block's
+  // features.
+  const std::int64_t linear_branches = 6 * model.width * kHeadWidth;
   // The sampler: state in float64; first noise, input and velocity in float32.
   const std::int64_t sampler = 5 * kLatentChannels * latent.frames * latent.height * latent.width;
   return clip_state_memory(sizes, clip, latent) + int8_rows_memory(sizes, tokens) +

@@ -4,7 +4,7 @@
 import { constants } from "node:fs";
 import { access, copyFile, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import type { Stage } from "../../shared/states.ts";
+import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { ModelOnDisk } from "../checkpoints/find.ts";
 import { ENGINE_ENTRY, EngineHost } from "../engine/host.ts";
 import type { Rendered } from "../engine/protocol.ts";
@@ -19,7 +19,7 @@ export interface RenderToFile {
   readonly poster: string | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly log: Logger;
-  readonly onProgress: (stage: Stage, step: number, steps: number) => void;
+  readonly onProgress: (progress: HeartbeatRequest) => void;
   /** Aborted: the engine stops within a block and nothing is left. */
   readonly cancel: AbortSignal;
   /** Aborted: the engine process is ended whatever it does. */

@@ -58,7 +58,7 @@ describe("turboclip-runner quantize", () => {
   test("makes a model that is preferred to the original, renders, and draws another clip than it", async () => {
     const set = join(out, "models", "turboclip-demo");
     await cp(join(models, "turboclip-demo"), set, { recursive: true });
-    const chosen = async () => (await findModels(join(out, "models"))).found[0]?.transformer;
+    const chosen = async () => (await findModels(join(out, "models"), "vae")).found[0]?.transformer;
     expect(await chosen()).toBe(join(set, "TurboWan-Demo.pth"));
     const frames = async () => {
       const file = join(out, "clip.mp4");
