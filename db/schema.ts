@@ -119,6 +119,8 @@ export const clips = sqliteTable(
     outputs: text("outputs", { mode: "json" }).$type<OutputRecords>(),
     outputExpiresAtMs: timeMs("output_expires_at_ms"),
     createdAtMs: timeMs("created_at_ms").notNull(),
+    /** A clip that is still queued then expires. */
+    expiresAtMs: timeMs("expires_at_ms").notNull().default(0),
     startedAtMs: timeMs("started_at_ms"),
     finishedAtMs: timeMs("finished_at_ms"),
   },
@@ -127,6 +129,7 @@ export const clips = sqliteTable(
     uniqueIndex("clips_runner_nonce").on(t.runnerId, t.pollNonce),
     index("clips_account").on(t.accountId, t.id),
     index("clips_queued").on(t.id, t.model).where(sql`state = 'queued'`),
+    index("clips_expiring").on(t.expiresAtMs).where(sql`state = 'queued'`),
     index("clips_leased").on(t.leaseUntilMs).where(sql`state in ('leased', 'running')`),
   ],
 );
@@ -141,6 +144,7 @@ export const CLIP_EVENTS = [
   "succeeded",
   "failed",
   "cancelled",
+  "expired",
 ] as const;
 export type ClipEvent = (typeof CLIP_EVENTS)[number];
 

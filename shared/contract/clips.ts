@@ -11,6 +11,8 @@ export const LIMITS = {
   /** UTF-16 units of a prompt; the tokeniser then keeps at most 512 tokens. */
   promptCharacters: 4_000,
   idempotencyKeyCharacters: 255,
+  /** Seconds that an order may wait to be started. */
+  expiresAfter: { min: 10, max: 7 * 24 * 3_600 },
 } as const;
 
 const size = z
@@ -36,6 +38,12 @@ export const createClipSchema = z
       .max(Number.MAX_SAFE_INTEGER)
       .optional()
       .meta({ description: "Same seed and settings, same clip; drawn at random if absent" }),
+    expires_after: z
+      .int()
+      .min(LIMITS.expiresAfter.min)
+      .max(LIMITS.expiresAfter.max)
+      .optional()
+      .meta({ description: "Seconds within which the clip must be started, else it expires; a day if absent" }),
   })
   .meta({ id: "CreateClip" });
 export type CreateClip = z.infer<typeof createClipSchema>;
@@ -87,6 +95,7 @@ export const clipSchema = z
       .nullable()
       .meta({ description: "Present once succeeded, until it expires" }),
     created_at: timestamp,
+    expires_at: timestamp.nullable().meta({ description: "When it expires unless it is started; null once it is" }),
     started_at: timestamp.nullable(),
     finished_at: timestamp.nullable(),
   })

@@ -26,8 +26,10 @@ function randomSeed(ports: Pick<Ports, "random">): number {
   return ports.random.bytes(SEED_BYTES).reduce((seed, byte) => seed * 256 + byte, 0);
 }
 
-function newRow(ports: Pick<Ports, "clock" | "random">, accountId: AccountId, request: CreateClip): ClipRow {
+function newRow(ports: Pick<Ports, "clock" | "random" | "times">, accountId: AccountId, request: CreateClip): ClipRow {
   const { model, size, frames, priceMicros } = quoteClip(request);
+  const createdAtMs = ports.clock.now();
+  const waitMs = request.expires_after === undefined ? ports.times.queuedMs : request.expires_after * 1_000;
   return {
     id: newId(ports, "clip"),
     accountId,
@@ -54,7 +56,8 @@ function newRow(ports: Pick<Ports, "clock" | "random">, accountId: AccountId, re
     engine: null,
     outputs: null,
     outputExpiresAtMs: null,
-    createdAtMs: ports.clock.now(),
+    createdAtMs,
+    expiresAtMs: createdAtMs + waitMs,
     startedAtMs: null,
     finishedAtMs: null,
   };
@@ -87,7 +90,7 @@ export async function createClip(
       `The clip costs ${row.priceMicros} micro-dollars, more than is available.`,
     );
   }
-  await ports.bell.ring(row.model);
+  await ports.bell.ring(row.model, row.expiresAtMs);
   return { answer, replayed: false };
 }
 

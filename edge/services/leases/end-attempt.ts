@@ -41,9 +41,11 @@ export async function endAttempt(
   const transition = newTransition(ports, eq(clips.id, row.id));
   const happened = recordEvent(ports.db, transition, end.event, end.detail);
   if (again) {
-    const queued = await commit(ports.db, requeue(ports.db, attempt, uncounted ? 1 : 0), happened);
+    const startedExpiresAtMs = transition.atMs + ports.times.queuedMs;
+    const back = { handedBack: uncounted ? 1 : 0, startedExpiresAtMs } as const;
+    const queued = await commit(ports.db, requeue(ports.db, attempt, back), happened);
     if (!queued) return null;
-    await ports.bell.ring(row.model);
+    await ports.bell.ring(row.model, row.startedAtMs === null ? row.expiresAtMs : startedExpiresAtMs);
     return "queued";
   }
   const failed = await commit(ports.db, fail(ports.db, attempt, end.error, transition.atMs), happened, [

@@ -1,6 +1,7 @@
 // Takes back every attempt whose time is up: claimed but never acknowledged, gone silent, or stalled.
 import { findNextDeadline, findOverdue } from "../../../db/queries/clips.ts";
 import type { Ports } from "../ports.ts";
+import { settleEach } from "../settle.ts";
 import type { AttemptRow } from "./attempt.ts";
 import { type EndSource, endAttempt } from "./end-attempt.ts";
 
@@ -18,16 +19,11 @@ function reason(row: AttemptRow, times: Ports["times"]): string {
  */
 export async function sweepLeases(ports: EndSource): Promise<number | null> {
   const overdueAtMs = ports.clock.now();
-  const errors: unknown[] = [];
-  for (const { leaseToken, leaseUntilMs, ...row } of await findOverdue(ports.db, overdueAtMs, PER_SWEEP)) {
-    if (leaseToken === null || leaseUntilMs === null) continue;
-    try {
-      await takeBack(ports, { ...row, leaseToken, leaseUntilMs }, overdueAtMs);
-    } catch (error) {
-      errors.push(error);
-    }
-  }
-  if (errors.length > 0) throw errors[0];
+  const overdue = await findOverdue(ports.db, overdueAtMs, PER_SWEEP);
+  await settleEach(overdue, async ({ leaseToken, leaseUntilMs, ...row }) => {
+    if (leaseToken === null || leaseUntilMs === null) return;
+    await takeBack(ports, { ...row, leaseToken, leaseUntilMs }, overdueAtMs);
+  });
   return await findNextDeadline(ports.db);
 }
 

@@ -33,13 +33,13 @@ export async function expectInvariants(): Promise<void> {
       from clips c left join ledger_entries l on l.clip_id = c.id group by c.id
       having holds <> 2
         or captures <> (case when c.state = 'succeeded' then 2 else 0 end)
-        or releases <> (case when c.state in ('failed', 'cancelled') then 2 else 0 end)
+        or releases <> (case when c.state in ('failed', 'cancelled', 'expired') then 2 else 0 end)
         or moved <> c.price_micros * (case when c.state in ${LIVE} then 2 else 4 end)`),
   ).toEqual([]);
   // J1: a clip's end is told by exactly one event, and a clip that lives has none.
   expect(
     await rows(`select c.id, c.state, group_concat(e.event) as ends from clips c
-      left join clip_events e on e.clip_id = c.id and e.event in ('succeeded', 'failed', 'cancelled')
+      left join clip_events e on e.clip_id = c.id and e.event in ('succeeded', 'failed', 'cancelled', 'expired')
       group by c.id having coalesce(ends, 'none') <> (case when c.state in ${LIVE} then 'none' else c.state end)`),
   ).toEqual([]);
   // J2: a lease exists exactly while an attempt is under way, and each attempt was leased once.

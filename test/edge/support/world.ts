@@ -26,10 +26,12 @@ export const DEMO = "turboclip-demo";
 /** Records who was rung for and when the alarm is wanted. */
 export class RecordingBell implements Bell {
   readonly rings: string[] = [];
+  readonly expiries: number[] = [];
   readonly wakes: number[] = [];
 
-  async ring(model: string): Promise<void> {
+  async ring(model: string, expiresAtMs: number): Promise<void> {
     this.rings.push(model);
+    this.expiries.push(expiresAtMs);
   }
 
   async wakeBy(timeMs: number): Promise<void> {
