@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { cpuKernels } from "./cpu-kernels.ts";
+import { demoModel } from "./demo-model.ts";
 import { demoWallTime } from "./demo-wall-time.ts";
 import { leaseLatency } from "./lease-latency.ts";
 import type { Benchmark } from "./table.ts";
@@ -14,6 +15,7 @@ const RESULTS = resolve(import.meta.dirname, "results");
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cpu-kernels": cpuKernels,
   "lease-latency": leaseLatency,
+  "demo-model": demoModel,
   "demo-wall-time": demoWallTime,
 };
 
