@@ -13,6 +13,7 @@ export function drawBody(random: Random): Body {
     steps: random.between(1, 4),
     sampler: "sde",
     ...(random.chance(0.5) && { frames: random.pick([5, 17, 33]) }),
+    ...(random.chance(0.2) && { expires_after: random.pick([10, 40, 600]) }),
     ...(random.chance(0.5) && { seed: random.between(0, 1_000) }),
   };
   const fault = random.weighted({ none: 95, prompt: 1, model: 2, frames: 2 });

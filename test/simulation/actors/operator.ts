@@ -52,8 +52,9 @@ export class Operator {
     while (!until()) {
       await this.#world.schedule.sleep(this.#random.between(1_000, 40_000));
       const customer = this.#random.pick(customers);
-      const action = this.#random.weighted({ grant: 5, repeat: 2, alter: 1, replace_key: 1 });
+      const action = this.#random.weighted({ grant: 5, repeat: 2, alter: 1, replace_key: 1, limit: 4 });
       if (action === "replace_key") await this.#replaceKey(customer);
+      else if (action === "limit") await this.#limit(customer);
       else if (action === "grant" || this.#done.length === 0) await this.#grant(customer.accountId);
       else {
         const old = this.#random.pick(this.#done);
@@ -83,6 +84,14 @@ export class Operator {
     if (reply.kind !== "answer" || at < 0) return;
     this.#open.splice(at, 1);
     this.#done.push(grant);
+  }
+
+  /** Caps and the number in flight come and go, and may fall below what is already used. */
+  async #limit({ accountId, keyId }: Customer): Promise<void> {
+    const draw = () => (this.#random.chance(0.5) ? null : micros(this.#random.pick([0, 1_000, 5_000, 60_000])));
+    const maxInFlight = this.#random.pick([1, 3, 1_000, 1_000]);
+    await this.#link.send("limit_account", { accountId, dailyCapMicros: draw(), maxInFlight });
+    await this.#link.send("limit_key", { keyId, dailyCapMicros: draw() });
   }
 
   async #replaceKey(customer: Customer): Promise<void> {

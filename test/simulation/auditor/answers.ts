@@ -83,6 +83,8 @@ function judgeKind(
     case "release":
       return judgeLeaseAnswer(operation, outcome, written, context, what);
     case "open_account":
+    case "limit_account":
+    case "limit_key":
     case "issue_key":
     case "revoke_key":
     case "register_runner":

@@ -8,6 +8,7 @@ import { type AnswersContext, judgeAnswer, type StoredFile, type Written } from 
 import { requestText } from "./creates.ts";
 import { type Commit, History } from "./history.ts";
 import { type JobsContext, judgeJobs } from "./jobs.ts";
+import { Counts } from "./limits.ts";
 import { Accountant } from "./money.ts";
 import { must, Violation } from "./violation.ts";
 
@@ -23,6 +24,7 @@ interface Surroundings {
 export class Auditor {
   readonly history = new History();
   readonly accountant = new Accountant();
+  readonly #counts = new Counts();
   readonly #surroundings: Surroundings;
   readonly #written = new Map<number, Written>();
   /** SHA-256 of a secret -> the id of its row. */
@@ -48,6 +50,7 @@ export class Auditor {
       const commit = this.history.record(changes);
       judgeJobs(operation, commit, this.#jobsContext());
       this.accountant.judge(operation, commit);
+      this.#counts.judge(commit, this.history);
       this.#judgeAnswersKept(operation, commit);
       this.#note(operation, commit);
     });

@@ -1,5 +1,6 @@
 // I1, I2 and the money a create needs: what a create or a grant may be answered.
 import type { Operation, Outcome, Requests } from "../world/operation.ts";
+import { spendName } from "./history.ts";
 import { type AnswersContext, keptForms, type Written } from "./answers.ts";
 import type { AnswerRow } from "./rows.ts";
 import { must } from "./violation.ts";
@@ -43,8 +44,9 @@ export function judgeCreate(
     if (code === "idempotency_mismatch") return must(other, "I1", what);
     if (code === "idempotency_in_flight") return must(kept.length > 0, "I1", what);
     if (fault !== null) return must(code === fault, "A", () => `${what()} instead of ${fault}`);
-    must(code === "insufficient_balance" && "body" in request, "A", what);
-    return must(couldNotPay(accountId, priceOf(request.body), startedAt, context), "M2", what);
+    must("body" in request, "A", what);
+    const order = { accountId, keyId: context.keyId(request.key) ?? "", priceMicros: priceOf(request.body) };
+    return judgeRefusal(operation, code, order, context, what);
   }
   must(fault === null, "A", () => `${what()} instead of ${fault}`);
   const text = typeof outcome.value === "string" ? outcome.value : (outcome.value as { text: string }).text;
@@ -64,7 +66,37 @@ export function requestText({ request }: Operation<"create" | "grant">): string 
   return JSON.stringify("body" in request ? request.body : [request.amountMicros, request.reason]);
 }
 
-function couldNotPay(accountId: string, price: number, startedAt: number, { history }: AnswersContext): boolean {
-  const forms = history.seenSince("balances", accountId, startedAt);
-  return forms.some((row) => row !== null && row.posted_micros - row.pending_micros < price);
+interface Order {
+  readonly accountId: string;
+  readonly keyId: string;
+  readonly priceMicros: number;
+}
+
+const DAY_MS = 86_400_000;
+
+/** M2 and M6, the other way round: what is refused for want of money or room could not have been let in. */
+function judgeRefusal(operation: Operation, code: string, order: Order, context: AnswersContext, what: () => string): void {
+  const { startedAt, startedAtMs, skewMs } = operation;
+  const { accountId, keyId, priceMicros } = order;
+  const { history, nowMs } = context;
+  const most = (values: readonly number[]) => Math.max(0, ...values);
+  if (code === "insufficient_balance") {
+    const rows = history.seenSince("balances", accountId, startedAt);
+    must(rows.some((row) => row !== null && row.posted_micros - row.pending_micros < priceMicros), "M2", what);
+  } else if (code === "too_many_in_flight") {
+    const inFlight = most(history.seenSince("in_flight", accountId, startedAt).map((row) => row?.clips ?? 0));
+    const allowed = history.seenSince("accounts", accountId, startedAt).map((row) => row?.max_in_flight ?? 0);
+    must(allowed.some((count) => inFlight + 1 > count), "M6", what);
+  } else {
+    must(code === "cap_exceeded", "A", what);
+    const days = [startedAtMs, nowMs].map((atMs) => Math.floor((atMs + skewMs) / DAY_MS));
+    const over = (spenderId: string, caps: readonly (number | null | undefined)[]) => {
+      const rows = days.flatMap((day) => history.seenSince("daily_spend", spendName(spenderId, day), startedAt));
+      const spent = most(rows.map((row) => row?.spent_micros ?? 0));
+      return caps.some((cap) => typeof cap === "number" && spent + priceMicros > cap);
+    };
+    const ofAccount = history.seenSince("accounts", accountId, startedAt).map((row) => row?.daily_cap_micros);
+    const ofKey = history.seenSince("api_keys", keyId, startedAt).map((row) => row?.daily_cap_micros);
+    must(over(accountId, ofAccount) || over(keyId, ofKey), "M6", what);
+  }
 }

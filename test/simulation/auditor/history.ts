@@ -19,6 +19,9 @@ export interface Change<R> {
 export type Commit = { readonly [T in Table]: readonly Change<Tables[T]>[] };
 
 const TABLES: readonly Table[] = [
+  "accounts",
+  "daily_spend",
+  "in_flight",
   "clips",
   "clip_events",
   "ledger_entries",
@@ -89,17 +92,25 @@ export class History {
 function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: number): string {
   switch (table) {
     case "balances":
+    case "in_flight":
       return String(row["account_id"]);
+    case "daily_spend":
+      return spendName(String(row["spender_id"]), Number(row["utc_day"]));
     case "idempotency_keys":
       return answerName(String(row["account_id"]), String(row["operation"]), String(row["key"]));
     case "clip_events":
     case "ledger_entries":
       return String(rowid);
+    case "accounts":
     case "clips":
     case "api_keys":
     case "runners":
       return String(row["id"]);
   }
+}
+
+export function spendName(spenderId: string, utcDay: number): string {
+  return `${spenderId}/${utcDay}`;
 }
 
 export function answerName(accountId: string, operation: string, key: string): string {

@@ -38,12 +38,13 @@ const TRANSITIONS: Readonly<Record<string, readonly Mover[]>> = {
   "running>failed": ENDS_AN_ATTEMPT,
   "leased>succeeded": ["complete"],
   "running>succeeded": ["complete"],
+  "queued>expired": ["alarm"],
   "queued>cancelled": ["cancel"],
   "leased>cancelled": ["cancel"],
   "running>cancelled": ["cancel"],
 };
 
-const NEVER_CHANGED = ["id", "account_id", "model", "prompt", "size", "frames", "price_micros", "created_at_ms"] as const;
+const NEVER_CHANGED = ["id", "account_id", "key_id", "model", "prompt", "size", "frames", "price_micros", "created_at_ms"] as const;
 const STAGES = ["load", "text_encode", "denoise", "decode", "encode", "upload"];
 const MAX_UNCOUNTED_HAND_BACKS = 10;
 
@@ -74,21 +75,27 @@ function judgeClip(operation: Operation, { before, after }: Change<ClipRow>, con
     return;
   }
   for (const column of NEVER_CHANGED) must(before[column] === after[column], "J1", () => `${what()}: ${column}`);
-  judgeFence(operation, before, context, what);
+  judgeFence(operation, before, after, context, what);
   if (after.state === "leased") judgeLease(operation as Operation<"poll">, before, after, context, what);
   else must(after.attempt === before.attempt, "J2", () => `${what()}: the attempt changed without a lease`);
   if (operation.kind === "heartbeat") judgeExtension(operation, before, after, context, what);
-  if (ENDS_AN_ATTEMPT.includes(operation.kind)) judgeEnd(operation, before, after, context, what);
+  if (after.state !== "queued") {
+    must(after.expires_at_ms === before.expires_at_ms, "J1", () => `${what()}: its deadline moved`);
+  }
+  if (ENDS_AN_ATTEMPT.includes(operation.kind) && after.state !== "expired") judgeEnd(operation, before, after, context, what);
   if (after.state === "succeeded") judgeOutput(operation as Operation<"complete">, after, context, what);
   const ended = ENDED.includes(after.state);
   must(ended === (after.finished_at_ms !== null), "J1", () => `${what()}: finished_at_ms is ${after.finished_at_ms}`);
 }
 
 /** J2 and J3: only the bearer of the current lease, the owner, or the clock may touch a clip. */
-function judgeFence(operation: Operation, before: ClipRow, context: JobsContext, what: () => string): void {
+function judgeFence(operation: Operation, before: ClipRow, after: ClipRow, context: JobsContext, what: () => string): void {
   if (operation.kind === "cancel") {
     const { key, clipId } = operation.request as Requests["cancel"];
     must(before.id === clipId && before.account_id === context.accountOf(key), "I4", what);
+  } else if (after.state === "expired") {
+    const earlyMs = before.expires_at_ms - context.nowMs - operation.skewMs;
+    must(earlyMs <= 0, "J4", () => `${what()} ${earlyMs} ms before its deadline`);
   } else if (operation.kind === "alarm") {
     const nowMs = context.nowMs + operation.skewMs;
     const untilMs = before.lease_until_ms ?? Number.POSITIVE_INFINITY;
@@ -118,9 +125,12 @@ function judgeLease(
   const dueMs = context.nowMs + operation.skewMs + context.times.acknowledgeMs;
   must(untilMs !== null && untilMs <= dueMs, "J2", () => `${what()} until ${untilMs}, after ${dueMs}`);
   must(context.isTimed(untilMs), "J7", () => `${what()} without a timer`);
+  const nowMs = context.nowMs + operation.skewMs;
+  must(after.expires_at_ms > nowMs, "J4", () => `${what()} after its deadline`);
   for (const id of context.queued) {
     const other = context.clip(id);
-    const first = other === null || id >= after.id || !poll.models.includes(other.model);
+    const first =
+      other === null || id >= after.id || !poll.models.includes(other.model) || other.expires_at_ms <= nowMs;
     must(first, "J8", () => `${what()} before ${id}, which waited longer`);
   }
   must(poll.models.includes(after.model), "J8", () => `${what()} whose model ${after.model} was not asked for`);
@@ -153,7 +163,8 @@ function judgeEnd(operation: Operation, before: ClipRow, after: ClipRow, { times
   const counted = before.attempt - before.handed_back;
   const spent = counted >= times.maxAttempts;
   const handedBack = after.handed_back - before.handed_back;
-  const free = operation.kind === "release" && before.handed_back < MAX_UNCOUNTED_HAND_BACKS;
+  const unharmed = operation.kind === "release" || (operation.kind === "alarm" && before.state === "leased");
+  const free = unharmed && before.handed_back < MAX_UNCOUNTED_HAND_BACKS;
   const { failure } = operation.request as Partial<Requests["fail"]>;
   const over = failure?.retryable === false || (spent && !free);
   must((after.state === "failed") === over, "J4", () => `${what()} after ${counted} attempts that count`);
@@ -187,7 +198,7 @@ function eventsFor(operation: Operation, { before, after }: Change<ClipRow>): Ev
   const { id: clip_id, attempt, state } = after;
   const event = (name: string): EventRow => ({ clip_id, attempt, event: name });
   if (state === "running") return before?.state === "leased" ? [event("started")] : [];
-  if (!ENDS_AN_ATTEMPT.includes(operation.kind)) return [event(state)];
+  if (!ENDS_AN_ATTEMPT.includes(operation.kind) || state === "expired") return [event(state)];
   const ending: Readonly<Partial<Record<Mover, string>>> = {
     alarm: "lease_lost",
     fail: "attempt_failed",

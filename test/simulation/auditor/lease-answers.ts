@@ -12,7 +12,11 @@ export function judgePoll(operation: Operation<"poll">, outcome: Outcome<"poll">
   if (claim === null) {
     const waited = (id: string) => {
       const forms = context.history.seenSince("clips", id, operation.startedAt);
-      return forms.every((row) => row?.state === "queued" && poll.models.includes(row.model));
+      const claimable = (row: ClipRow | null) =>
+        row?.state === "queued" &&
+        poll.models.includes(row.model) &&
+        row.expires_at_ms > context.nowMs + operation.skewMs;
+      return forms.every(claimable);
     };
     const left = [...context.queued].find(waited);
     must(left === undefined || operation.faults > 0, "J8", () => `${what()} while ${left} was queued`);

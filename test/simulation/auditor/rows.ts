@@ -7,6 +7,7 @@ export const ENDED: readonly State[] = ["succeeded", "failed", "cancelled", "exp
 export interface ClipRow {
   readonly id: string;
   readonly account_id: string;
+  readonly key_id: string;
   readonly state: State;
   readonly model: string;
   readonly prompt: string;
@@ -25,6 +26,7 @@ export interface ClipRow {
   readonly outputs: string | null;
   readonly output_expires_at_ms: number | null;
   readonly created_at_ms: number;
+  readonly expires_at_ms: number;
   readonly started_at_ms: number | null;
   readonly finished_at_ms: number | null;
 }
@@ -50,8 +52,26 @@ export interface BalanceRow {
   readonly pending_micros: number;
 }
 
+export interface AccountRow {
+  readonly id: string;
+  readonly daily_cap_micros: number | null;
+  readonly max_in_flight: number;
+}
+
+export interface SpendRow {
+  readonly spender_id: string;
+  readonly utc_day: number;
+  readonly spent_micros: number;
+}
+
+export interface InFlightRow {
+  readonly account_id: string;
+  readonly clips: number;
+}
+
 export interface KeyRow {
   readonly id: string;
+  readonly daily_cap_micros: number | null;
   readonly account_id: string;
   readonly sha256: string;
   readonly revoked_at_ms: number | null;
@@ -72,6 +92,9 @@ export interface RunnerRow {
 
 /** The tables that the auditor follows, and what their rows are. */
 export interface Tables {
+  accounts: AccountRow;
+  daily_spend: SpendRow;
+  in_flight: InFlightRow;
   clips: ClipRow;
   clip_events: EventRow;
   ledger_entries: LedgerRow;

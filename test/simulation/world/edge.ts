@@ -4,11 +4,13 @@ import { createHash, createHmac } from "node:crypto";
 import { type Database, openDatabase } from "../../../db/database.ts";
 import { Feed } from "../../../edge/durable/feed.ts";
 import { createAccount } from "../../../edge/services/accounts/create.ts";
+import { setAccountLimits } from "../../../edge/services/accounts/limit.ts";
 import { cancelClip } from "../../../edge/services/clips/cancel.ts";
 import { createClip } from "../../../edge/services/clips/create.ts";
 import { getClip } from "../../../edge/services/clips/get.ts";
 import { download } from "../../../edge/services/files/download.ts";
 import { issueKey } from "../../../edge/services/keys/issue.ts";
+import { setKeyCap } from "../../../edge/services/keys/limit.ts";
 import { revokeKey } from "../../../edge/services/keys/revoke.ts";
 import { verifyKey } from "../../../edge/services/keys/verify.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
@@ -50,6 +52,7 @@ interface Tools {
 }
 
 const SKEW_MS = [-700, 700] as const;
+const UNLIMITED_KEY = { name: "a key", expiresAtMs: null, dailyCapMicros: null } as const;
 const utf8 = new TextEncoder();
 
 export class Edge {
@@ -120,8 +123,7 @@ export class Edge {
 
   readonly #routes: { readonly [K in Kind]: (request: Requests[K]) => Promise<Answers[K]> } = {
     create: async ({ key, body, idempotencyKey }) => {
-      const { accountId } = await verifyKey(this.ports, key);
-      const { answer, replayed } = await createClip(this.ports, accountId, body, idempotencyKey);
+      const { answer, replayed } = await createClip(this.ports, await verifyKey(this.ports, key), body, idempotencyKey);
       return { clip: JSON.parse(answer) as Clip, text: answer, replayed };
     },
     get: async ({ key, clipId }) => await getClip(this.ports, (await verifyKey(this.ports, key)).accountId, clipId),
@@ -140,8 +142,16 @@ export class Edge {
     },
     grant: async (grant) => await grantCredit(this.ports, grant),
     open_account: async ({ name }) => await createAccount(this.ports, name),
+    limit_account: async ({ accountId, ...limits }) => {
+      await setAccountLimits(this.ports, accountId, limits);
+      return null;
+    },
+    limit_key: async ({ keyId, dailyCapMicros }) => {
+      await setKeyCap(this.ports, keyId, dailyCapMicros);
+      return null;
+    },
     register_runner: async ({ name }) => await registerRunner(this.ports, name),
-    issue_key: async ({ accountId }) => await issueKey(this.ports, accountId, { name: "a key", expiresAtMs: null }),
+    issue_key: async ({ accountId }) => await issueKey(this.ports, accountId, UNLIMITED_KEY),
     revoke_key: async ({ keyId }) => {
       await revokeKey(this.ports, keyId);
       return null;
@@ -196,7 +206,8 @@ export class Edge {
       if (!this.#tools.faults.strikes("ring_lost")) await ring(this.dispatcher).catch(() => {});
     };
     return {
-      ring: async (model) => await call(async (host) => await host.enter(async (object) => object.ring(model))),
+      ring: async (model, expiresAtMs) =>
+        await call(async (host) => await host.enter(async (object) => await object.ring(model, expiresAtMs))),
       wakeBy: async (atMs) => await call(async (host) => await host.enter(async (object) => await object.wakeBy(atMs))),
     };
   }

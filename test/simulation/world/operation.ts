@@ -31,6 +31,8 @@ export interface Requests {
     readonly idempotencyKey: string;
   };
   open_account: { readonly name: string };
+  limit_account: { readonly accountId: AccountId; readonly dailyCapMicros: Micros | null; readonly maxInFlight: number };
+  limit_key: { readonly keyId: KeyId; readonly dailyCapMicros: Micros | null };
   issue_key: { readonly accountId: AccountId };
   register_runner: { readonly name: string };
   revoke_key: { readonly keyId: KeyId };
@@ -53,6 +55,8 @@ export interface Answers {
   download: { readonly status: number; readonly etag: string; readonly length: number };
   grant: string;
   open_account: AccountId;
+  limit_account: null;
+  limit_key: null;
   issue_key: { readonly id: KeyId; readonly key: string };
   register_runner: { readonly id: RunnerId; readonly token: string };
   revoke_key: null;

@@ -25,6 +25,7 @@ function drawTimes(random: Random): Times {
     uploadUrlMs: random.pick([20_000, 600_000]),
     maxAttempts: random.pick([2, 3]),
     downloadUrlMs: random.pick([60_000, 3_600_000]),
+    queuedMs: random.pick([60_000, 86_400_000]),
     outputKeptMs: random.pick([120_000, 900_000]),
     idempotencyMs: random.pick([300_000, 86_400_000]),
   };
