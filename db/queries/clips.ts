@@ -130,12 +130,20 @@ export function startRunning(db: Database, token: string, lease: LeaseExtension,
     .where(and(eq(clips.leaseToken, token), eq(clips.state, "leased")));
 }
 
-/** No transition, so no event; false when the token no longer fences a running clip. */
-export async function extendLease(db: Database, token: string, lease: LeaseExtension): Promise<boolean> {
+/**
+ * No transition, so no event; false when the clip is no longer as it was read: its attempt is over, or another
+ * heartbeat has extended it since. A late one must neither shorten the lease nor take progress back.
+ */
+export async function extendLease(
+  db: Database,
+  seen: { readonly leaseToken: string; readonly leaseUntilMs: number },
+  lease: LeaseExtension,
+): Promise<boolean> {
+  const isAsRead = and(eq(clips.leaseToken, seen.leaseToken), eq(clips.leaseUntilMs, seen.leaseUntilMs));
   const { meta } = await db
     .update(clips)
     .set(extension(lease))
-    .where(and(eq(clips.leaseToken, token), eq(clips.state, "running")));
+    .where(and(isAsRead, eq(clips.state, "running")));
   return meta.changes === 1;
 }
 
