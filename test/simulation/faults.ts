@@ -21,7 +21,7 @@ const RATES = {
   edge_killed: 0.008,
   edge_clock_skewed: 0.05,
   ring_lost: 0.1,
-  alarm_late: 0.05,
+  alarm_late: 0.1,
   alarm_twice: 0.1,
   alarm_storage_failed: 0.01,
   dispatcher_evicted: 0.01,

@@ -6,25 +6,8 @@ import { type LeaseBook, Runner } from "./actors/runner.ts";
 import { judgeEnd } from "./auditor/end.ts";
 import { Observer } from "./auditor/observer.ts";
 import { Violation } from "./auditor/violation.ts";
-import type { Sometimes } from "./counters.ts";
-import type { Fault } from "./faults.ts";
+import { LEAST, type SeedResult } from "./result.ts";
 import { World } from "./world/world.ts";
-
-/** What a seed is worth at the least. */
-export const LEAST = { operations: 200, runners: 3, faults: 20 } as const;
-
-export interface SeedResult {
-  readonly seed: number;
-  readonly violation: string | null;
-  readonly digest: string;
-  readonly operations: number;
-  readonly commits: number;
-  readonly faults: Readonly<Partial<Record<Fault, number>>>;
-  readonly counters: Readonly<Partial<Record<Sometimes, number>>>;
-  readonly simulatedMs: number;
-  /** Only of a seed that is looked at. */
-  readonly trace: readonly string[] | null;
-}
 
 const HOUR_MS = 3_600_000;
 
@@ -55,6 +38,7 @@ export async function simulate(seed: number, keepTrace = false): Promise<SeedRes
     violation: world.violation?.message ?? null,
     digest: trace.digest(),
     operations: edge.operations,
+    runners: [...world.auditor.history.all("runners")].length,
     commits: world.auditor.history.version,
     faults: Object.fromEntries(faults.struck),
     counters: Object.fromEntries(world.counters.counts),
@@ -84,7 +68,8 @@ async function live(world: World): Promise<void> {
     if (random.chance(0.15)) runners.push(new Runner(world, identity, leases));
   }
   faults.begin();
-  const wanted = random.between(LEAST.operations, LEAST.operations + 60);
+  // What is left over then is brought to its end without faults, which takes operations too.
+  const wanted = random.between(LEAST.operations - 20, LEAST.operations + 20);
   const enough = () => edge.operations >= wanted && faults.total >= LEAST.faults;
   const clients = customers.flatMap(({ market }) => {
     const observer = new Observer();
@@ -94,9 +79,13 @@ async function live(world: World): Promise<void> {
   await Promise.all([operator.run(customers, enough), ...clients.map(async (client) => await client.run(enough))]);
   faults.stop();
   const told = await Promise.all([operator.settle(), ...clients.map(async (client) => await client.settle())]);
-  await judgeEnd(world, told.every((one) => one), async () => {
-    for (const runner of runners) runner.stop();
-    await running;
-    await schedule.sleep(60_000);
-  });
+  await judgeEnd(
+    world,
+    told.every((one) => one),
+    async () => {
+      for (const runner of runners) runner.stop();
+      await running;
+      await schedule.sleep(60_000);
+    },
+  );
 }

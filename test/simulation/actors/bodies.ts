@@ -1,6 +1,7 @@
 // What clients order: mostly good, now and then not.
-import type { Requests } from "../world/operation.ts";
+
 import type { Random } from "../random.ts";
+import type { Requests } from "../world/operation.ts";
 
 export const MODELS = ["turboclip-demo", "turbowan2.1-t2v-1.3b-480p"] as const;
 

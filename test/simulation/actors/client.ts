@@ -1,12 +1,13 @@
 // A customer's program: it orders clips, with and without Idempotency-Keys, asks for them, cancels them, repeats
 // what it got no answer to, and now and then asks for what is not its own. It remembers what it was told.
+
+import type { ClipId } from "../../../shared/ids.ts";
 import type { Observer } from "../auditor/observer.ts";
-import type { Random } from "../random.ts";
 import { Violation } from "../auditor/violation.ts";
+import type { Random } from "../random.ts";
 import type { Link, Reply } from "../world/network.ts";
 import type { Requests } from "../world/operation.ts";
 import type { World } from "../world/world.ts";
-import type { ClipId } from "../../../shared/ids.ts";
 import { drawBody } from "./bodies.ts";
 
 type Create = Requests["create"];
@@ -25,9 +26,9 @@ export interface Market {
 }
 
 const ACTIONS = {
-  create: 34,
-  create_unkeyed: 8,
-  storm: 6,
+  create: 26,
+  create_unkeyed: 6,
+  storm: 5,
   same_key_other_body: 4,
   repeat_old: 6,
   get: 22,
@@ -61,11 +62,15 @@ export class Client {
     while (!until()) {
       await this.#world.schedule.sleep(this.#random.between(50, 6_000));
       if (this.#world.faults.strikes("client_gone")) {
-        await this.#world.schedule.sleep(this.#random.between(10_000, 120_000));
+        await this.#pause(this.#random.between(10_000, 120_000), until);
       }
       if (this.#open.length > 0 && this.#random.chance(0.5)) await this.#retry();
       else await this.#act(this.#random.weighted(ACTIONS));
     }
+  }
+
+  async #pause(ms: number, until: () => boolean): Promise<void> {
+    for (let left = ms; left > 0 && !until(); left -= 5_000) await this.#world.schedule.sleep(5_000);
   }
 
   /** I2: whoever did not hear an answer learns it by asking again, in the end. */
@@ -82,7 +87,9 @@ export class Client {
       case "create":
         return await this.#order({ body: drawBody(this.#random), idempotencyKey: this.#newKey() });
       case "create_unkeyed":
-        return this.#created(await this.#link.send("create", { key, body: drawBody(this.#random), idempotencyKey: null }));
+        return this.#created(
+          await this.#link.send("create", { key, body: drawBody(this.#random), idempotencyKey: null }),
+        );
       case "storm":
         return await this.#storm({ body: drawBody(this.#random), idempotencyKey: this.#newKey() });
       case "same_key_other_body":

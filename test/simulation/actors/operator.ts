@@ -50,9 +50,9 @@ export class Operator {
 
   async run(customers: readonly Customer[], until: () => boolean): Promise<void> {
     while (!until()) {
-      await this.#world.schedule.sleep(this.#random.between(1_000, 40_000));
+      await this.#world.schedule.sleep(this.#random.between(1_000, 15_000));
       const customer = this.#random.pick(customers);
-      const action = this.#random.weighted({ grant: 5, repeat: 2, alter: 1, replace_key: 1, limit: 4 });
+      const action = this.#random.weighted({ grant: 6, repeat: 2, alter: 1, replace_key: 1, limit: 2 });
       if (action === "replace_key") await this.#replaceKey(customer);
       else if (action === "limit") await this.#limit(customer);
       else if (action === "grant" || this.#done.length === 0) await this.#grant(customer.accountId);

@@ -78,7 +78,7 @@ export class Runner {
         models: [...this.#identity.models],
         loaded_model: this.#identity.models[0] ?? null,
         version: "0.1.0",
-        wait_s: this.#random.pick([0, 5, 25]),
+        wait_s: this.#random.pick([0, 5, 25, 25, 25]),
       };
       const reply = await this.#link.send("poll", { runner: this.#identity.token, poll }, POLL_TIMEOUT_MS);
       if (reply.kind !== "answer") {
@@ -94,7 +94,10 @@ export class Runner {
   async #attempt(claim: Claim): Promise<void> {
     this.#leases.push(claim.lease_token);
     const attempt = new Attempt(this.#world, this.#identity, this.#random, this.#link, claim);
-    if (this.#random.chance(0.06)) await attempt.meddle(this.#random.pick(this.#leases));
+    if (this.#random.chance(0.06)) {
+      this.#world.counters.add("stranger_came");
+      await attempt.meddle(this.#random.pick(this.#leases));
+    }
     try {
       await attempt.run();
     } catch (error) {
@@ -222,6 +225,7 @@ class Attempt {
         await this.#step();
         const status = await this.#world.bucket.put(url, headers, files[kind]);
         stored = status === 200 || status === 412;
+        if (status === 200 && this.#lost) this.#world.counters.add("object_of_lost_attempt");
         if (!stored) await this.#work(this.#random.between(100, 2_000));
       }
     }

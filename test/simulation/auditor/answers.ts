@@ -4,8 +4,8 @@
 import type { Times } from "../../../edge/services/ports.ts";
 import type { Clip } from "../../../shared/contract/clips.ts";
 import type { Operation, Outcome } from "../world/operation.ts";
-import { answerName, type History } from "./history.ts";
 import { judgeCreate } from "./creates.ts";
+import { answerName, type History } from "./history.ts";
 import { judgeLeaseAnswer, judgePoll } from "./lease-answers.ts";
 import type { BalanceRow, ClipRow, KeyRow } from "./rows.ts";
 import { must } from "./violation.ts";
@@ -36,6 +36,8 @@ export interface AnswersContext {
 /** What one operation wrote to the tables that the auditor follows. */
 export interface Written {
   commits: number;
+  /** A batch of its was aborted by a constraint. */
+  aborted: boolean;
   clip: ClipRow | null;
 }
 
@@ -62,34 +64,23 @@ function judgeKind(
   context: AnswersContext,
   what: () => string,
 ): void {
-  switch (operation.kind) {
-    case "create":
-    case "grant":
-      return judgeCreate(operation as Operation<"create" | "grant">, outcome, written, context, what);
-    case "get":
-      return judgeGet(operation as Operation<"get">, outcome as Outcome<"get">, context, what);
-    case "cancel":
-      return judgeCancel(operation as Operation<"cancel">, outcome as Outcome<"cancel">, context, what);
-    case "balance":
-      return judgeBalance(operation as Operation<"balance">, outcome as Outcome<"balance">, context, what);
-    case "download":
-      return judgeDownload(operation as Operation<"download">, outcome as Outcome<"download">, context, what);
-    case "poll":
-      return judgePoll(operation as Operation<"poll">, outcome as Outcome<"poll">, context, what);
-    case "heartbeat":
-    case "uploads":
-    case "complete":
-    case "fail":
-    case "release":
-      return judgeLeaseAnswer(operation, outcome, written, context, what);
-    case "open_account":
-    case "limit_account":
-    case "limit_key":
-    case "issue_key":
-    case "revoke_key":
-    case "register_runner":
-    case "alarm":
-      return must(outcome.kind === "answer", "A", what);
+  const { kind } = operation;
+  if (kind === "create" || kind === "grant") {
+    judgeCreate(operation as Operation<"create" | "grant">, outcome, written, context, what);
+  } else if (kind === "get") {
+    judgeGet(operation as Operation<"get">, outcome as Outcome<"get">, context, what);
+  } else if (kind === "cancel") {
+    judgeCancel(operation as Operation<"cancel">, outcome as Outcome<"cancel">, context, what);
+  } else if (kind === "balance") {
+    judgeBalance(operation as Operation<"balance">, outcome as Outcome<"balance">, context, what);
+  } else if (kind === "download") {
+    judgeDownload(operation as Operation<"download">, outcome as Outcome<"download">, context, what);
+  } else if (kind === "poll") {
+    judgePoll(operation as Operation<"poll">, outcome as Outcome<"poll">, context, what);
+  } else if ("lease" in operation.request) {
+    judgeLeaseAnswer(operation, outcome, written, context, what);
+  } else {
+    must(outcome.kind === "answer", "A", what);
   }
 }
 
@@ -106,7 +97,12 @@ function judgeAdmission(operation: Operation, code: string, context: AnswersCont
   return true;
 }
 
-function judgeGet({ request, startedAt, startedAtMs, skewMs }: Operation<"get">, outcome: Outcome<"get">, context: AnswersContext, what: () => string): void {
+function judgeGet(
+  { request, startedAt, startedAtMs, skewMs }: Operation<"get">,
+  outcome: Outcome<"get">,
+  context: AnswersContext,
+  what: () => string,
+): void {
   const forms = ownForms(request, startedAt, context);
   if (outcome.kind !== "answer") {
     must(outcome.kind === "refused" && outcome.code === "not_found" && forms.includes(null), "I3", what);
@@ -118,7 +114,11 @@ function judgeGet({ request, startedAt, startedAtMs, skewMs }: Operation<"get">,
 }
 
 /** I4: what the asking account may see of the clip; a foreign one is as good as absent. */
-function ownForms(request: { key: string; clipId: string }, startedAt: number, context: AnswersContext): (ClipRow | null)[] {
+function ownForms(
+  request: { key: string; clipId: string },
+  startedAt: number,
+  context: AnswersContext,
+): (ClipRow | null)[] {
   const owner = context.accountOf(request.key);
   const forms = context.history.seenSince("clips", request.clipId, startedAt);
   return forms.map((row) => (row?.account_id === owner ? row : null));
@@ -141,20 +141,34 @@ function shows(clip: Clip, row: ClipRow, window: { fromMs: number; toMs: number 
 }
 
 /** J6: whoever loses against an end that came first is told of that end. */
-function judgeCancel({ request, startedAt }: Operation<"cancel">, outcome: Outcome<"cancel">, context: AnswersContext, what: () => string): void {
+function judgeCancel(
+  { request, startedAt }: Operation<"cancel">,
+  outcome: Outcome<"cancel">,
+  context: AnswersContext,
+  what: () => string,
+): void {
   const forms = ownForms(request, startedAt, context);
   const states = forms.map((row) => row?.state ?? "absent");
   const said = () => `${what()}, but it was ${states.join(", ")}`;
   if (outcome.kind === "answer") {
     must(outcome.value.state === "cancelled" && states.includes("cancelled"), "J6", said);
   } else if (outcome.kind === "refused" && outcome.code === "not_cancellable") {
-    must(states.some((state) => ["succeeded", "failed", "expired"].includes(state)), "J6", said);
+    must(
+      states.some((state) => ["succeeded", "failed", "expired"].includes(state)),
+      "J6",
+      said,
+    );
   } else {
     must(outcome.kind === "refused" && outcome.code === "not_found" && states.includes("absent"), "J6", said);
   }
 }
 
-function judgeBalance({ request, startedAt }: Operation<"balance">, outcome: Outcome<"balance">, context: AnswersContext, what: () => string): void {
+function judgeBalance(
+  { request, startedAt }: Operation<"balance">,
+  outcome: Outcome<"balance">,
+  context: AnswersContext,
+  what: () => string,
+): void {
   must(outcome.kind === "answer", "A", what);
   const { posted_micros, pending_micros, available_micros } = outcome.value;
   const is = (row: BalanceRow | null) => row?.posted_micros === posted_micros && row.pending_micros === pending_micros;
@@ -163,7 +177,12 @@ function judgeBalance({ request, startedAt }: Operation<"balance">, outcome: Out
 }
 
 /** I4 and R1: a signed URL opens its own object until its time is over, and nothing else ever. */
-function judgeDownload({ request, startedAtMs, skewMs }: Operation<"download">, outcome: Outcome<"download">, context: AnswersContext, what: () => string): void {
+function judgeDownload(
+  { request, startedAtMs, skewMs }: Operation<"download">,
+  outcome: Outcome<"download">,
+  context: AnswersContext,
+  what: () => string,
+): void {
   if (!context.urlsGiven.has(request.url)) {
     must(outcome.kind === "refused" && outcome.code === "unauthenticated", "I4", what);
     return;
@@ -185,5 +204,7 @@ function judgeDownload({ request, startedAtMs, skewMs }: Operation<"download">, 
 
 /** The forms of the kept answer that a repeated request may have met. */
 export function keptForms(accountId: string, operation: string, key: string, startedAt: number, history: History) {
-  return history.seenSince("idempotency_keys", answerName(accountId, operation, key), startedAt).filter((row) => row !== null);
+  return history
+    .seenSince("idempotency_keys", answerName(accountId, operation, key), startedAt)
+    .filter((row) => row !== null);
 }

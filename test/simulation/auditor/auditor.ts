@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Times } from "../../../edge/services/ports.ts";
 import type { Clip } from "../../../shared/contract/clips.ts";
+import type { Counters } from "../counters.ts";
 import type { RowChange } from "../world/change-log.ts";
 import type { Operation, Outcome, Requests } from "../world/operation.ts";
 import { type AnswersContext, judgeAnswer, type StoredFile, type Written } from "./answers.ts";
@@ -10,6 +11,7 @@ import { type Commit, History } from "./history.ts";
 import { type JobsContext, judgeJobs } from "./jobs.ts";
 import { Counts } from "./limits.ts";
 import { Accountant } from "./money.ts";
+import { countAnswer, countCommit } from "./sometimes.ts";
 import { must, Violation } from "./violation.ts";
 
 interface Surroundings {
@@ -17,6 +19,7 @@ interface Surroundings {
   readonly nowMs: () => number;
   readonly isTimed: (untilMs: number) => boolean;
   readonly stored: (key: string) => StoredFile | null;
+  readonly counters: Counters;
   /** Told of what must not be; the seed ends there. */
   readonly found: (violation: Violation) => void;
 }
@@ -53,13 +56,20 @@ export class Auditor {
       this.#counts.judge(commit, this.history);
       this.#judgeAnswersKept(operation, commit);
       this.#note(operation, commit);
+      countCommit(operation, commit, this.#surroundings.nowMs(), this.#surroundings.counters);
     });
+  }
+
+  /** A constraint refused the operation's batch. */
+  aborted(operation: Operation): void {
+    this.#writtenBy(operation).aborted = true;
   }
 
   ended(operation: Operation, outcome: Outcome): void {
     this.#judging(() => {
-      const written = this.#written.get(operation.id) ?? { commits: 0, clip: null };
+      const written = this.#writtenBy(operation);
       judgeAnswer(operation, outcome, written, this.#answersContext());
+      countAnswer(operation, outcome, written, this.#surroundings.counters);
       if (outcome.kind !== "answer") return;
       if (operation.kind === "heartbeat") {
         const { lease } = operation.request as Requests["heartbeat"];
@@ -91,12 +101,16 @@ export class Auditor {
     for (const { before, after } of commit.idempotency_keys) {
       if (before === null) continue;
       const ageMs = nowMs() + operation.skewMs - before.created_at_ms;
-      must(after === null && ageMs >= times.idempotencyMs, "I1", () => `an answer was dropped or replaced after ${ageMs} ms`);
+      must(
+        after === null && ageMs >= times.idempotencyMs,
+        "I1",
+        () => `an answer was dropped or replaced after ${ageMs} ms`,
+      );
     }
   }
 
   #note(operation: Operation, commit: Commit): void {
-    const written = this.#written.get(operation.id) ?? { commits: 0, clip: null };
+    const written = this.#writtenBy(operation);
     for (const { after } of commit.clips) {
       if (after === null) continue;
       written.clip = after;
@@ -111,7 +125,15 @@ export class Auditor {
     for (const { after } of commit.runners) if (after !== null) this.#secrets.set(after.token_sha256, after.id);
     const touched = commit.clips.length + commit.ledger_entries.length + commit.idempotency_keys.length;
     if (touched > 0) written.commits += 1;
-    this.#written.set(operation.id, written);
+  }
+
+  #writtenBy({ id }: Operation): Written {
+    let written = this.#written.get(id);
+    if (written === undefined) {
+      written = { commits: 0, aborted: false, clip: null };
+      this.#written.set(id, written);
+    }
+    return written;
   }
 
   #idOf(secret: string): string | null {

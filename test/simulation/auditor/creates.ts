@@ -1,7 +1,7 @@
 // I1, I2 and the money a create needs: what a create or a grant may be answered.
 import type { Operation, Outcome, Requests } from "../world/operation.ts";
-import { spendName } from "./history.ts";
 import { type AnswersContext, keptForms, type Written } from "./answers.ts";
+import { spendName } from "./history.ts";
 import type { AnswerRow } from "./rows.ts";
 import { must } from "./violation.ts";
 
@@ -37,16 +37,25 @@ export function judgeCreate(
   const kept =
     idempotencyKey === null
       ? []
-      : keptForms(accountId, kind === "create" ? "create_clip" : "grant_credit", idempotencyKey, startedAt, context.history);
+      : keptForms(
+          accountId,
+          kind === "create" ? "create_clip" : "grant_credit",
+          idempotencyKey,
+          startedAt,
+          context.history,
+        );
   const other = kept.some((row) => context.bodies.get(row.answer) !== body);
   if (outcome.kind === "refused") {
     const { code } = outcome;
-    if (code === "idempotency_mismatch") return must(other, "I1", what);
-    if (code === "idempotency_in_flight") return must(kept.length > 0, "I1", what);
-    if (fault !== null) return must(code === fault, "A", () => `${what()} instead of ${fault}`);
-    must("body" in request, "A", what);
-    const order = { accountId, keyId: context.keyId(request.key) ?? "", priceMicros: priceOf(request.body) };
-    return judgeRefusal(operation, code, order, context, what);
+    if (code === "idempotency_mismatch") must(other, "I1", what);
+    else if (code === "idempotency_in_flight") must(kept.length > 0, "I1", what);
+    else if (fault !== null) must(code === fault, "A", () => `${what()} instead of ${fault}`);
+    else {
+      must("body" in request, "A", what);
+      const order = { accountId, keyId: context.keyId(request.key) ?? "", priceMicros: priceOf(request.body) };
+      judgeRefusal(operation, code, order, context, what);
+    }
+    return;
   }
   must(fault === null, "A", () => `${what()} instead of ${fault}`);
   const text = typeof outcome.value === "string" ? outcome.value : (outcome.value as { text: string }).text;
@@ -75,18 +84,32 @@ interface Order {
 const DAY_MS = 86_400_000;
 
 /** M2 and M6, the other way round: what is refused for want of money or room could not have been let in. */
-function judgeRefusal(operation: Operation, code: string, order: Order, context: AnswersContext, what: () => string): void {
+function judgeRefusal(
+  operation: Operation,
+  code: string,
+  order: Order,
+  context: AnswersContext,
+  what: () => string,
+): void {
   const { startedAt, startedAtMs, skewMs } = operation;
   const { accountId, keyId, priceMicros } = order;
   const { history, nowMs } = context;
   const most = (values: readonly number[]) => Math.max(0, ...values);
   if (code === "insufficient_balance") {
     const rows = history.seenSince("balances", accountId, startedAt);
-    must(rows.some((row) => row !== null && row.posted_micros - row.pending_micros < priceMicros), "M2", what);
+    must(
+      rows.some((row) => row !== null && row.posted_micros - row.pending_micros < priceMicros),
+      "M2",
+      what,
+    );
   } else if (code === "too_many_in_flight") {
     const inFlight = most(history.seenSince("in_flight", accountId, startedAt).map((row) => row?.clips ?? 0));
     const allowed = history.seenSince("accounts", accountId, startedAt).map((row) => row?.max_in_flight ?? 0);
-    must(allowed.some((count) => inFlight + 1 > count), "M6", what);
+    must(
+      allowed.some((count) => inFlight + 1 > count),
+      "M6",
+      what,
+    );
   } else {
     must(code === "cap_exceeded", "A", what);
     const days = [startedAtMs, nowMs].map((atMs) => Math.floor((atMs + skewMs) / DAY_MS));

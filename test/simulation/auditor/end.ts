@@ -9,6 +9,7 @@ const LOOK_EVERY_MS = 1_000;
 
 export async function judgeEnd(world: World, everybodyKnows: boolean, stopRunners: () => Promise<void>): Promise<void> {
   must(everybodyKnows, "I2", () => "a client could not learn what became of its request by repeating it");
+  while (world.traffic.underWay > 0) await world.schedule.sleep(LOOK_EVERY_MS);
   await everyClipEnds(world);
   await stopRunners();
   const waiting = await world.edge.dispatcher.waiting();
@@ -30,7 +31,11 @@ async function everyClipEnds({ auditor, schedule, times }: World): Promise<void>
 /** M3 to M5, from the database and not from the auditor's memory. */
 function judgeMoney({ auditor, database }: World): void {
   const one = (sql: string) => Object.values(database.query<Record<string, number>>(sql)[0] ?? {})[0] ?? 0;
-  must(one("select coalesce(sum(amount_micros), 0) from ledger_entries") === 0, "M1", () => "the ledger does not sum to 0");
+  must(
+    one("select coalesce(sum(amount_micros), 0) from ledger_entries") === 0,
+    "M1",
+    () => "the ledger does not sum to 0",
+  );
   must(one("select coalesce(sum(pending_micros), 0) from balances") === 0, "M3", () => "a hold outlived its clip");
   const wrong = one(`select count(*) from balances b where posted_micros <> (select coalesce(sum(amount_micros), 0)
     from ledger_entries l where l.account_id = b.account_id and book in ('available', 'held'))`);

@@ -93,11 +93,11 @@ function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: num
   switch (table) {
     case "balances":
     case "in_flight":
-      return String(row["account_id"]);
+      return String(row.account_id);
     case "daily_spend":
-      return spendName(String(row["spender_id"]), Number(row["utc_day"]));
+      return spendName(String(row.spender_id), Number(row.utc_day));
     case "idempotency_keys":
-      return answerName(String(row["account_id"]), String(row["operation"]), String(row["key"]));
+      return answerName(String(row.account_id), String(row.operation), String(row.key));
     case "clip_events":
     case "ledger_entries":
       return String(rowid);
@@ -105,7 +105,7 @@ function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: num
     case "clips":
     case "api_keys":
     case "runners":
-      return String(row["id"]);
+      return String(row.id);
   }
 }
 

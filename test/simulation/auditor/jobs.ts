@@ -20,7 +20,9 @@ export interface JobsContext {
   /** The latest end of each lease that its runner was told of. */
   readonly promised: ReadonlyMap<string, number>;
   readonly isTimed: (untilMs: number) => boolean;
-  readonly isStored: (key: string) => { readonly bytes: number; readonly md5: string; readonly madeUnder: string } | null;
+  readonly isStored: (
+    key: string,
+  ) => { readonly bytes: number; readonly md5: string; readonly madeUnder: string } | null;
 }
 
 type Mover = Operation["kind"];
@@ -44,7 +46,17 @@ const TRANSITIONS: Readonly<Record<string, readonly Mover[]>> = {
   "running>cancelled": ["cancel"],
 };
 
-const NEVER_CHANGED = ["id", "account_id", "key_id", "model", "prompt", "size", "frames", "price_micros", "created_at_ms"] as const;
+const NEVER_CHANGED = [
+  "id",
+  "account_id",
+  "key_id",
+  "model",
+  "prompt",
+  "size",
+  "frames",
+  "price_micros",
+  "created_at_ms",
+] as const;
 const STAGES = ["load", "text_encode", "denoise", "decode", "encode", "upload"];
 const MAX_UNCOUNTED_HAND_BACKS = 10;
 
@@ -82,14 +94,21 @@ function judgeClip(operation: Operation, { before, after }: Change<ClipRow>, con
   if (after.state !== "queued") {
     must(after.expires_at_ms === before.expires_at_ms, "J1", () => `${what()}: its deadline moved`);
   }
-  if (ENDS_AN_ATTEMPT.includes(operation.kind) && after.state !== "expired") judgeEnd(operation, before, after, context, what);
+  if (ENDS_AN_ATTEMPT.includes(operation.kind) && after.state !== "expired")
+    judgeEnd(operation, before, after, context, what);
   if (after.state === "succeeded") judgeOutput(operation as Operation<"complete">, after, context, what);
   const ended = ENDED.includes(after.state);
   must(ended === (after.finished_at_ms !== null), "J1", () => `${what()}: finished_at_ms is ${after.finished_at_ms}`);
 }
 
 /** J2 and J3: only the bearer of the current lease, the owner, or the clock may touch a clip. */
-function judgeFence(operation: Operation, before: ClipRow, after: ClipRow, context: JobsContext, what: () => string): void {
+function judgeFence(
+  operation: Operation,
+  before: ClipRow,
+  after: ClipRow,
+  context: JobsContext,
+  what: () => string,
+): void {
   if (operation.kind === "cancel") {
     const { key, clipId } = operation.request as Requests["cancel"];
     must(before.id === clipId && before.account_id === context.accountOf(key), "I4", what);
@@ -159,7 +178,13 @@ function rank(progress: string | null): number {
 }
 
 /** J4: given up exactly when the attempts that count are used up, or the runner says that another is no use. */
-function judgeEnd(operation: Operation, before: ClipRow, after: ClipRow, { times }: JobsContext, what: () => string): void {
+function judgeEnd(
+  operation: Operation,
+  before: ClipRow,
+  after: ClipRow,
+  { times }: JobsContext,
+  what: () => string,
+): void {
   const counted = before.attempt - before.handed_back;
   const spent = counted >= times.maxAttempts;
   const handedBack = after.handed_back - before.handed_back;
@@ -174,16 +199,29 @@ function judgeEnd(operation: Operation, before: ClipRow, after: ClipRow, { times
     return;
   }
   const cleared = [after.lease_token, after.lease_until_ms, after.runner_id, after.poll_nonce, after.progress];
-  must(cleared.every((value) => value === null), "J2", () => `${what()} and kept a part of its lease`);
+  must(
+    cleared.every((value) => value === null),
+    "J2",
+    () => `${what()} and kept a part of its lease`,
+  );
 }
 
 /** J9: what is recorded is in the bucket, made under this lease, and its key names the attempt. */
-function judgeOutput({ request }: Operation<"complete">, after: ClipRow, context: JobsContext, what: () => string): void {
-  const outputs = JSON.parse(after.outputs ?? "{}") as Record<string, { key: string; bytes: number; md5: string; sha256: string }>;
+function judgeOutput(
+  { request }: Operation<"complete">,
+  after: ClipRow,
+  context: JobsContext,
+  what: () => string,
+): void {
+  const outputs = JSON.parse(after.outputs ?? "{}") as Record<
+    string,
+    { key: string; bytes: number; md5: string; sha256: string }
+  >;
   for (const [kind, declared] of Object.entries(request.result.outputs)) {
     const recorded = outputs[kind];
     const stored = context.isStored(recorded?.key ?? "");
-    const said = () => `${what()}: ${kind} is recorded as ${JSON.stringify(recorded)}, stored as ${JSON.stringify(stored)}`;
+    const said = () =>
+      `${what()}: ${kind} is recorded as ${JSON.stringify(recorded)}, stored as ${JSON.stringify(stored)}`;
     must(recorded !== undefined && stored !== null, "J9", said);
     must(recorded.key.split("/").includes(String(after.attempt)) && recorded.key.includes(after.id), "J9", said);
     must(recorded.bytes === stored.bytes && recorded.md5 === stored.md5, "J9", said);

@@ -5,7 +5,12 @@ import { type ClipRow, HELD } from "./rows.ts";
 import { must } from "./violation.ts";
 
 /** I1 for claims, and J8: a poll does not go away empty while a clip waits for it all the time. */
-export function judgePoll(operation: Operation<"poll">, outcome: Outcome<"poll">, context: AnswersContext, what: () => string): void {
+export function judgePoll(
+  operation: Operation<"poll">,
+  outcome: Outcome<"poll">,
+  context: AnswersContext,
+  what: () => string,
+): void {
   must(outcome.kind === "answer", "A", what);
   const { poll, runner } = operation.request;
   const claim = outcome.value;
@@ -45,14 +50,20 @@ export function judgeLeaseAnswer(
   const { runner, lease } = operation.request as Requests[LeaseKind];
   const clipId = context.clipOfLease(lease) ?? "";
   const all = context.history.seenSince("clips", clipId, operation.startedAt);
-  const forms = all.map((row) => (row?.lease_token === lease && row.runner_id === context.runnerOf(runner) ? row : null));
+  const forms = all.map((row) =>
+    row?.lease_token === lease && row.runner_id === context.runnerOf(runner) ? row : null,
+  );
   const states = forms.map((row) => row?.state ?? "another's");
   const said = () => `${what()}, but it was ${states.join(", ")}`;
   const held = forms.some((row) => row !== null && HELD.includes(row.state));
-  if (outcome.kind === "answer") return judgeServed(kind, outcome, { states, held, written }, said);
+  if (outcome.kind === "answer") {
+    judgeServed(kind, outcome, { states, held, written }, said);
+    return;
+  }
   if (outcome.code === "upload_missing" || outcome.code === "upload_rejected") {
     must(kind === "complete" && held, "J3", said);
-    return must(differs(operation as Operation<"complete">, clipId, forms, context, outcome.code), "J9", said);
+    must(differs(operation as Operation<"complete">, clipId, forms, context, outcome.code), "J9", said);
+    return;
   }
   must(outcome.code === "lease_lost", "A", what);
   const stalled = kind === "heartbeat" && forms.some((row) => isStalled(row, operation, context));

@@ -24,7 +24,8 @@ export class Counts {
   }
 
   #count(clip: ClipRow, isNew: boolean): void {
-    const add = (counts: Map<string, number>, name: string, by: number) => counts.set(name, (counts.get(name) ?? 0) + by);
+    const add = (counts: Map<string, number>, name: string, by: number) =>
+      counts.set(name, (counts.get(name) ?? 0) + by);
     add(this.#inFlight, clip.account_id, isNew ? 1 : -1);
     if (!isNew && clip.state === "succeeded") return;
     for (const name of spendersOf(clip)) add(this.#spent, name, isNew ? clip.price_micros : -clip.price_micros);
@@ -33,7 +34,11 @@ export class Counts {
   #compare(clip: ClipRow, history: History): void {
     const kept = history.now("in_flight", clip.account_id)?.clips;
     const counted = this.#inFlight.get(clip.account_id);
-    must(kept === counted, "M6", () => `account ${clip.account_id} has ${counted} clips in flight, and kept is ${kept}`);
+    must(
+      kept === counted,
+      "M6",
+      () => `account ${clip.account_id} has ${counted} clips in flight, and kept is ${kept}`,
+    );
     for (const name of spendersOf(clip)) {
       const keptSpent = history.now("daily_spend", name)?.spent_micros;
       const spent = this.#spent.get(name);

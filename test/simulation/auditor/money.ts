@@ -72,7 +72,9 @@ export class Accountant {
     const text = JSON.stringify(rows);
     must(first !== undefined && rows.length === 2, "M1", () => `not two entries: ${text}`);
     must(rows.reduce((sum, row) => sum + row.amount_micros, 0) === 0, "M1", () => `entries do not sum to 0: ${text}`);
-    const one = rows.every((row) => row.account_id === first.account_id && row.clip_id === first.clip_id && row.kind === first.kind);
+    const one = rows.every(
+      (row) => row.account_id === first.account_id && row.clip_id === first.clip_id && row.kind === first.kind,
+    );
     must(one, "M1", () => `entries of different things: ${text}`);
     const [from, to] = MOVES[first.kind] ?? [];
     const credit = rows.find(({ amount_micros }) => amount_micros > 0);

@@ -37,7 +37,8 @@ export class Observer {
   saw(clip: Clip, began: Mark): void {
     const known = began.get(clip.id);
     const seen: Seen = { rank: RANK[clip.state], state: clip.state, attempt: clip.attempt };
-    const text = () => `clip ${clip.id} went from ${known?.state} (${known?.attempt}) to ${clip.state} (${clip.attempt})`;
+    const text = () =>
+      `clip ${clip.id} went from ${known?.state} (${known?.attempt}) to ${clip.state} (${clip.attempt})`;
     must(known === undefined || seen.rank >= known.rank, "I3", text);
     must(known === undefined || seen.attempt >= known.attempt, "I3", text);
     must(known?.rank !== 2 || known.state === clip.state, "J1", text);

@@ -1,6 +1,7 @@
 // R2, as far as the edge and its runners rely on it: signed PUTs with exact headers that create and never
 // overwrite, whole or not at all; and HEADs. Answers get lost, and so do uploads, in whole or half-way.
 import type { ObjectStore, StoredObject, UploadSigner } from "../../../edge/services/ports.ts";
+import type { Counters } from "../counters.ts";
 import type { Faults } from "../faults.ts";
 import type { Random } from "../random.ts";
 import { currentOperation } from "./operation.ts";
@@ -32,6 +33,7 @@ interface Tools {
   readonly schedule: Schedule;
   readonly random: Random;
   readonly faults: Faults;
+  readonly counters: Counters;
 }
 
 export class Bucket {
@@ -61,7 +63,9 @@ export class Bucket {
         throw new Error("R2 did not answer: internal error (10001)");
       }
       const object = this.objects.get(key);
-      return object === undefined ? null : ({ bytes: object.bytes, md5: object.md5, etag: object.etag } as StoredObject);
+      return object === undefined
+        ? null
+        : ({ bytes: object.bytes, md5: object.md5, etag: object.etag } as StoredObject);
     },
     read: async (key) => (this.objects.has(key) ? new ReadableStream<Uint8Array>() : null),
   };
@@ -83,7 +87,10 @@ export class Bucket {
     const same = Object.entries(signed.headers).every(([name, value]) => headers[name] === value);
     if (!same) return 403;
     if (headers["content-length"] !== String(file.bytes) || headers["content-md5"] !== file.md5) return 400;
-    if (headers["if-none-match"] === "*" && this.objects.has(signed.key)) return 412;
+    if (headers["if-none-match"] === "*" && this.objects.has(signed.key)) {
+      this.#tools.counters.add("upload_repeated");
+      return 412;
+    }
     this.objects.set(signed.key, { ...file, etag: `"${file.md5}"`, storedAtMs: nowMs });
     return 200;
   }

@@ -20,6 +20,7 @@ interface Tools {
   readonly random: Random;
   readonly faults: Faults;
   /** Told of every commit that changed something, at the moment of the commit. */
+  readonly aborted: (operation: Operation) => void;
   readonly committed: (operation: Operation, changes: readonly RowChange[]) => void;
 }
 
@@ -106,7 +107,7 @@ export class SimulatedDatabase {
       return { kind: "done", value };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      if (!/constraint failed|RAISE|append-only/.test(message)) throw error;
+      this.#tools.aborted(operation);
       return { kind: "failed", message };
     }
   }

@@ -33,7 +33,15 @@ import type { Faults } from "../faults.ts";
 import type { Random } from "../random.ts";
 import type { Bucket } from "./bucket.ts";
 import { DispatcherHost } from "./dispatcher-host.ts";
-import { type Answers, currentOperation, type Kind, type Operation, type Outcome, type Requests, runAs } from "./operation.ts";
+import {
+  type Answers,
+  currentOperation,
+  type Kind,
+  type Operation,
+  type Outcome,
+  type Requests,
+  runAs,
+} from "./operation.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Trace } from "./trace.ts";
 
@@ -61,6 +69,7 @@ export class Edge {
   readonly #tools: Tools;
   readonly #database: Database;
   readonly #feeds = new Map<ClipId, Feed>();
+  readonly #admitted = new Map<string, RunnerId>();
   #operations = 0;
 
   constructor(tools: Tools) {
@@ -138,7 +147,7 @@ export class Edge {
         ifRange: undefined,
         ifNoneMatch: undefined,
       });
-      return { status, etag: headers["etag"] ?? "", length };
+      return { status, etag: headers.etag ?? "", length };
     },
     grant: async (grant) => await grantCredit(this.ports, grant),
     open_account: async ({ name }) => await createAccount(this.ports, name),
@@ -166,13 +175,19 @@ export class Edge {
       await signUpload(this.ports, await this.#attempt(runner, lease), upload),
     complete: async ({ runner, lease, result }) =>
       await completeAttempt(this.ports, await this.#attempt(runner, lease), result),
-    fail: async ({ runner, lease, failure }) => await failAttempt(this.ports, await this.#attempt(runner, lease), failure),
+    fail: async ({ runner, lease, failure }) =>
+      await failAttempt(this.ports, await this.#attempt(runner, lease), failure),
     release: async ({ runner, lease }) => await releaseAttempt(this.ports, await this.#attempt(runner, lease)),
     alarm: async () => null,
   };
 
+  /** A runner's token is never revoked: once it is known, looking again would only take time. */
   async #admit(token: string): Promise<RunnerId> {
-    return await verifyRunner(this.ports, token);
+    const known = this.#admitted.get(token);
+    if (known !== undefined) return known;
+    const id = await verifyRunner(this.ports, token);
+    this.#admitted.set(token, id);
+    return id;
   }
 
   async #attempt(runner: string, lease: string) {

@@ -14,6 +14,12 @@ interface Tools {
   readonly random: Random;
   readonly faults: Faults;
   readonly edge: Edge;
+  readonly traffic: Traffic;
+}
+
+/** Requests on their way or being handled; polls do not count, since there is always one. */
+export interface Traffic {
+  underWay: number;
 }
 
 const TIMEOUT_MS = 10_000;
@@ -34,7 +40,7 @@ export class Link {
   async send<K extends Kind>(kind: K, request: Requests[K], timeoutMs = TIMEOUT_MS): Promise<Reply<K>> {
     const { schedule, random, faults } = this.#tools;
     if (faults.strikes("link_cut")) {
-      this.#cutUntilMs[random.pick(["requests", "answers"])] = schedule.nowMs + random.between(...CUT_MS);
+      this.#cutUntilMs[random.pick(["requests", "answers"] as const)] = schedule.nowMs + random.between(...CUT_MS);
     }
     return await new Promise((resolve) => {
       schedule.after(timeoutMs, () => resolve({ kind: "lost" }));
@@ -42,14 +48,16 @@ export class Link {
       for (let copy = 0; copy < copies; copy++) {
         if (this.#isCut("requests") || faults.strikes("request_dropped")) continue;
         const latencyMs = faults.strikes("request_delayed") ? random.between(...DELAYED_MS) : this.#latency();
+        if (kind !== "poll") this.#tools.traffic.underWay += 1;
         schedule.after(latencyMs, () => void this.#deliver(kind, request, resolve));
       }
     });
   }
 
   async #deliver<K extends Kind>(kind: K, request: Requests[K], resolve: (reply: Reply<K>) => void): Promise<void> {
-    const { schedule, faults, edge } = this.#tools;
+    const { schedule, faults, edge, traffic } = this.#tools;
     const outcome = await edge.handle(kind, request);
+    if (kind !== "poll") traffic.underWay -= 1;
     if (this.#isCut("answers") || faults.strikes("answer_dropped")) return;
     schedule.after(this.#latency(), () => resolve(outcome));
   }

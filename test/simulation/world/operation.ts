@@ -31,7 +31,11 @@ export interface Requests {
     readonly idempotencyKey: string;
   };
   open_account: { readonly name: string };
-  limit_account: { readonly accountId: AccountId; readonly dailyCapMicros: Micros | null; readonly maxInFlight: number };
+  limit_account: {
+    readonly accountId: AccountId;
+    readonly dailyCapMicros: Micros | null;
+    readonly maxInFlight: number;
+  };
   limit_key: { readonly keyId: KeyId; readonly dailyCapMicros: Micros | null };
   issue_key: { readonly accountId: AccountId };
   register_runner: { readonly name: string };

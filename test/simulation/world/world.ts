@@ -9,7 +9,7 @@ import { Bucket } from "./bucket.ts";
 import { SimulatedDatabase } from "./database.ts";
 import { Edge } from "./edge.ts";
 import { bindGlobals } from "./globals.ts";
-import { Link } from "./network.ts";
+import { Link, type Traffic } from "./network.ts";
 import { currentSkewMs } from "./operation.ts";
 import { Schedule } from "./schedule.ts";
 import { Trace } from "./trace.ts";
@@ -27,7 +27,7 @@ function drawTimes(random: Random): Times {
     downloadUrlMs: random.pick([60_000, 3_600_000]),
     queuedMs: random.pick([60_000, 86_400_000]),
     outputKeptMs: random.pick([120_000, 900_000]),
-    idempotencyMs: random.pick([300_000, 86_400_000]),
+    idempotencyMs: random.pick([60_000, 86_400_000]),
   };
 }
 
@@ -36,6 +36,7 @@ export class World {
   readonly schedule = new Schedule(Date.UTC(2026, 10, 23, 12));
   readonly trace = new Trace(() => this.schedule.nowMs);
   readonly counters = new Counters();
+  readonly traffic: Traffic = { underWay: 0 };
   readonly faults: Faults;
   readonly times: Times;
   readonly database: SimulatedDatabase;
@@ -50,7 +51,7 @@ export class World {
     this.faults = new Faults(this.random.fork(), trace);
     this.times = drawTimes(this.random);
     const shared = { schedule, trace, faults: this.faults };
-    this.bucket = new Bucket({ ...shared, random: this.random.fork() });
+    this.bucket = new Bucket({ ...shared, random: this.random.fork(), counters: this.counters });
     this.auditor = new Auditor({
       times: this.times,
       nowMs: () => schedule.nowMs,
@@ -66,6 +67,7 @@ export class World {
         for (const { text } of changes) trace.write(`  #${operation.id} ${text}`);
         this.auditor.committed(operation, changes);
       },
+      aborted: (operation) => this.auditor.aborted(operation),
     });
     this.edge = new Edge({
       ...shared,
@@ -95,6 +97,7 @@ export class World {
   }
 
   link(): Link {
-    return new Link({ schedule: this.schedule, faults: this.faults, random: this.random.fork(), edge: this.edge });
+    const { schedule, faults, edge, traffic } = this;
+    return new Link({ schedule, faults, edge, traffic, random: this.random.fork() });
   }
 }
