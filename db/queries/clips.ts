@@ -14,6 +14,10 @@ const IS_QUEUED = sql`${clips.state} = 'queued'`;
 const IS_HELD = sql`${clips.state} in ('leased', 'running')`;
 const IS_LIVE = sql`${clips.state} in ('queued', 'leased', 'running')`;
 
+export async function findClip(db: Database, id: ClipId): Promise<ClipRow | undefined> {
+  return await db.select().from(clips).where(eq(clips.id, id)).get();
+}
+
 /** Null to anyone but its owner, just as if it were absent. */
 export async function findClipOf(db: Database, accountId: AccountId, id: ClipId): Promise<ClipRow | undefined> {
   return await db
