@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { cpuKernels } from "./cpu-kernels.ts";
 import { demoWallTime } from "./demo-wall-time.ts";
 import { leaseLatency } from "./lease-latency.ts";
+import { soak } from "./soak/soak.ts";
 import type { Benchmark } from "./table.ts";
 import { renderTable } from "./table.ts";
 
@@ -15,6 +16,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cpu-kernels": cpuKernels,
   "lease-latency": leaseLatency,
   "demo-wall-time": demoWallTime,
+  soak,
 };
 
 /** What a reader must know to compare: processor, cores, memory, Node, commit. */
