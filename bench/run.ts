@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { cpuKernels } from "./cpu-kernels.ts";
 import { demoWallTime } from "./demo-wall-time.ts";
 import { leaseLatency } from "./lease-latency.ts";
+import { queueLoad } from "./queue-load.ts";
 import { soak } from "./soak/soak.ts";
 import type { Benchmark } from "./table.ts";
 import { renderTable } from "./table.ts";
@@ -15,6 +16,7 @@ const RESULTS = resolve(import.meta.dirname, "results");
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cpu-kernels": cpuKernels,
   "lease-latency": leaseLatency,
+  "queue-load": queueLoad,
   "demo-wall-time": demoWallTime,
   soak,
 };

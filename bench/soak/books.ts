@@ -1,18 +1,7 @@
 // What the database says, read straight from its file and by SQL of our own: the soak's auditor shares no code with
 // the services it judges.
-import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-
-/** The file in which the local D1 keeps the one database. */
-function databaseFile(home: string): string {
-  const folder = join(home, "edge", "v3", "d1", "miniflare-D1DatabaseObject");
-  const [file, ...others] = existsSync(folder)
-    ? readdirSync(folder).filter((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite")
-    : [];
-  if (file === undefined || others.length > 0) throw new Error(`${folder} holds no single database`);
-  return join(folder, file);
-}
+import { databaseFile } from "../d1-file.ts";
 
 export interface Held {
   readonly clip: string;
