@@ -135,7 +135,7 @@ export class World {
   }
 
   async claim(runnerId: RunnerId, nonce = freshNonce()): Promise<Claim> {
-    const claim = await claimClip(this.ports, runnerId, { nonce, models: [DEMO] });
+    const claim = await claimClip(this.ports, runnerId, { nonce, models: [DEMO], loaded_model: null });
     if (claim === null) throw new Error("nothing to claim");
     return claim;
   }
