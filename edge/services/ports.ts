@@ -60,6 +60,8 @@ export interface ObjectStore {
   head(key: string): Promise<StoredObject | null>;
   /** The bytes from `offset`; null when the object is gone. */
   read(key: string, offset: number, length: number): Promise<ReadableStream<Uint8Array> | null>;
+  /** A key that is not there is removed already. At most 1,000. */
+  remove(keys: readonly string[]): Promise<void>;
 }
 
 export interface Times extends LeaseTimes {
