@@ -1,5 +1,6 @@
 // Seeds over threads. Each thread has its own copy of the edge, of its globals and of SQLite, so that nothing but
 // the seed decides what happens in it.
+import { once } from "node:events";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -40,14 +41,17 @@ export async function runSeeds(seeds: Iterable<number>, options: PoolOptions): P
 }
 
 async function simulateIn(worker: Worker, seed: number, keepTrace: boolean): Promise<SeedResult> {
-  return await new Promise<SeedResult>((resolve, reject) => {
-    const settle = (act: () => void) => {
-      worker.removeAllListeners();
-      act();
-    };
-    worker.once("message", (result: SeedResult) => settle(() => resolve(result)));
-    worker.once("error", (error) => settle(() => reject(error)));
-    worker.once("exit", (code) => settle(() => reject(new Error(`the thread of seed ${seed} ended with ${code}`))));
-    worker.postMessage({ seed, keepTrace });
+  const ended = new AbortController();
+  const { signal } = ended;
+  const death = once(worker, "exit", { signal }).then(([code]) => {
+    throw new Error(`the thread of seed ${seed} ended with ${String(code)}`);
   });
+  const answer = once(worker, "message", { signal }).then(([result]) => result as SeedResult);
+  worker.postMessage({ seed, keepTrace });
+  try {
+    return await Promise.race([answer, death]);
+  } finally {
+    ended.abort();
+    await Promise.allSettled([answer, death]);
+  }
 }
