@@ -38,6 +38,11 @@ export const SOMETIMES = {
   foreign_clip_hidden: "a clip of another account was asked for",
   link_tampered: "a changed download URL was refused",
   output_expired: "a download URL was used after its time",
+  output_removed: "an output was removed after its time",
+  stray_removed: "what a lost attempt had put was removed",
+  refunded: "a charge was refunded",
+  refund_refused: "a refund would have been more than was charged",
+  runner_was_drained: "a poll came from a drained runner",
   edge_died_after_commit: "an isolate died right after its commit",
   sweep_found_nothing: "an alarm found nothing to do",
 } as const;

@@ -42,6 +42,7 @@ const RATES = {
   upload_partial: 0.03,
   upload_answer_lost: 0.04,
   bucket_unreachable: 0.02,
+  bucket_answer_lost: 0.1,
 } as const;
 
 export type Fault = keyof typeof RATES;

@@ -1,5 +1,7 @@
 // One seed: a deployment, its customers and runners, everything that goes wrong, and then the proof that all of it
 // came to an end.
+
+import type { RunnerId } from "../../shared/ids.ts";
 import { Client } from "./actors/client.ts";
 import { type Customer, Operator } from "./actors/operator.ts";
 import { type LeaseBook, Runner } from "./actors/runner.ts";
@@ -61,8 +63,10 @@ async function live(world: World): Promise<void> {
   }
   const leases: LeaseBook = [];
   const runners: Runner[] = [];
+  const identities: RunnerId[] = [];
   for (let i = random.between(LEAST.runners, 5); i > 0; i--) {
     const identity = await operator.registerRunner(runners.length === 0);
+    identities.push(identity.id);
     runners.push(new Runner(world, identity, leases));
     // Two machines with one identity: a copied image.
     if (random.chance(0.15)) runners.push(new Runner(world, identity, leases));
@@ -76,7 +80,10 @@ async function live(world: World): Promise<void> {
     return Array.from({ length: random.between(1, 2) }, () => new Client(world, market, observer));
   });
   const running = Promise.all(runners.map(async (runner) => await runner.run()));
-  await Promise.all([operator.run(customers, enough), ...clients.map(async (client) => await client.run(enough))]);
+  await Promise.all([
+    operator.run(customers, identities, enough),
+    ...clients.map(async (client) => await client.run(enough)),
+  ]);
   faults.stop();
   const told = await Promise.all([operator.settle(), ...clients.map(async (client) => await client.settle())]);
   await judgeEnd(

@@ -13,6 +13,7 @@ export function drawBody(random: Random): Body {
     prompt: `clip ${random.bits().toString(36)}`,
     steps: random.between(1, 4),
     sampler: "sde",
+    priority: random.chance(0.25) ? "low" : "normal",
     ...(random.chance(0.5) && { frames: random.pick([5, 17, 33]) }),
     ...(random.chance(0.2) && { expires_after: random.pick([10, 40, 600]) }),
     ...(random.chance(0.5) && { seed: random.between(0, 1_000) }),

@@ -1,5 +1,5 @@
 // The operator: opens the accounts, grants credit before it runs out, and replaces keys.
-import type { AccountId, KeyId } from "../../../shared/ids.ts";
+import type { AccountId, KeyId, RunnerId } from "../../../shared/ids.ts";
 import { micros } from "../../../shared/pricing.ts";
 import type { Random } from "../random.ts";
 import type { Link } from "../world/network.ts";
@@ -27,6 +27,7 @@ export class Operator {
   readonly #random: Random;
   readonly #open: Grant[] = [];
   readonly #done: Grant[] = [];
+  readonly #drained = new Set<RunnerId>();
 
   constructor(world: World) {
     this.#world = world;
@@ -48,12 +49,22 @@ export class Operator {
     return { id, token, models: first || this.#random.chance(0.5) ? MODELS : [MODELS[0]] };
   }
 
-  async run(customers: readonly Customer[], until: () => boolean): Promise<void> {
+  async run(customers: readonly Customer[], runners: readonly RunnerId[], until: () => boolean): Promise<void> {
     while (!until()) {
       await this.#world.schedule.sleep(this.#random.between(1_000, 15_000));
       const customer = this.#random.pick(customers);
-      const action = this.#random.weighted({ grant: 6, repeat: 2, alter: 1, replace_key: 1, limit: 2 });
+      const action = this.#random.weighted({
+        grant: 6,
+        repeat: 2,
+        alter: 1,
+        replace_key: 1,
+        limit: 2,
+        refund: 4,
+        drain: 1,
+      });
       if (action === "replace_key") await this.#replaceKey(customer);
+      else if (action === "refund") await this.#refund(customer);
+      else if (action === "drain") await this.#drain(this.#random.pick(runners));
       else if (action === "limit") await this.#limit(customer);
       else if (action === "grant" || this.#done.length === 0) await this.#grant(customer.accountId);
       else {
@@ -66,6 +77,7 @@ export class Operator {
   }
 
   async settle(): Promise<boolean> {
+    for (const runnerId of [...this.#drained]) await this.#resume(runnerId);
     for (let tries = 0; tries < 20 && this.#open.length > 0; tries++) await this.#retry(this.#random.pick(this.#open));
     return this.#open.length === 0;
   }
@@ -84,6 +96,28 @@ export class Operator {
     if (reply.kind !== "answer" || at < 0) return;
     this.#open.splice(at, 1);
     this.#done.push(grant);
+  }
+
+  async #refund({ market }: Customer): Promise<void> {
+    if (market.clips.length === 0) return;
+    const clipId = this.#random.pick(market.clips);
+    const amountMicros = this.#random.chance(0.5) ? null : micros(this.#random.pick([1, 100, 408]));
+    const idempotencyKey = `refund-${this.#random.bits().toString(36)}`;
+    const refund = { clipId, amountMicros, reason: "sorry", idempotencyKey };
+    await Promise.all([this.#link.send("refund", refund), this.#link.send("refund", refund)]);
+  }
+
+  /** For a while; whether or not the first answer comes, the runner is resumed in the end. */
+  async #drain(runnerId: RunnerId): Promise<void> {
+    await this.#link.send("drain_runner", { runnerId });
+    this.#drained.add(runnerId);
+    await this.#world.schedule.sleep(this.#random.between(1_000, 20_000));
+    await this.#resume(runnerId);
+  }
+
+  async #resume(runnerId: RunnerId): Promise<void> {
+    const reply = await this.#link.send("resume_runner", { runnerId });
+    if (reply.kind === "answer") this.#drained.delete(runnerId);
   }
 
   /** Caps and the number in flight come and go, and may fall below what is already used. */

@@ -29,8 +29,10 @@ export interface AnswersContext {
   /** The body with which an Idempotency-Key was first answered, by the text of that answer. */
   readonly bodies: ReadonlyMap<string, string>;
   readonly stored: (key: string) => StoredFile | null;
+  /** What was refunded of a clip so far. */
+  readonly refunded: (clipId: string) => number;
   readonly urlsGiven: ReadonlySet<string>;
-  readonly queued: ReadonlySet<string>;
+  readonly queued: Iterable<string>;
 }
 
 /** What one operation wrote to the tables that the auditor follows. */
@@ -65,8 +67,8 @@ function judgeKind(
   what: () => string,
 ): void {
   const { kind } = operation;
-  if (kind === "create" || kind === "grant") {
-    judgeCreate(operation as Operation<"create" | "grant">, outcome, written, context, what);
+  if (kind === "create" || kind === "grant" || kind === "refund") {
+    judgeCreate(operation as Operation<"create" | "grant" | "refund">, outcome, written, context, what);
   } else if (kind === "get") {
     judgeGet(operation as Operation<"get">, outcome as Outcome<"get">, context, what);
   } else if (kind === "cancel") {

@@ -12,6 +12,7 @@ import { type JobsContext, judgeJobs } from "./jobs.ts";
 import { Counts } from "./limits.ts";
 import { Accountant } from "./money.ts";
 import { countAnswer, countCommit } from "./sometimes.ts";
+import { Turns } from "./turns.ts";
 import { must, Violation } from "./violation.ts";
 
 interface Surroundings {
@@ -35,7 +36,7 @@ export class Auditor {
   readonly #leases = new Map<string, string>();
   readonly #leasesSeen = new Set<string>();
   readonly #promised = new Map<string, number>();
-  readonly #queued = new Set<string>();
+  readonly #turns = new Turns();
   readonly #bodies = new Map<string, string>();
   readonly #urlsGiven = new Set<string>();
 
@@ -43,20 +44,34 @@ export class Auditor {
     this.#surroundings = surroundings;
   }
 
-  /** Clips that are queued now. */
-  get queued(): ReadonlySet<string> {
-    return this.#queued;
-  }
-
   committed(operation: Operation, changes: readonly RowChange[]): void {
     this.#judging(() => {
       const commit = this.history.record(changes);
       judgeJobs(operation, commit, this.#jobsContext());
-      this.accountant.judge(operation, commit);
+      this.accountant.judge(operation, commit, this.history);
       this.#counts.judge(commit, this.history);
       this.#judgeAnswersKept(operation, commit);
       this.#note(operation, commit);
       countCommit(operation, commit, this.#surroundings.nowMs(), this.#surroundings.counters);
+    });
+  }
+
+  /** R1 and J9: an object goes only when its attempt is over and nobody is offered it any more. */
+  removed(operation: Operation, key: string): void {
+    this.#judging(() => {
+      const [, clipId, attempt] = key.split("/");
+      const row = this.history.now("clips", clipId ?? "");
+      const nowMs = this.#surroundings.nowMs() + operation.skewMs;
+      const what = () => `${operation.kind} removed ${key} of a clip that is ${row?.state}, attempt ${row?.attempt}`;
+      must(operation.kind === "alarm" && row !== null, "R1", what);
+      if (row.attempt !== Number(attempt)) return;
+      must(row.state !== "leased" && row.state !== "running", "R1", what);
+      must(
+        row.state !== "succeeded" || (row.output_expires_at_ms ?? 0) <= nowMs,
+        "R1",
+        () => `${what()} and is offered`,
+      );
+      this.#surroundings.counters.add(row.state === "succeeded" ? "output_removed" : "stray_removed");
     });
   }
 
@@ -95,7 +110,8 @@ export class Auditor {
     const { times, nowMs } = this.#surroundings;
     const kept = commit.idempotency_keys.filter(({ after }) => after !== null);
     const key = (operation.request as { idempotencyKey?: string | null }).idempotencyKey ?? null;
-    const works = commit.clips.some(({ before }) => before === null) || operation.kind === "grant";
+    const works =
+      commit.clips.some(({ before }) => before === null) || operation.kind === "grant" || operation.kind === "refund";
     const text = () => `${operation.kind} kept ${kept.length} answers for key ${key}`;
     must(kept.length === (works && key !== null ? 1 : 0), "I1", text);
     for (const { before, after } of commit.idempotency_keys) {
@@ -114,8 +130,7 @@ export class Auditor {
     for (const { after } of commit.clips) {
       if (after === null) continue;
       written.clip = after;
-      if (after.state === "queued") this.#queued.add(after.id);
-      else this.#queued.delete(after.id);
+      this.#turns.note(after);
       if (after.lease_token !== null) this.#leases.set(after.lease_token, after.id);
     }
     for (const { after } of commit.idempotency_keys) {
@@ -151,8 +166,8 @@ export class Auditor {
       nowMs: nowMs(),
       accountOf: this.#accountOf,
       runnerOf: this.#keyId,
-      queued: this.#queued,
-      clip: (id) => this.history.now("clips", id),
+      isDrained: (id) => (this.history.now("runners", id)?.drained_since_ms ?? null) !== null,
+      taken: (clip, atMs) => this.#turns.taken(clip, atMs),
       leasesSeen: this.#leasesSeen,
       promised: this.#promised,
       isTimed,
@@ -172,8 +187,9 @@ export class Auditor {
       clipOfLease: (lease) => this.#leases.get(lease) ?? null,
       bodies: this.#bodies,
       stored,
+      refunded: (clipId) => this.accountant.refundedOf(clipId),
       urlsGiven: this.#urlsGiven,
-      queued: this.#queued,
+      queued: this.#turns.queued,
     };
   }
 }

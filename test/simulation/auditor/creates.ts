@@ -9,6 +9,11 @@ import { must } from "./violation.ts";
 const BASE_PRICES: Readonly<Record<string, number>> = { "turboclip-demo": 1_000, "turbowan2.1-t2v-1.3b-480p": 20_000 };
 const DEFAULT_FRAMES: Readonly<Record<string, number>> = { "turboclip-demo": 33, "turbowan2.1-t2v-1.3b-480p": 81 };
 
+/** Requests that are done once per Idempotency-Key. */
+type Once = "create" | "grant" | "refund";
+
+const KEPT_AS = { create: "create_clip", grant: "grant_credit", refund: "refund_clip" } as const;
+
 type Body = Requests["create"]["body"];
 
 function priceOf(body: Body): number {
@@ -23,33 +28,26 @@ function faultOf(body: Body): string | null {
 }
 
 export function judgeCreate(
-  operation: Operation<"create" | "grant">,
+  operation: Operation<Once>,
   outcome: Exclude<Outcome, { kind: "broken" }>,
   written: Written,
   context: AnswersContext,
   what: () => string,
 ): void {
   const { kind, request, startedAt, startedAtMs, skewMs } = operation;
-  const accountId = "accountId" in request ? request.accountId : (context.accountOf(request.key) ?? "");
+  const accountId = accountIdOf(request, context);
   const body = requestText(operation);
   const fault = "body" in request ? faultOf(request.body) : null;
   const { idempotencyKey } = request;
   const kept =
-    idempotencyKey === null
-      ? []
-      : keptForms(
-          accountId,
-          kind === "create" ? "create_clip" : "grant_credit",
-          idempotencyKey,
-          startedAt,
-          context.history,
-        );
+    idempotencyKey === null ? [] : keptForms(accountId, KEPT_AS[kind], idempotencyKey, startedAt, context.history);
   const other = kept.some((row) => context.bodies.get(row.answer) !== body);
   if (outcome.kind === "refused") {
     const { code } = outcome;
     if (code === "idempotency_mismatch") must(other, "I1", what);
     else if (code === "idempotency_in_flight") must(kept.length > 0, "I1", what);
     else if (fault !== null) must(code === fault, "A", () => `${what()} instead of ${fault}`);
+    else if (code === "not_refundable") judgeNotRefundable(operation, context, what);
     else {
       must("body" in request, "A", what);
       const order = { accountId, keyId: context.keyId(request.key) ?? "", priceMicros: priceOf(request.body) };
@@ -70,9 +68,30 @@ export function judgeCreate(
   must(kept.some(replays), "I1", () => `${what()} without having done it, now or before`);
 }
 
+function accountIdOf(request: Requests[Once], { history, accountOf }: AnswersContext): string {
+  if ("accountId" in request) return request.accountId;
+  if ("clipId" in request) return history.now("clips", request.clipId)?.account_id ?? "";
+  return accountOf(request.key) ?? "";
+}
+
+/** M4: refused only where a refund would have been more than what was charged and not given back yet. */
+function judgeNotRefundable(
+  { request, startedAt }: Operation<Once>,
+  context: AnswersContext,
+  what: () => string,
+): void {
+  must("clipId" in request, "A", what);
+  const forms = context.history.seenSince("clips", request.clipId, startedAt);
+  const price = forms.at(-1)?.price_micros ?? 0;
+  const left = price - context.refunded(request.clipId);
+  const tooMuch = request.amountMicros === null ? left === 0 : request.amountMicros > left;
+  must(tooMuch || forms.some((row) => row?.state !== "succeeded"), "M4", () => `${what()}, but ${left} were left`);
+}
+
 /** What makes two requests with one Idempotency-Key the same request. */
-export function requestText({ request }: Operation<"create" | "grant">): string {
-  return JSON.stringify("body" in request ? request.body : [request.amountMicros, request.reason]);
+export function requestText({ request }: Operation<Once>): string {
+  if ("body" in request) return JSON.stringify(request.body);
+  return JSON.stringify([request.amountMicros, request.reason, "clipId" in request ? request.clipId : null]);
 }
 
 interface Order {

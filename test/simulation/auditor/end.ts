@@ -6,6 +6,8 @@ import { must } from "./violation.ts";
 /** What one attempt takes at the most when nothing fails: the engine's stages, the uploads, the calls. */
 const ATTEMPT_MS = 120_000;
 const LOOK_EVERY_MS = 1_000;
+/** How much later than due the sweep may come. */
+const TIDIED_WITHIN_MS = 130_000;
 
 export async function judgeEnd(world: World, everybodyKnows: boolean, stopRunners: () => Promise<void>): Promise<void> {
   must(everybodyKnows, "I2", () => "a client could not learn what became of its request by repeating it");
@@ -16,6 +18,7 @@ export async function judgeEnd(world: World, everybodyKnows: boolean, stopRunner
   must(waiting === 0, "J7", () => `${waiting} polls are parked and nobody waits for them`);
   judgeMoney(world);
   judgeOutputs(world);
+  await everythingIsTidied(world);
 }
 
 /** J7: within the attempts' time for every clip that is left, one after another, and what faults had begun. */
@@ -42,10 +45,28 @@ function judgeMoney({ auditor, database }: World): void {
   must(wrong === 0, "M5", () => `${wrong} balances are not the fold of their ledger`);
   must(database.query("pragma foreign_key_check").length === 0, "M5", () => "rows refer to rows that are not there");
   for (const { id, state } of auditor.history.all("clips")) {
-    const booked = auditor.accountant.bookedFor(id).join(", ");
+    const booked = auditor.accountant.bookedFor(id);
     const right = state === "succeeded" ? "hold, capture" : "hold, release";
-    must(booked === right, "M4", () => `clip ${id} ${state}, and booked were: ${booked}`);
+    must(
+      booked.filter((kind) => kind !== "refund").join(", ") === right,
+      "M4",
+      () => `clip ${id} ${state}, and booked were: ${booked.join(", ")}`,
+    );
   }
+}
+
+/** R1 and I1: past their time neither bytes nor kept answers are left, and nobody had to ask for that. */
+async function everythingIsTidied({ auditor, bucket, schedule, times, random }: World): Promise<void> {
+  const keptMs = Math.max(times.outputKeptMs, 2 * times.uploadUrlMs) + TIDIED_WITHIN_MS;
+  await schedule.sleep(keptMs);
+  const left = [...bucket.objects.keys()];
+  must(left.length === 0, "R1", () => `left in the bucket: ${left.join(", ")}`);
+  const due = [...auditor.history.all("output_removals")];
+  must(due.length === 0, "R1", () => `still to be removed: ${JSON.stringify(due)}`);
+  if (times.idempotencyMs > keptMs && !random.chance(0.05)) return;
+  await schedule.sleep(times.idempotencyMs);
+  const answers = [...auditor.history.all("idempotency_keys")];
+  must(answers.length === 0, "I1", () => `answers are kept past their time: ${JSON.stringify(answers)}`);
 }
 
 /** R1: nothing that is still offered is missing. */

@@ -29,6 +29,7 @@ const TABLES: readonly Table[] = [
   "api_keys",
   "idempotency_keys",
   "runners",
+  "output_removals",
 ];
 
 export class History {
@@ -98,6 +99,8 @@ function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: num
       return spendName(String(row.spender_id), Number(row.utc_day));
     case "idempotency_keys":
       return answerName(String(row.account_id), String(row.operation), String(row.key));
+    case "output_removals":
+      return `${String(row.clip_id)}/${String(row.attempt)}`;
     case "clip_events":
     case "ledger_entries":
       return String(rowid);

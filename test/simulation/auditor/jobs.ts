@@ -3,7 +3,7 @@
 import type { Times } from "../../../edge/services/ports.ts";
 import type { Operation, Requests } from "../world/operation.ts";
 import type { Change, Commit } from "./history.ts";
-import { type ClipRow, ENDED, type EventRow, HELD, type State } from "./rows.ts";
+import { type ClipRow, ENDED, type EventRow, type State } from "./rows.ts";
 import { must } from "./violation.ts";
 
 /** What the auditor must know beside the rows. */
@@ -13,12 +13,12 @@ export interface JobsContext {
   /** The account that an API key belongs to. */
   readonly accountOf: (key: string) => string | null;
   readonly runnerOf: (token: string) => string | null;
-  /** Ids of the clips that were queued before this commit. */
-  readonly queued: ReadonlySet<string>;
-  readonly clip: (id: string) => ClipRow | null;
   readonly leasesSeen: Set<string>;
   /** The latest end of each lease that its runner was told of. */
   readonly promised: ReadonlyMap<string, number>;
+  readonly isDrained: (runnerId: string) => boolean;
+  /** Judges whether it was this clip's turn. */
+  readonly taken: (clip: ClipRow, nowMs: number) => void;
   readonly isTimed: (untilMs: number) => boolean;
   readonly isStored: (
     key: string,
@@ -63,8 +63,12 @@ const MAX_UNCOUNTED_HAND_BACKS = 10;
 /** J1 to J5 and J8, J9 for one commit. */
 export function judgeJobs(operation: Operation, commit: Commit, context: JobsContext): void {
   const expected: EventRow[] = [];
-  must(commit.clips.length <= 1, "J5", () => `one commit of ${operation.kind} changed ${commit.clips.length} clips`);
   for (const change of commit.clips) {
+    if (operation.kind === "alarm" && change.before?.state === "succeeded") {
+      judgeRemoved(operation, change, context);
+      continue;
+    }
+    must(commit.clips.length === 1, "J5", () => `one commit of ${operation.kind} changed ${commit.clips.length} clips`);
     judgeClip(operation, change, context);
     expected.push(...eventsFor(operation, change));
   }
@@ -146,12 +150,8 @@ function judgeLease(
   must(context.isTimed(untilMs), "J7", () => `${what()} without a timer`);
   const nowMs = context.nowMs + operation.skewMs;
   must(after.expires_at_ms > nowMs, "J4", () => `${what()} after its deadline`);
-  for (const id of context.queued) {
-    const other = context.clip(id);
-    const first =
-      other === null || id >= after.id || !poll.models.includes(other.model) || other.expires_at_ms <= nowMs;
-    must(first, "J8", () => `${what()} before ${id}, which waited longer`);
-  }
+  must(!context.isDrained(after.runner_id ?? ""), "J8", () => `${what()} for a runner that is drained`);
+  context.taken(before, nowMs);
   must(poll.models.includes(after.model), "J8", () => `${what()} whose model ${after.model} was not asked for`);
 }
 
@@ -230,6 +230,19 @@ function judgeOutput(
   }
 }
 
+/** R1: a clip is marked when its output's time is over and its bytes are gone, and nothing else of it changes. */
+function judgeRemoved(operation: Operation, { before, after }: Change<ClipRow>, context: JobsContext): void {
+  const what = () => `the sweep marked clip ${before?.id} as removed`;
+  must(before !== null && after !== null, "R1", what);
+  const rest = (row: ClipRow) => JSON.stringify({ ...row, output_removed_at_ms: null });
+  must(rest(before) === rest(after), "R1", () => `${what()} and changed more of it`);
+  const earlyMs = (before.output_expires_at_ms ?? 0) - context.nowMs - operation.skewMs;
+  must(earlyMs <= 0, "R1", () => `${what()} ${earlyMs} ms early`);
+  for (const { key } of Object.values(JSON.parse(before.outputs ?? "{}") as Record<string, { key: string }>)) {
+    must(context.isStored(key) === null, "R1", () => `${what()}, but ${key} is there`);
+  }
+}
+
 /** J5: the events that a transition must write in its own commit. */
 function eventsFor(operation: Operation, { before, after }: Change<ClipRow>): EventRow[] {
   if (after === null) return [];
@@ -243,8 +256,4 @@ function eventsFor(operation: Operation, { before, after }: Change<ClipRow>): Ev
     release: "handed_back",
   };
   return [event(ending[operation.kind] ?? ""), ...(state === ("failed" satisfies State) ? [event("failed")] : [])];
-}
-
-export function isHeld(row: ClipRow | null): row is ClipRow {
-  return row !== null && HELD.includes(row.state);
 }

@@ -24,7 +24,9 @@ export function judgePoll(
       return forms.every(claimable);
     };
     const left = [...context.queued].find(waited);
-    must(left === undefined || operation.faults > 0, "J8", () => `${what()} while ${left} was queued`);
+    const id = context.runnerOf(runner) ?? "";
+    const drained = context.history.seenSince("runners", id, operation.startedAt).some((row) => row?.drained_since_ms);
+    must(left === undefined || operation.faults > 0 || drained, "J8", () => `${what()} while ${left} was queued`);
     return;
   }
   const forms = context.history.seenSince("clips", claim.clip_id, operation.startedAt);

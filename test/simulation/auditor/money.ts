@@ -1,6 +1,6 @@
 // The books, kept a second time from the ledger's rows alone, and what each commit may book.
 import type { Operation, Requests } from "../world/operation.ts";
-import type { Commit } from "./history.ts";
+import type { Commit, History } from "./history.ts";
 import { type ClipRow, ENDED, type LedgerRow, type State } from "./rows.ts";
 import { must } from "./violation.ts";
 
@@ -15,6 +15,7 @@ const MOVES: Readonly<Record<string, readonly [string, string]>> = {
   capture: ["held", "revenue"],
   release: ["held", "available"],
   top_up: ["funding", "available"],
+  refund: ["revenue", "available"],
 };
 
 /** What a clip's new state books. */
@@ -28,16 +29,17 @@ export class Accountant {
   readonly #books = new Map<string, Books>();
   /** clip -> what was booked for it. */
   readonly #clips = new Map<string, string[]>();
+  readonly #refunded = new Map<string, number>();
 
   /** M1 to M5 for one commit. */
-  judge(operation: Operation, commit: Commit): void {
+  judge(operation: Operation, commit: Commit, history: History): void {
     for (const { after } of commit.balances) {
       if (after !== null && !this.#books.has(after.account_id)) {
         this.#books.set(after.account_id, { available: 0, held: 0 });
       }
     }
     const transactions = this.#transactions(commit);
-    const expected = expectedBookings(operation, commit);
+    const expected = this.#expected(operation, commit, history);
     const booked = transactions.map((rows) => this.#book(rows));
     must(booked.join("; ") === expected.join("; "), "M3", () => {
       return `${operation.kind} booked [${booked.join("; ")}] instead of [${expected.join("; ")}]`;
@@ -47,13 +49,30 @@ export class Accountant {
     for (const accountId of touched) this.#compare(accountId, commit);
   }
 
-  /** M4: what a clip has cost: 0 unless it succeeded. */
+  refundedOf(clipId: string): number {
+    return this.#refunded.get(clipId) ?? 0;
+  }
+
+  /** What was booked for a clip, in order. */
   bookedFor(clipId: string): readonly string[] {
     return this.#clips.get(clipId) ?? [];
   }
 
   heldBy(accountId: string): number {
     return this.#books.get(accountId)?.held ?? 0;
+  }
+
+  #expected(operation: Operation, commit: Commit, history: History): string[] {
+    if (operation.kind !== "refund" || commit.ledger_entries.length === 0) return expectedBookings(operation, commit);
+    const { clipId, amountMicros } = operation.request as Requests["refund"];
+    const clip = history.now("clips", clipId);
+    const left = (clip?.price_micros ?? 0) - this.refundedOf(clipId);
+    const amount = amountMicros ?? left;
+    must(clip?.state === "succeeded" && amount > 0 && amount <= left, "M4", () => {
+      return `refunded ${amount} of clip ${clipId}, which is ${clip?.state} and has ${left} left`;
+    });
+    this.#refunded.set(clipId, this.refundedOf(clipId) + amount);
+    return [booking("refund", clip.account_id, clipId, amount)];
   }
 
   #transactions(commit: Commit): LedgerRow[][] {

@@ -13,6 +13,7 @@ export interface ClipRow {
   readonly prompt: string;
   readonly size: string;
   readonly frames: number;
+  readonly priority: string;
   readonly price_micros: number;
   readonly attempt: number;
   readonly handed_back: number;
@@ -25,6 +26,7 @@ export interface ClipRow {
   readonly error_code: string | null;
   readonly outputs: string | null;
   readonly output_expires_at_ms: number | null;
+  readonly output_removed_at_ms: number | null;
   readonly created_at_ms: number;
   readonly expires_at_ms: number;
   readonly started_at_ms: number | null;
@@ -85,8 +87,15 @@ export interface AnswerRow {
   readonly created_at_ms: number;
 }
 
+export interface RemovalRow {
+  readonly clip_id: string;
+  readonly attempt: number;
+  readonly due_at_ms: number;
+}
+
 export interface RunnerRow {
   readonly id: string;
+  readonly drained_since_ms: number | null;
   readonly token_sha256: string;
 }
 
@@ -102,4 +111,5 @@ export interface Tables {
   api_keys: KeyRow;
   idempotency_keys: AnswerRow;
   runners: RunnerRow;
+  output_removals: RemovalRow;
 }

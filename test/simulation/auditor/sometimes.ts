@@ -63,6 +63,9 @@ function pathOf(operation: Operation, outcome: Outcome, written: Written): Somet
   switch (operation.kind) {
     case "create":
       return createPath(outcome, written);
+    case "refund":
+      if (refused === "not_refundable") return "refund_refused";
+      return written.commits > 0 ? "refunded" : null;
     case "grant":
       return outcome.kind === "answer" && written.commits === 0 ? "grant_replayed" : null;
     case "get":

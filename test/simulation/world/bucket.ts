@@ -4,7 +4,7 @@ import type { ObjectStore, StoredObject, UploadSigner } from "../../../edge/serv
 import type { Counters } from "../counters.ts";
 import type { Faults } from "../faults.ts";
 import type { Random } from "../random.ts";
-import { currentOperation } from "./operation.ts";
+import { currentOperation, type Operation } from "./operation.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** A file by its properties; its bytes are nobody's concern here. */
@@ -34,6 +34,8 @@ interface Tools {
   readonly random: Random;
   readonly faults: Faults;
   readonly counters: Counters;
+  /** Told of every object that goes. */
+  readonly removed: (operation: Operation, key: string) => void;
 }
 
 export class Bucket {
@@ -66,6 +68,17 @@ export class Bucket {
       return object === undefined
         ? null
         : ({ bytes: object.bytes, md5: object.md5, etag: object.etag } as StoredObject);
+    },
+    remove: async (keys) => {
+      const operation = currentOperation();
+      const { faults, schedule, random, removed } = this.#tools;
+      await schedule.sleep(random.between(1, 20));
+      const before = faults.strikes("bucket_unreachable");
+      const after = !before && faults.strikes("bucket_answer_lost");
+      for (const key of before ? [] : keys) if (this.objects.delete(key)) removed(operation, key);
+      if (!before && !after) return;
+      operation.faults += 1;
+      throw new Error("R2 did not answer: internal error (10001)");
     },
     read: async (key) => (this.objects.has(key) ? new ReadableStream<Uint8Array>() : null),
   };

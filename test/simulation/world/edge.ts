@@ -20,9 +20,11 @@ import { releaseAttempt } from "../../../edge/services/leases/release.ts";
 import { signUpload } from "../../../edge/services/leases/upload.ts";
 import { getBalance } from "../../../edge/services/money/balance.ts";
 import { grantCredit } from "../../../edge/services/money/grant.ts";
+import { refundClip } from "../../../edge/services/money/refund.ts";
 import type { Bell, Ports, ProgressFeed } from "../../../edge/services/ports.ts";
+import { admitRunner } from "../../../edge/services/runners/admit.ts";
+import { drainRunner, resumeRunner } from "../../../edge/services/runners/drain.ts";
 import { registerRunner } from "../../../edge/services/runners/register.ts";
-import { noteSeen } from "../../../edge/services/runners/seen.ts";
 import { verifyRunner } from "../../../edge/services/runners/verify.ts";
 import { readSettings, type Settings } from "../../../edge/settings.ts";
 import type { Clip } from "../../../shared/contract/clips.ts";
@@ -61,6 +63,8 @@ interface Tools {
 
 const SKEW_MS = [-700, 700] as const;
 const UNLIMITED_KEY = { name: "a key", expiresAtMs: null, dailyCapMicros: null } as const;
+/** Of the edge and, with the same minor, of its runners. */
+export const VERSION = "0.1.0";
 const utf8 = new TextEncoder();
 
 export class Edge {
@@ -149,6 +153,15 @@ export class Edge {
       });
       return { status, etag: headers.etag ?? "", length };
     },
+    refund: async (refund) => await refundClip(this.ports, refund),
+    drain_runner: async ({ runnerId }) => {
+      await drainRunner(this.ports, runnerId);
+      return null;
+    },
+    resume_runner: async ({ runnerId }) => {
+      await resumeRunner(this.ports, runnerId);
+      return null;
+    },
     grant: async (grant) => await grantCredit(this.ports, grant),
     open_account: async ({ name }) => await createAccount(this.ports, name),
     limit_account: async ({ accountId, ...limits }) => {
@@ -166,8 +179,9 @@ export class Edge {
       return null;
     },
     poll: async ({ runner, poll }) => {
-      const runnerId = await this.#admit(runner);
-      await noteSeen(this.ports, runnerId, poll);
+      const { id: runnerId, drained } = await verifyRunner(this.ports, runner);
+      await admitRunner(this.ports, runnerId, poll);
+      if (drained) return null;
       return await this.dispatcher.enter(async (dispatcher) => await dispatcher.poll(runnerId, poll));
     },
     heartbeat: async ({ runner, lease, beat }) => await heartbeat(this.ports, await this.#attempt(runner, lease), beat),
@@ -185,7 +199,7 @@ export class Edge {
   async #admit(token: string): Promise<RunnerId> {
     const known = this.#admitted.get(token);
     if (known !== undefined) return known;
-    const id = await verifyRunner(this.ports, token);
+    const { id } = await verifyRunner(this.ports, token);
     this.#admitted.set(token, id);
     return id;
   }
@@ -211,6 +225,7 @@ export class Edge {
       times: settings.LEASE_TIMES,
       signingKeys: settings.SIGNING_KEYS,
       publicOrigin: settings.PUBLIC_ORIGIN,
+      version: VERSION,
     };
   }
 
@@ -223,6 +238,8 @@ export class Edge {
     return {
       ring: async (model, expiresAtMs) =>
         await call(async (host) => await host.enter(async (object) => await object.ring(model, expiresAtMs))),
+      dismiss: async (runnerId) =>
+        await call(async (host) => await host.enter(async (object) => object.dismiss(runnerId))),
       wakeBy: async (atMs) => await call(async (host) => await host.enter(async (object) => await object.wakeBy(atMs))),
     };
   }

@@ -37,8 +37,17 @@ export interface Requests {
     readonly maxInFlight: number;
   };
   limit_key: { readonly keyId: KeyId; readonly dailyCapMicros: Micros | null };
+  refund: {
+    readonly clipId: ClipId;
+    /** null: all that is left to be refunded. */
+    readonly amountMicros: Micros | null;
+    readonly reason: string;
+    readonly idempotencyKey: string;
+  };
   issue_key: { readonly accountId: AccountId };
   register_runner: { readonly name: string };
+  drain_runner: { readonly runnerId: RunnerId };
+  resume_runner: { readonly runnerId: RunnerId };
   revoke_key: { readonly keyId: KeyId };
   poll: { readonly runner: string; readonly poll: PollRequest };
   heartbeat: { readonly runner: string; readonly lease: string; readonly beat: HeartbeatRequest };
@@ -58,11 +67,14 @@ export interface Answers {
   balance: Balance;
   download: { readonly status: number; readonly etag: string; readonly length: number };
   grant: string;
+  refund: string;
   open_account: AccountId;
   limit_account: null;
   limit_key: null;
   issue_key: { readonly id: KeyId; readonly key: string };
   register_runner: { readonly id: RunnerId; readonly token: string };
+  drain_runner: null;
+  resume_runner: null;
   revoke_key: null;
   poll: Claim | null;
   heartbeat: HeartbeatReply;

@@ -22,11 +22,12 @@ function drawTimes(random: Random): Times {
     heartbeatMs: 5_000,
     leaseMs: 30_000,
     stallMs: random.pick([40_000, 120_000]),
-    uploadUrlMs: random.pick([20_000, 600_000]),
+    uploadUrlMs: random.pick([20_000, 100_000]),
     maxAttempts: random.pick([2, 3]),
     downloadUrlMs: random.pick([60_000, 3_600_000]),
     queuedMs: random.pick([60_000, 86_400_000]),
-    outputKeptMs: random.pick([120_000, 900_000]),
+    outputKeptMs: random.pick([60_000, 240_000]),
+    loadedModelMs: 60_000,
     idempotencyMs: random.pick([60_000, 86_400_000]),
   };
 }
@@ -51,7 +52,12 @@ export class World {
     this.faults = new Faults(this.random.fork(), trace);
     this.times = drawTimes(this.random);
     const shared = { schedule, trace, faults: this.faults };
-    this.bucket = new Bucket({ ...shared, random: this.random.fork(), counters: this.counters });
+    this.bucket = new Bucket({
+      ...shared,
+      random: this.random.fork(),
+      counters: this.counters,
+      removed: (operation, key) => this.auditor.removed(operation, key),
+    });
     this.auditor = new Auditor({
       times: this.times,
       nowMs: () => schedule.nowMs,
