@@ -6,5 +6,6 @@ export default defineConfig({
     include: ["test/simulation/**/*.test.ts"],
     testTimeout: 300_000,
     fileParallelism: false,
+    maxConcurrency: 2,
   },
 });

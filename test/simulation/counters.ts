@@ -20,6 +20,7 @@ export const SOMETIMES = {
   deadline_moved: "a started clip that was taken back got a new deadline",
   attempt_failed_for_good: "a runner said that no other attempt would help",
   handed_back: "a runner handed an attempt back",
+  handed_back_too_often: "a clip was given up after being handed back too often",
   zombie_heartbeat_refused: "a heartbeat came for an attempt that was over",
   zombie_upload_refused: "an upload was asked for under a lease that was lost",
   zombie_complete_refused: "a completion came for an attempt that was over",

@@ -34,7 +34,7 @@ const RATES = {
   runner_drained: 0.01,
   /** Broken runners: a completion without its upload, or with another size or checksum than was uploaded. */
   upload_forgotten: 0.02,
-  declared_wrongly: 0.02,
+  declared_wrongly: 0.05,
   // Clients, per action.
   client_gone: 0.02,
   // The bucket, per PUT or HEAD.

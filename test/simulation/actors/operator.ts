@@ -59,8 +59,8 @@ export class Operator {
         alter: 1,
         replace_key: 1,
         limit: 2,
-        refund: 4,
-        drain: 1,
+        refund: 3,
+        drain: 4,
       });
       if (action === "replace_key") await this.#replaceKey(customer);
       else if (action === "refund") await this.#refund(customer);
@@ -111,7 +111,7 @@ export class Operator {
   async #drain(runnerId: RunnerId): Promise<void> {
     await this.#link.send("drain_runner", { runnerId });
     this.#drained.add(runnerId);
-    await this.#world.schedule.sleep(this.#random.between(1_000, 20_000));
+    await this.#world.schedule.sleep(this.#random.between(1_000, 8_000));
     await this.#resume(runnerId);
   }
 

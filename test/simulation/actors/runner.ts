@@ -150,6 +150,10 @@ class Attempt {
 
   async run(): Promise<void> {
     await this.#step();
+    if (this.#world.fickle && !this.#world.faults.stopped && this.#random.chance(0.97)) {
+      await this.#persist("release", this.#names());
+      throw new AttemptOver();
+    }
     await this.#heartbeat();
     void this.#keepBeating();
     for (const { stage, step } of STEPS) {

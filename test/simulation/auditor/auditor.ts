@@ -85,6 +85,7 @@ export class Auditor {
       const written = this.#writtenBy(operation);
       judgeAnswer(operation, outcome, written, this.#answersContext());
       countAnswer(operation, outcome, written, this.#surroundings.counters);
+      if (operation.kind === "poll") this.#countDrained(operation as Operation<"poll">);
       if (outcome.kind !== "answer") return;
       if (operation.kind === "heartbeat") {
         const { lease } = operation.request as Requests["heartbeat"];
@@ -140,6 +141,11 @@ export class Auditor {
     for (const { after } of commit.runners) if (after !== null) this.#secrets.set(after.token_sha256, after.id);
     const touched = commit.clips.length + commit.ledger_entries.length + commit.idempotency_keys.length;
     if (touched > 0) written.commits += 1;
+  }
+
+  #countDrained({ request }: Operation<"poll">): void {
+    const row = this.history.now("runners", this.#keyId(request.runner) ?? "");
+    if (row !== null && row.drained_since_ms !== null) this.#surroundings.counters.add("runner_was_drained");
   }
 
   #writtenBy({ id }: Operation): Written {

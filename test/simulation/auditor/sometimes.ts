@@ -31,7 +31,7 @@ function transitionsOf(operation: Operation, before: ClipRow, after: ClipRow, no
       break;
     }
     case "release":
-      found.push("handed_back");
+      found.push(after.state === "failed" ? "handed_back_too_often" : "handed_back");
       break;
     case "cancel":
       found.push(before.state === "queued" ? "cancel_of_queued" : "cancel_of_running");

@@ -37,6 +37,8 @@ export class World {
   readonly schedule = new Schedule(Date.UTC(2026, 10, 23, 12));
   readonly trace = new Trace(() => this.schedule.nowMs);
   readonly counters = new Counters();
+  /** In a few seeds every runner hands back almost everything for a while: no clip may go round for ever. */
+  readonly fickle: boolean;
   readonly traffic: Traffic = { underWay: 0 };
   readonly faults: Faults;
   readonly times: Times;
@@ -51,6 +53,7 @@ export class World {
     const { schedule, trace } = this;
     this.faults = new Faults(this.random.fork(), trace);
     this.times = drawTimes(this.random);
+    this.fickle = this.random.chance(0.06);
     const shared = { schedule, trace, faults: this.faults };
     this.bucket = new Bucket({
       ...shared,
