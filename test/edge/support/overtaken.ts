@@ -2,10 +2,18 @@
 import { type Database, openDatabase } from "../../../db/database.ts";
 import { env } from "./env.ts";
 
+interface Watched {
+  readonly statement: D1PreparedStatement;
+  bind(...values: unknown[]): Watched;
+  run(): Promise<D1Result>;
+  raw(): Promise<unknown[]>;
+}
+
 export function overtakenDatabase(meanwhile: () => Promise<unknown>): Database {
   let happened = false;
-  const watched = (statement: D1PreparedStatement): object => ({
-    bind: (...values: unknown[]) => watched(statement.bind(...values)),
+  const watched = (statement: D1PreparedStatement): Watched => ({
+    statement,
+    bind: (...values) => watched(statement.bind(...values)),
     run: async () => await statement.run(),
     raw: async () => {
       const rows = await statement.raw();
@@ -16,6 +24,9 @@ export function overtakenDatabase(meanwhile: () => Promise<unknown>): Database {
       return rows;
     },
   });
-  const d1 = { prepare: (sql: string) => watched(env.DB.prepare(sql)) };
+  const d1 = {
+    prepare: (sql: string) => watched(env.DB.prepare(sql)),
+    batch: async (batch: Watched[]) => await env.DB.batch(batch.map(({ statement }) => statement)),
+  };
   return openDatabase(d1 as unknown as D1Database);
 }
