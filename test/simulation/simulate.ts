@@ -85,6 +85,8 @@ async function live(world: World): Promise<void> {
     ...clients.map(async (client) => await client.run(enough)),
   ]);
   faults.stop();
+  // What is still on its way from before may yet change anything.
+  while (world.traffic.underWay > 0) await schedule.sleep(1_000);
   const told = await Promise.all([operator.settle(), ...clients.map(async (client) => await client.settle())]);
   await judgeEnd(
     world,

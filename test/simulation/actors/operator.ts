@@ -107,7 +107,7 @@ export class Operator {
     await Promise.all([this.#link.send("refund", refund), this.#link.send("refund", refund)]);
   }
 
-  /** For a while; whether or not the first answer comes, the runner is resumed in the end. */
+  /** For a while; whatever becomes of the messages, the runner is resumed in the end. */
   async #drain(runnerId: RunnerId): Promise<void> {
     await this.#link.send("drain_runner", { runnerId });
     this.#drained.add(runnerId);
@@ -116,8 +116,7 @@ export class Operator {
   }
 
   async #resume(runnerId: RunnerId): Promise<void> {
-    const reply = await this.#link.send("resume_runner", { runnerId });
-    if (reply.kind === "answer") this.#drained.delete(runnerId);
+    await this.#link.send("resume_runner", { runnerId });
   }
 
   /** Caps and the number in flight come and go, and may fall below what is already used. */

@@ -11,7 +11,6 @@ const TIDIED_WITHIN_MS = 130_000;
 
 export async function judgeEnd(world: World, everybodyKnows: boolean, stopRunners: () => Promise<void>): Promise<void> {
   must(everybodyKnows, "I2", () => "a client could not learn what became of its request by repeating it");
-  while (world.traffic.underWay > 0) await world.schedule.sleep(LOOK_EVERY_MS);
   await everyClipEnds(world);
   await stopRunners();
   const waiting = await world.edge.dispatcher.waiting();
