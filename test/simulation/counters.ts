@@ -25,7 +25,7 @@ export const SOMETIMES = {
   zombie_upload_refused: "an upload was asked for under a lease that was lost",
   zombie_complete_refused: "a completion came for an attempt that was over",
   stranger_came: "a runner used a lease that it was not given, or no longer had",
-  late_work_counted: "work that came after its lease's end, but before it was taken back, counted",
+  late_work_counted: "a heartbeat or completion came after its lease's end, but before it was taken back",
   complete_repeated: "a repeated completion got the same answer",
   upload_missing: "a completion came without its upload",
   upload_rejected: "a completion declared something else than was uploaded",

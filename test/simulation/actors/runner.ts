@@ -151,6 +151,7 @@ class Attempt {
   async run(): Promise<void> {
     await this.#step();
     if (this.#world.fickle && !this.#world.faults.stopped && this.#random.chance(0.97)) {
+      await this.#work(this.#random.between(200, 2_000));
       await this.#persist("release", this.#names());
       throw new AttemptOver();
     }

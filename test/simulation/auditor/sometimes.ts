@@ -8,14 +8,17 @@ import type { ClipRow } from "./rows.ts";
 /** Of a clip's transition. */
 export function countCommit(operation: Operation, commit: Commit, nowMs: number, counters: Counters): void {
   for (const { before, after } of commit.clips) {
-    if (before === null || after === null || before.state === after.state) continue;
-    for (const what of transitionsOf(operation, before, after, nowMs)) counters.add(what);
+    if (before === null || after === null) continue;
+    const isLate = (before.lease_until_ms ?? Number.POSITIVE_INFINITY) < nowMs;
+    if (isLate && (operation.kind === "heartbeat" || operation.kind === "complete")) counters.add("late_work_counted");
+    if (before.state === after.state) continue;
+    for (const what of transitionsOf(operation, before, after)) counters.add(what);
   }
   for (const { before, after } of commit.idempotency_keys)
     if (before !== null && after === null) counters.add("answer_expired");
 }
 
-function transitionsOf(operation: Operation, before: ClipRow, after: ClipRow, nowMs: number): Sometimes[] {
+function transitionsOf(operation: Operation, before: ClipRow, after: ClipRow): Sometimes[] {
   const found: Sometimes[] = [];
   if (after.expires_at_ms !== before.expires_at_ms) found.push("deadline_moved");
   switch (operation.kind) {
@@ -35,9 +38,6 @@ function transitionsOf(operation: Operation, before: ClipRow, after: ClipRow, no
       break;
     case "cancel":
       found.push(before.state === "queued" ? "cancel_of_queued" : "cancel_of_running");
-      break;
-    case "complete":
-      if ((before.lease_until_ms ?? 0) < nowMs) found.push("late_work_counted");
       break;
     default:
       break;
