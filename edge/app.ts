@@ -6,6 +6,7 @@ import { providePorts } from "./middleware/ports.ts";
 import { answerError, answerNotFound } from "./middleware/problem.ts";
 import { identifyRequest } from "./middleware/request.ts";
 import { registerAdminAccounts } from "./routes/admin/accounts.ts";
+import { registerAdminLimits } from "./routes/admin/limits.ts";
 import { registerAdminRunners } from "./routes/admin/runners.ts";
 import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
@@ -41,6 +42,7 @@ export function createApp(): EdgeApp {
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);
+  registerAdminLimits(app);
   registerAdminRunners(app);
   return app;
 }

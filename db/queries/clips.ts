@@ -1,5 +1,5 @@
 // Reads of clips, and the first statement of each of their transitions: the only ones that look at the state.
-import { and, asc, eq, inArray, lte, min, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, lte, min, type SQL, sql } from "drizzle-orm";
 import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { AccountId, ClipId, RunnerId } from "../../shared/ids.ts";
 import type { Database } from "../database.ts";
@@ -8,9 +8,11 @@ import type { Statement } from "./transitions.ts";
 
 export type ClipRow = typeof clips.$inferSelect;
 
-/** States in which an attempt is under way and a lease token fences it. */
-const HELD_STATES = ["leased", "running"] as const;
-const LIVE_STATES = ["queued", ...HELD_STATES] as const;
+// Literals, not parameters: only then can SQLite prove that an index on these states covers the query.
+const IS_QUEUED = sql`${clips.state} = 'queued'`;
+/** An attempt is under way and a lease token fences it. */
+const IS_HELD = sql`${clips.state} in ('leased', 'running')`;
+const IS_LIVE = sql`${clips.state} in ('queued', 'leased', 'running')`;
 
 /** Null to anyone but its owner, just as if it were absent. */
 export async function findClipOf(db: Database, accountId: AccountId, id: ClipId): Promise<ClipRow | undefined> {
@@ -39,14 +41,13 @@ export async function findClipByNonce(db: Database, runnerId: RunnerId, nonce: s
     .get();
 }
 
-export async function anyQueued(db: Database, models: readonly string[]): Promise<boolean> {
-  const row = await db
-    .select({ id: clips.id })
-    .from(clips)
-    .where(and(eq(clips.state, "queued"), inArray(clips.model, [...models])))
-    .limit(1)
-    .get();
+export async function anyQueued(db: Database, models: readonly string[], nowMs: number): Promise<boolean> {
+  const row = await db.select({ id: clips.id }).from(clips).where(isClaimable(models, nowMs)).limit(1).get();
   return row !== undefined;
+}
+
+function isClaimable(models: readonly string[], nowMs: number): SQL | undefined {
+  return and(IS_QUEUED, inArray(clips.model, [...models]), gt(clips.expiresAtMs, nowMs));
 }
 
 /** Attempts whose time is up, the longest overdue first. */
@@ -54,7 +55,7 @@ export async function findOverdue(db: Database, nowMs: number, limit: number): P
   return await db
     .select()
     .from(clips)
-    .where(and(inArray(clips.state, [...HELD_STATES]), lte(clips.leaseUntilMs, nowMs)))
+    .where(and(IS_HELD, lte(clips.leaseUntilMs, nowMs)))
     .orderBy(asc(clips.leaseUntilMs))
     .limit(limit);
 }
@@ -64,7 +65,7 @@ export async function findNextDeadline(db: Database): Promise<number | null> {
   const row = await db
     .select({ at: min(clips.leaseUntilMs) })
     .from(clips)
-    .where(inArray(clips.state, [...HELD_STATES]))
+    .where(IS_HELD)
     .get();
   return row?.at ?? null;
 }
@@ -91,7 +92,7 @@ export function leaseOldest(db: Database, models: readonly string[], lease: NewL
   const oldest = db
     .select({ id: clips.id })
     .from(clips)
-    .where(and(eq(clips.state, "queued"), inArray(clips.model, [...models])))
+    .where(isClaimable(models, lease.atMs))
     .orderBy(asc(clips.id))
     .limit(1);
   const claimed = sql`exists (select 1 from clips as claimed
@@ -108,7 +109,7 @@ export function leaseOldest(db: Database, models: readonly string[], lease: NewL
       progress: null,
       progressAtMs: lease.atMs,
     })
-    .where(and(eq(clips.id, sql`(${oldest})`), eq(clips.state, "queued"), sql`not ${claimed}`));
+    .where(and(eq(clips.id, sql`(${oldest})`), IS_QUEUED, sql`not ${claimed}`));
 }
 
 export interface LeaseExtension {
@@ -141,7 +142,7 @@ export async function extendLease(db: Database, token: string, lease: LeaseExten
 function attemptIs(token: string, overdueAtMs: number | null): SQL | undefined {
   return and(
     eq(clips.leaseToken, token),
-    inArray(clips.state, [...HELD_STATES]),
+    IS_HELD,
     overdueAtMs === null ? undefined : lte(clips.leaseUntilMs, overdueAtMs),
   );
 }
@@ -152,8 +153,14 @@ export interface AttemptEnd {
   readonly overdueAtMs: number | null;
 }
 
+export interface Requeue {
+  readonly handedBack: 0 | 1;
+  /** A clip that had started has met its deadline; it now waits for its next attempt until then. */
+  readonly startedExpiresAtMs: number;
+}
+
 /** Back into the queue, in its old place (queued clips are taken in order of their ids). */
-export function requeue(db: Database, end: AttemptEnd, handedBack: 0 | 1): Statement {
+export function requeue(db: Database, end: AttemptEnd, { handedBack, startedExpiresAtMs }: Requeue): Statement {
   return db
     .update(clips)
     .set({
@@ -165,6 +172,8 @@ export function requeue(db: Database, end: AttemptEnd, handedBack: 0 | 1): State
       pollNonce: null,
       progress: null,
       progressAtMs: null,
+      expiresAtMs: sql`case when ${clips.startedAtMs} is null then ${clips.expiresAtMs}
+        else max(${clips.expiresAtMs}, ${startedExpiresAtMs}) end`,
     })
     .where(attemptIs(end.token, end.overdueAtMs));
 }
@@ -202,5 +211,33 @@ export function cancel(db: Database, accountId: AccountId, id: ClipId, atMs: num
   return db
     .update(clips)
     .set({ state: "cancelled", finishedAtMs: atMs })
-    .where(and(eq(clips.id, id), eq(clips.accountId, accountId), inArray(clips.state, [...LIVE_STATES])));
+    .where(and(eq(clips.id, id), eq(clips.accountId, accountId), IS_LIVE));
+}
+
+/** Queued clips whose time to be started is over, the longest overdue first. */
+export async function findUnstarted(db: Database, nowMs: number, limit: number): Promise<ClipId[]> {
+  const rows = await db
+    .select({ id: clips.id })
+    .from(clips)
+    .where(and(IS_QUEUED, lte(clips.expiresAtMs, nowMs)))
+    .orderBy(asc(clips.expiresAtMs))
+    .limit(limit);
+  return rows.map(({ id }) => id);
+}
+
+/** When the next queued clip expires, or null when none is queued. */
+export async function findNextExpiry(db: Database): Promise<number | null> {
+  const row = await db
+    .select({ at: min(clips.expiresAtMs) })
+    .from(clips)
+    .where(IS_QUEUED)
+    .get();
+  return row?.at ?? null;
+}
+
+export function expire(db: Database, id: ClipId, error: ClipError, atMs: number): Statement {
+  return db
+    .update(clips)
+    .set({ state: "expired", errorCode: error.code, errorMessage: error.message, finishedAtMs: atMs })
+    .where(and(eq(clips.id, id), IS_QUEUED, lte(clips.expiresAtMs, atMs)));
 }

@@ -9,6 +9,7 @@ import type { AccountId, TransactionId } from "../../shared/ids.ts";
 import { type Micros, micros } from "../../shared/pricing.ts";
 import type { Database } from "../database.ts";
 import { balances, clips, type LEDGER_BOOKS, type LEDGER_KINDS, ledgerEntries } from "../schema.ts";
+import { countEnd, countOrder, uncountSpend } from "./limits.ts";
 import { type Statement, type Transition, tookPlace } from "./transitions.ts";
 
 type Book = (typeof LEDGER_BOOKS)[number];
@@ -18,7 +19,7 @@ type Kind = (typeof LEDGER_KINDS)[number];
 function movePrice(db: Database, transition: Transition, kind: Kind, from: Book, to: Book): Statement {
   const { transactionId, atMs } = transition;
   const entry = (book: Book, amount: SQL) => sql`
-    select ${transactionId}, ${book}, ${clips.accountId}, ${clips.id}, ${kind}, ${amount}, null, ${atMs}
+    select ${transactionId}, ${book}, ${clips.accountId}, ${clips.id}, ${clips.keyId}, ${kind}, ${amount}, null, ${atMs}
     from ${clips} where ${transition.clip} and ${tookPlace(transition)}`;
   const both = sql`${entry(from, sql`-${clips.priceMicros}`)} union all ${entry(to, sql`${clips.priceMicros}`)}`;
   return db.insert(ledgerEntries).select(both);
@@ -36,7 +37,10 @@ function priceOf(transition: Transition): SQL {
   return sql`(select ${clips.priceMicros} from ${clips} where ${transition.clip})`;
 }
 
-/** Reserves the clip's price. The balance's CHECK `balance_covers_holds` aborts the batch on an overdraft. */
+/**
+ * Reserves the clip's price and counts the order. The balance's CHECK `balance_covers_holds` aborts the batch on
+ * an overdraft, those of the limits where one would be exceeded.
+ */
 export function hold(db: Database, transition: Transition): Statement[] {
   return [
     movePrice(db, transition, "hold", "available", "held"),
@@ -44,6 +48,7 @@ export function hold(db: Database, transition: Transition): Statement[] {
       posted: sql`${balances.postedMicros}`,
       pending: sql`${balances.pendingMicros} + ${priceOf(transition)}`,
     }),
+    ...countOrder(db, transition),
   ];
 }
 
@@ -55,6 +60,7 @@ export function capture(db: Database, transition: Transition): Statement[] {
       posted: sql`${balances.postedMicros} - ${priceOf(transition)}`,
       pending: sql`${balances.pendingMicros} - ${priceOf(transition)}`,
     }),
+    countEnd(db, transition),
   ];
 }
 
@@ -66,6 +72,8 @@ export function release(db: Database, transition: Transition): Statement[] {
       posted: sql`${balances.postedMicros}`,
       pending: sql`${balances.pendingMicros} - ${priceOf(transition)}`,
     }),
+    countEnd(db, transition),
+    uncountSpend(db, transition),
   ];
 }
 

@@ -25,9 +25,9 @@ export interface Digest {
  * call fails.
  */
 export interface Bell {
-  /** A clip of this model has become claimable. */
-  ring(model: string): Promise<void>;
-  /** Sweep leases at this time or before. */
+  /** A clip of this model has become claimable, and expires at this time unless it is started. */
+  ring(model: string, expiresAtMs: number): Promise<void>;
+  /** Sweep at this time or before. */
   wakeBy(timeMs: number): Promise<void>;
 }
 
@@ -63,6 +63,8 @@ export interface ObjectStore {
 
 export interface Times extends LeaseTimes {
   readonly downloadUrlMs: number;
+  /** How long a clip waits to be started, unless its order says otherwise. */
+  readonly queuedMs: number;
   readonly outputKeptMs: number;
   readonly idempotencyMs: number;
 }
@@ -72,6 +74,7 @@ const HOUR_MS = 3_600_000;
 export const DEFAULT_TIMES: Times = {
   ...DEFAULT_LEASE_TIMES,
   downloadUrlMs: HOUR_MS,
+  queuedMs: 24 * HOUR_MS,
   outputKeptMs: 7 * 24 * HOUR_MS,
   idempotencyMs: 24 * HOUR_MS,
 };

@@ -8,6 +8,14 @@ const name = z.string().trim().min(1).max(100);
 export const createAccountSchema = z.strictObject({ name });
 export const accountSchema = z.object({ id: idSchema("account"), name: z.string() });
 
+const cap = z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullable();
+/** What is left out stays as it is; a cap of null is none, a maximum of 0 stops all orders. */
+export const accountLimitsSchema = z.strictObject({
+  daily_cap_micros: cap.optional(),
+  max_in_flight: z.int().min(0).max(1_000_000).optional(),
+});
+export const limitedAccountSchema = accountSchema.extend({ daily_cap_micros: cap, max_in_flight: z.int() });
+
 /** One grant at most, in micro-dollars: a slip of the keyboard stays bounded. */
 const MAX_GRANT_MICROS = 1_000_000_000_000;
 
@@ -23,7 +31,13 @@ export const grantReplySchema = z.object({
   amount_micros: z.int(),
 });
 
-export const createKeySchema = z.strictObject({ name, expires_at: z.iso.datetime().optional() });
+export const createKeySchema = z.strictObject({
+  name,
+  expires_at: z.iso.datetime().optional(),
+  daily_cap_micros: cap.default(null),
+});
+export const keyLimitsSchema = z.strictObject({ daily_cap_micros: cap });
+export const limitedKeySchema = z.object({ id: idSchema("key"), prefix: z.string(), daily_cap_micros: cap });
 /** The only answer that ever holds the key itself. */
 export const issuedKeySchema = z.object({ id: idSchema("key"), key: z.string(), prefix: z.string() });
 

@@ -11,6 +11,8 @@ export const LIMITS = {
   /** UTF-16 units of a prompt; the tokeniser then keeps at most 512 tokens. */
   promptCharacters: 4_000,
   idempotencyKeyCharacters: 255,
+  /** Seconds that an order may wait to be started. */
+  expiresAfter: { min: 10, max: 7 * 24 * 3_600 },
 } as const;
 
 const size = z
@@ -36,6 +38,12 @@ export const createClipSchema = z
       .max(Number.MAX_SAFE_INTEGER)
       .optional()
       .meta({ description: "Same seed and settings, same clip; drawn at random if absent" }),
+    expires_after: z
+      .int()
+      .min(LIMITS.expiresAfter.min)
+      .max(LIMITS.expiresAfter.max)
+      .optional()
+      .meta({ description: "Seconds within which the clip must be started, else it expires; a day if absent" }),
   })
   .meta({ id: "CreateClip" });
 export type CreateClip = z.infer<typeof createClipSchema>;
@@ -87,11 +95,22 @@ export const clipSchema = z
       .nullable()
       .meta({ description: "Present once succeeded, until it expires" }),
     created_at: timestamp,
+    expires_at: timestamp.nullable().meta({ description: "When it expires unless it is started; null once it is" }),
     started_at: timestamp.nullable(),
     finished_at: timestamp.nullable(),
   })
   .meta({ id: "Clip" });
 export type Clip = z.infer<typeof clipSchema>;
+
+export const LIMIT_NAMES = ["account_daily_cap", "key_daily_cap", "max_in_flight"] as const;
+export type LimitName = (typeof LIMIT_NAMES)[number];
+
+const reachedLimitSchema = z.object({
+  name: z.enum(LIMIT_NAMES),
+  value: z.int().meta({ description: "Micro-dollars for a cap, else a count" }),
+  resets_at: timestamp.nullable().meta({ description: "When it is counted anew; null if only by clips that end" }),
+});
+export type ReachedLimit = z.infer<typeof reachedLimitSchema>;
 
 /** RFC 9457, with our code, request id and whether trying again can help. */
 export const problemSchema = z
@@ -104,6 +123,7 @@ export const problemSchema = z
     request_id: z.string(),
     retryable: z.boolean(),
     pointer: z.string().optional(),
+    limit: reachedLimitSchema.optional().meta({ description: "Which limit was reached" }),
   })
   .meta({ id: "Problem" });
 export type Problem = z.infer<typeof problemSchema>;

@@ -65,6 +65,7 @@ const CLIP: Clip = {
   error: null,
   output: null,
   created_at: "2026-01-01T00:00:00.000Z",
+  expires_at: null,
   started_at: null,
   finished_at: null,
 };

@@ -82,9 +82,11 @@ export function registerAdminAccounts(app: EdgeApp): void {
     return c.json(grantReplySchema.parse(JSON.parse(answer)), 201);
   });
   app.openapi(createKeyRoute, async (c) => {
-    const { name, expires_at } = c.req.valid("json");
+    const { name, expires_at, daily_cap_micros: cap } = c.req.valid("json");
     const expiresAtMs = expires_at === undefined ? null : Date.parse(expires_at);
-    const { id, key, shownPrefix } = await issueKey(c.get("ports"), c.req.valid("param").id, { name, expiresAtMs });
+    const dailyCapMicros = cap === null ? null : micros(cap);
+    const wanted = { name, expiresAtMs, dailyCapMicros };
+    const { id, key, shownPrefix } = await issueKey(c.get("ports"), c.req.valid("param").id, wanted);
     return c.json({ id, key, prefix: shownPrefix }, 201, SECRET);
   });
   app.openapi(revokeKeyRoute, async (c) => {

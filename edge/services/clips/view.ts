@@ -57,6 +57,7 @@ export async function viewClip(ports: Source, row: ClipRow, progress: Progress |
     error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? "" },
     output: await output(ports, row),
     created_at: timestamp(row.createdAtMs),
+    expires_at: row.startedAtMs === null && shownState(row) === "queued" ? timestamp(row.expiresAtMs) : null,
     started_at: row.startedAtMs === null ? null : timestamp(row.startedAtMs),
     finished_at: row.finishedAtMs === null ? null : timestamp(row.finishedAtMs),
   };

@@ -35,7 +35,7 @@ export async function claimClip(
   const { nonce, models } = poll;
   const earlier = toClaim(await findClipByNonce(ports.db, runnerId, nonce));
   if (earlier !== null) return earlier;
-  if (!(await anyQueued(ports.db, models))) return null;
+  if (!(await anyQueued(ports.db, models, ports.clock.now()))) return null;
 
   const token = base62(ports.random.bytes(TOKEN_BYTES));
   const transition = newTransition(ports, eq(clips.leaseToken, token));

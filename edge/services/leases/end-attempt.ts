@@ -18,14 +18,13 @@ export interface UnsuccessfulEnd {
   /** What the customer reads if this was the last attempt. */
   readonly error: ClipError;
   readonly retryable: boolean;
+  /** The clip came back unharmed: handed back, or its claim was never taken up. */
+  readonly unharmed: boolean;
   /** Set when time is the reason: the attempt must still be overdue at this moment. */
   readonly overdueAtMs: number | null;
 }
 
-/**
- * Attempts that a runner gave back unharmed (it was told to stop) do not count against the maximum, but only
- * this many of them: nothing goes round for ever.
- */
+/** Attempts that come back unharmed do not count against the maximum, but only this many: nothing goes round for ever. */
 const UNCOUNTED_HAND_BACKS = 10;
 
 /** The clip's new state; null when the attempt had ended already, and nothing changed. */
@@ -34,7 +33,7 @@ export async function endAttempt(
   row: AttemptRow,
   end: UnsuccessfulEnd,
 ): Promise<"queued" | "failed" | null> {
-  const uncounted = end.event === "handed_back" && row.handedBack < UNCOUNTED_HAND_BACKS;
+  const uncounted = end.unharmed && row.handedBack < UNCOUNTED_HAND_BACKS;
   const counted = row.attempt - row.handedBack;
   const again = uncounted || (end.retryable && counted < ports.times.maxAttempts);
   const attempt = { token: row.leaseToken, overdueAtMs: end.overdueAtMs };
@@ -42,9 +41,11 @@ export async function endAttempt(
   const transition = newTransition(ports, eq(clips.id, row.id));
   const happened = recordEvent(ports.db, transition, end.event, end.detail);
   if (again) {
-    const queued = await commit(ports.db, requeue(ports.db, attempt, uncounted ? 1 : 0), happened);
+    const startedExpiresAtMs = transition.atMs + ports.times.queuedMs;
+    const back = { handedBack: uncounted ? 1 : 0, startedExpiresAtMs } as const;
+    const queued = await commit(ports.db, requeue(ports.db, attempt, back), happened);
     if (!queued) return null;
-    await ports.bell.ring(row.model);
+    await ports.bell.ring(row.model, row.startedAtMs === null ? row.expiresAtMs : startedExpiresAtMs);
     return "queued";
   }
   const failed = await commit(ports.db, fail(ports.db, attempt, end.error, transition.atMs), happened, [

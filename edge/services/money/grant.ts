@@ -1,5 +1,5 @@
 // Grants credit to an account, once per idempotency key.
-import { accountExists } from "../../../db/queries/accounts.ts";
+import { findAccount } from "../../../db/queries/accounts.ts";
 import { topUp } from "../../../db/queries/ledger.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import type { AccountId } from "../../../shared/ids.ts";
@@ -21,7 +21,8 @@ export async function grantCredit(
   grant: Grant,
 ): Promise<string> {
   const { accountId, amountMicros, reason, idempotencyKey } = grant;
-  if (!(await accountExists(ports.db, accountId))) throw new ApiError("not_found", "There is no such account.");
+  if ((await findAccount(ports.db, accountId)) === undefined)
+    throw new ApiError("not_found", "There is no such account.");
   const once: Once = {
     scope: { accountId, operation: "grant_credit", key: idempotencyKey },
     fingerprint: await fingerprintOf(ports, { amountMicros, reason }),

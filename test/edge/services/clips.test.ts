@@ -124,10 +124,10 @@ describe("an idempotency key", () => {
   it("gets the first answer again, byte for byte, while the clip has moved on", async () => {
     const world = new World();
     const account = await world.account();
-    const first = await createClip(world.ports, account, request, "k");
+    const first = await createClip(world.ports, world.caller(account), request, "k");
     await world.start(await world.runner());
     world.advance(1_000);
-    const again = await createClip(world.ports, account, request, "k");
+    const again = await createClip(world.ports, world.caller(account), request, "k");
     expect(again).toEqual({ answer: first.answer, replayed: true });
     expect((await getBalance(world.ports, account)).pending_micros).toBe(CLIP_PRICE);
     await expectInvariants();
@@ -136,7 +136,9 @@ describe("an idempotency key", () => {
   it("makes one clip of 10 concurrent requests, and gives all of them its bytes", async () => {
     const world = new World();
     const account = await world.account();
-    const all = await Promise.all(Array.from({ length: 10 }, () => createClip(world.ports, account, request, "k")));
+    const all = await Promise.all(
+      Array.from({ length: 10 }, () => createClip(world.ports, world.caller(account), request, "k")),
+    );
     expect(new Set(all.map(({ answer }) => answer)).size).toBe(1);
     expect(all.filter(({ replayed }) => !replayed)).toHaveLength(1);
     expect((await getBalance(world.ports, account)).pending_micros).toBe(CLIP_PRICE);
@@ -146,17 +148,19 @@ describe("an idempotency key", () => {
   it("is refused with another body", async () => {
     const world = new World();
     const account = await world.account();
-    await createClip(world.ports, account, request, "k");
+    await createClip(world.ports, world.caller(account), request, "k");
     const other = { ...request, prompt: "a blue ball" };
-    await expect(createClip(world.ports, account, other, "k")).rejects.toMatchObject({ code: "idempotency_mismatch" });
+    await expect(createClip(world.ports, world.caller(account), other, "k")).rejects.toMatchObject({
+      code: "idempotency_mismatch",
+    });
     await expectInvariants();
   });
 
   it("belongs to its account", async () => {
     const world = new World();
     const [one, two] = [await world.account(), await world.account()];
-    const first = await createClip(world.ports, one, request, "k");
-    const second = await createClip(world.ports, two, request, "k");
+    const first = await createClip(world.ports, world.caller(one), request, "k");
+    const second = await createClip(world.ports, world.caller(two), request, "k");
     expect(second.replayed).toBe(false);
     expect(second.answer).not.toBe(first.answer);
   });
@@ -164,11 +168,11 @@ describe("an idempotency key", () => {
   it("is forgotten after 24 hours and then orders anew", async () => {
     const world = new World();
     const account = await world.account();
-    const first = await createClip(world.ports, account, request, "k");
+    const first = await createClip(world.ports, world.caller(account), request, "k");
     world.advance(24 * 3_600_000 - 1);
-    expect((await createClip(world.ports, account, request, "k")).replayed).toBe(true);
+    expect((await createClip(world.ports, world.caller(account), request, "k")).replayed).toBe(true);
     world.advance(1);
-    const anew = await createClip(world.ports, account, { ...request, prompt: "a blue ball" }, "k");
+    const anew = await createClip(world.ports, world.caller(account), { ...request, prompt: "a blue ball" }, "k");
     expect(anew.replayed).toBe(false);
     expect(anew.answer).not.toBe(first.answer);
     await expectInvariants();
@@ -177,12 +181,12 @@ describe("an idempotency key", () => {
   it("keeps nothing of a refusal: the same request passes once there is credit", async () => {
     const world = new World();
     const account = await world.account(0);
-    await expect(createClip(world.ports, account, request, "k")).rejects.toMatchObject({
+    await expect(createClip(world.ports, world.caller(account), request, "k")).rejects.toMatchObject({
       code: "insufficient_balance",
     });
     const amountMicros = micros(CLIP_PRICE);
     await grantCredit(world.ports, { accountId: account, amountMicros, reason: "test", idempotencyKey: "g" });
-    expect((await createClip(world.ports, account, request, "k")).replayed).toBe(false);
+    expect((await createClip(world.ports, world.caller(account), request, "k")).replayed).toBe(false);
   });
 });
 

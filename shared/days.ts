@@ -1,0 +1,7 @@
+// Days are UTC days, counted from 1970-01-01, as caps, usage and statements go by them.
+
+export const DAY_MS = 86_400_000;
+
+export function utcDay(timeMs: number): number {
+  return Math.floor(timeMs / DAY_MS);
+}
