@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { cpuKernels } from "./cpu-kernels.ts";
+import { databaseTime } from "./database-time.ts";
 import { demoModel } from "./demo-model.ts";
 import { demoWallTime } from "./demo-wall-time.ts";
 import { leaseLatency } from "./lease-latency.ts";
@@ -18,6 +19,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cpu-kernels": cpuKernels,
   "lease-latency": leaseLatency,
   "queue-load": queueLoad,
+  "database-time": databaseTime,
   "demo-model": demoModel,
   "demo-wall-time": demoWallTime,
   soak,
