@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 
-const MIGRATIONS = resolve(import.meta.dirname, "../db/migrations");
+const MIGRATIONS = resolve(import.meta.dirname, "../../db/migrations");
 
 export interface Cost {
   readonly calls: number;
