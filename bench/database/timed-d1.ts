@@ -58,6 +58,14 @@ export class TimedD1 {
     return statement;
   }
 
+  /** What the database fills on disk. */
+  get bytes(): number {
+    const sizes = this.#sqlite.prepare(
+      "SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size",
+    );
+    return Number(sizes.get()?.bytes);
+  }
+
   close(): void {
     this.#sqlite.close();
   }
