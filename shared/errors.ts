@@ -22,6 +22,7 @@ export const ERRORS = {
   idempotency_mismatch: { status: 422, retryable: false, title: "Idempotency-Key reused with another body" },
   moderated: { status: 422, retryable: false, title: "Refused by moderation" },
   not_cancellable: { status: 409, retryable: false, title: "Clip can no longer be cancelled" },
+  not_refundable: { status: 409, retryable: false, title: "Clip cannot be refunded that much" },
   upload_missing: { status: 409, retryable: true, title: "Upload not found" },
   upload_rejected: { status: 422, retryable: false, title: "Upload differs from what was declared" },
   range_not_satisfiable: { status: 416, retryable: false, title: "Range not satisfiable" },

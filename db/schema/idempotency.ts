@@ -4,7 +4,7 @@ import type { AccountId } from "../../shared/ids.ts";
 import { accounts } from "./accounts.ts";
 import { timeMs } from "./columns.ts";
 
-export const IDEMPOTENT_OPERATIONS = ["create_clip", "grant_credit"] as const;
+export const IDEMPOTENT_OPERATIONS = ["create_clip", "grant_credit", "refund_clip"] as const;
 export type IdempotentOperation = (typeof IDEMPOTENT_OPERATIONS)[number];
 
 /** The answer to a request with an Idempotency-Key, written in the transaction that did the work. */

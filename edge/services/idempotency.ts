@@ -32,12 +32,29 @@ export async function replay(ports: Source, once: Once): Promise<string | null> 
 }
 
 /** The statements that keep `answer`; they abort the batch if the key has an answer by then. */
-export function keep(db: Database, ports: Source, once: Once, answer: string): Statement[] {
+export function keep(db: Database, ports: Source, once: Once, answer: string): [Statement, Statement] {
   const createdAtMs = ports.clock.now();
   return [
     dropOldAnswer(db, once.scope, createdAtMs - ports.times.idempotencyMs),
     keepAnswer(db, once.scope, { fingerprint: once.fingerprint, answer, createdAtMs }),
   ];
+}
+
+/** Commits work together with the answer to it; the bytes of the answer that stands for this key from then on. */
+export async function commitOnce(
+  ports: Source,
+  once: Once,
+  answer: string,
+  work: readonly Statement[],
+): Promise<string> {
+  try {
+    await ports.db.batch([...keep(ports.db, ports, once, answer), ...work]);
+  } catch (error) {
+    const won = await replayAfterConflict(ports, once, error);
+    if (won === null) throw error;
+    return won;
+  }
+  return answer;
 }
 
 /** After a batch was aborted: the answer of the request that came first with this key, or null if none did. */

@@ -63,6 +63,8 @@ export interface ObjectStore {
 
 export interface Times extends LeaseTimes {
   readonly downloadUrlMs: number;
+  /** How much longer a clip must have waited for a runner to load another model for it. */
+  readonly loadedModelMs: number;
   /** How long a clip waits to be started, unless its order says otherwise. */
   readonly queuedMs: number;
   readonly outputKeptMs: number;
@@ -74,6 +76,7 @@ const HOUR_MS = 3_600_000;
 export const DEFAULT_TIMES: Times = {
   ...DEFAULT_LEASE_TIMES,
   downloadUrlMs: HOUR_MS,
+  loadedModelMs: 60_000,
   queuedMs: 24 * HOUR_MS,
   outputKeptMs: 7 * 24 * HOUR_MS,
   idempotencyMs: 24 * HOUR_MS,

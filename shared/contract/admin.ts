@@ -19,17 +19,28 @@ export const limitedAccountSchema = accountSchema.extend({ daily_cap_micros: cap
 /** One grant at most, in micro-dollars: a slip of the keyboard stays bounded. */
 const MAX_GRANT_MICROS = 1_000_000_000_000;
 
+const reason = z.string().trim().min(1).max(500);
+/** Instead of the Idempotency-Key header; one of the two must be there. */
+const idempotency_key = z.string().min(1).max(LIMITS.idempotencyKeyCharacters).optional();
+
 export const grantSchema = z.strictObject({
   amount_micros: z.int().min(1).max(MAX_GRANT_MICROS),
-  reason: z.string().trim().min(1).max(500),
-  /** Instead of the Idempotency-Key header; one of the two must be there. */
-  idempotency_key: z.string().min(1).max(LIMITS.idempotencyKeyCharacters).optional(),
+  reason,
+  idempotency_key,
 });
 export const grantReplySchema = z.object({
   transaction_id: z.string(),
   account_id: idSchema("account"),
   amount_micros: z.int(),
 });
+
+/** Without an amount: all that has not been refunded yet. */
+export const refundSchema = z.strictObject({
+  amount_micros: z.int().min(1).max(MAX_GRANT_MICROS).optional(),
+  reason,
+  idempotency_key,
+});
+export const refundReplySchema = grantReplySchema.extend({ clip_id: idSchema("clip") });
 
 export const createKeySchema = z.strictObject({
   name,

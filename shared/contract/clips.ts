@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { idSchema } from "../ids.ts";
-import { PUBLIC_STATES, STAGES } from "../states.ts";
+import { PRIORITIES, PUBLIC_STATES, STAGES } from "../states.ts";
 
 /** Limits of one create request; the OpenAPI document states them. */
 export const LIMITS = {
@@ -38,6 +38,7 @@ export const createClipSchema = z
       .max(Number.MAX_SAFE_INTEGER)
       .optional()
       .meta({ description: "Same seed and settings, same clip; drawn at random if absent" }),
+    priority: z.enum(PRIORITIES).default("normal").meta({ description: "Low gives way to normal; both cost the same" }),
     expires_after: z
       .int()
       .min(LIMITS.expiresAfter.min)
@@ -84,6 +85,16 @@ export const clipSchema = z
     steps: z.int(),
     sampler: z.enum(["sde", "ode"]),
     seed: z.int(),
+    priority: z.enum(PRIORITIES),
+    queue: z
+      .object({
+        position: z.int().meta({ description: "1 is the next of its model" }),
+        expected_start_at: timestamp
+          .nullable()
+          .meta({ description: "An estimate; null while there is no ground for one" }),
+      })
+      .nullable()
+      .meta({ description: "Its place, when read while it waits" }),
     price_micros: z.int().meta({ description: "Quoted price, held until the clip ends" }),
     charged_micros: z.int().meta({ description: "The price once succeeded, otherwise 0" }),
     attempt: z.int().meta({ description: "Attempts started so far" }),

@@ -66,6 +66,8 @@ const CLIP: Clip = {
   output: null,
   created_at: "2026-01-01T00:00:00.000Z",
   expires_at: null,
+  priority: "normal",
+  queue: null,
   started_at: null,
   finished_at: null,
 };

@@ -11,7 +11,7 @@ import type { AccountId, ClipId } from "../../../shared/ids.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
 import { noSuchClip } from "./get.ts";
-import { viewClip } from "./view.ts";
+import { NOWHERE, viewClip } from "./view.ts";
 
 /** Cancelling again answers the same; a clip that ended otherwise is `not_cancellable`. */
 export async function cancelClip(ports: Ports, accountId: AccountId, id: ClipId): Promise<Clip> {
@@ -25,5 +25,5 @@ export async function cancelClip(ports: Ports, accountId: AccountId, id: ClipId)
   const row = await findClipOf(ports.db, accountId, id);
   if (row === undefined) throw noSuchClip();
   if (row.state !== "cancelled") throw new ApiError("not_cancellable", `The clip has already ${row.state}.`);
-  return await viewClip(ports, row, null);
+  return await viewClip(ports, row, NOWHERE);
 }

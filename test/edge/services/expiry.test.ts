@@ -60,7 +60,7 @@ describe("a clip that nobody starts", () => {
     const account = await world.account();
     await world.order(account, { expires_after: 10 });
     world.advance(10_000);
-    const poll = { nonce: freshNonce(), models: [DEMO] };
+    const poll = { nonce: freshNonce(), models: [DEMO], loaded_model: null };
     expect(await claimClip(world.ports, await world.runner(), poll)).toBeNull();
   });
 
@@ -130,7 +130,7 @@ describe("expiry against a claim", () => {
       const early = { ...world.ports, clock: { now: () => world.nowMs - 1 } };
       world.advance(10_000);
       const moves = [
-        () => claimClip(early, runner, { nonce: freshNonce(), models: [DEMO] }),
+        () => claimClip(early, runner, { nonce: freshNonce(), models: [DEMO], loaded_model: null }),
         () => expireClips(world.ports),
       ];
       if (round % 2 === 1) moves.reverse();
@@ -155,7 +155,7 @@ describe("expiry against a claim", () => {
         const value: unknown = Reflect.get(target, name);
         if (name !== "batch") return typeof value === "function" ? value.bind(target) : value;
         return async (statements: Parameters<typeof db.batch>[0]) => {
-          await claimClip(early, runner, { nonce: freshNonce(), models: [DEMO] });
+          await claimClip(early, runner, { nonce: freshNonce(), models: [DEMO], loaded_model: null });
           return await target.batch(statements);
         };
       },

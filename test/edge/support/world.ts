@@ -135,7 +135,7 @@ export class World {
   }
 
   async claim(runnerId: RunnerId, nonce = freshNonce()): Promise<Claim> {
-    const claim = await claimClip(this.ports, runnerId, { nonce, models: [DEMO] });
+    const claim = await claimClip(this.ports, runnerId, { nonce, models: [DEMO], loaded_model: null });
     if (claim === null) throw new Error("nothing to claim");
     return claim;
   }
@@ -157,7 +157,11 @@ export class World {
 
   /** From order to success. */
   async finished(accountId: AccountId): Promise<Claim> {
-    await this.order(accountId);
+    return await this.finishedBy(this.caller(accountId));
+  }
+
+  async finishedBy(caller: Caller): Promise<Claim> {
+    await this.orderBy(caller);
     const { claim, ref } = await this.start(await this.runner());
     await this.upload(claim);
     await completeAttempt(this.ports, ref, await completion());
