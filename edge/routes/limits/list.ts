@@ -1,7 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { limitListSchema } from "../../../shared/contract/limits.ts";
 import type { EdgeApp } from "../../context.ts";
-import { getLimits } from "../../services/accounts/limits.ts";
+import { listLimits } from "../../services/accounts/list-limits.ts";
 import { BEARER, json, problems } from "../responses.ts";
 
 const route = createRoute({
@@ -20,7 +20,7 @@ const route = createRoute({
 
 export function registerListLimits(app: EdgeApp): void {
   app.openapi(route, async (c) => {
-    const limits = await getLimits(c.get("ports"), c.get("caller"));
+    const limits = await listLimits(c.get("ports"), c.get("caller"));
     return c.json(limits, 200, { "cache-control": "no-store" });
   });
 }

@@ -8,7 +8,7 @@ import type { Caller } from "../keys/verify.ts";
 import type { Ports } from "../ports.ts";
 
 /** Of its account and of its own key; a cap that is not set is left out. */
-export async function getLimits(ports: Pick<Ports, "db" | "clock">, caller: Caller): Promise<LimitList> {
+export async function listLimits(ports: Pick<Ports, "db" | "clock">, caller: Caller): Promise<LimitList> {
   const { accountId, keyId } = caller;
   const day = utcDay(ports.clock.now());
   const [account, key, accountSpent, keySpent, inFlight] = await Promise.all([
