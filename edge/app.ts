@@ -15,6 +15,7 @@ import { registerCreateClip } from "./routes/clips/create.ts";
 import { registerGetClip } from "./routes/clips/get.ts";
 import { registerDownload } from "./routes/files/download.ts";
 import { registerListLedger } from "./routes/ledger/list.ts";
+import { registerListLimits } from "./routes/limits/list.ts";
 import { registerListModels } from "./routes/models/list.ts";
 import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
@@ -43,6 +44,7 @@ export function createApp(): EdgeApp {
   registerCancelClip(app);
   registerListModels(app);
   registerGetBalance(app);
+  registerListLimits(app);
   registerGetUsage(app);
   registerListLedger(app);
   registerGetStatement(app);

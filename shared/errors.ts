@@ -26,6 +26,7 @@ export const ERRORS = {
   upload_missing: { status: 409, retryable: true, title: "Upload not found" },
   upload_rejected: { status: 422, retryable: false, title: "Upload differs from what was declared" },
   range_not_satisfiable: { status: 416, retryable: false, title: "Range not satisfiable" },
+  version_unsupported: { status: 409, retryable: false, title: "Runner and edge are too many versions apart" },
   lease_lost: { status: 409, retryable: false, title: "Lease lost" },
   engine_failed: { status: 500, retryable: true, title: "Engine failed" },
   no_capacity: { status: 503, retryable: true, title: "No capacity" },

@@ -83,13 +83,19 @@ export function startRunning(db: Database, token: string, lease: LeaseExtension,
     .where(and(eq(clips.leaseToken, token), eq(clips.state, "leased")));
 }
 
-/** No transition, so no event; false when the token no longer fences a running clip. */
-export async function extendLease(db: Database, token: string, lease: LeaseExtension): Promise<boolean> {
-  const { meta } = await db
+/** No transition, so no event. `seen` notes in the same batch that the runner lives. False when the token no longer fences a running clip. */
+export async function extendLease(
+  db: Database,
+  token: string,
+  lease: LeaseExtension,
+  seen: Statement,
+): Promise<boolean> {
+  const extended = db
     .update(clips)
     .set(extension(lease))
     .where(and(eq(clips.leaseToken, token), eq(clips.state, "running")));
-  return meta.changes === 1;
+  const [result] = await db.batch([extended, seen]);
+  return result.meta.changes === 1;
 }
 
 function attemptIs(token: string, overdueAtMs: number | null): SQL | undefined {

@@ -1,5 +1,5 @@
 // Where a waiting clip stands, and how fast its queue moves.
-import { and, desc, eq, gt, sql } from "drizzle-orm";
+import { and, desc, eq, gt, isNull, sql } from "drizzle-orm";
 import type { Database } from "../database.ts";
 import { clips, runners } from "../schema.ts";
 import type { ClipRow } from "./clips.ts";
@@ -38,14 +38,15 @@ export async function meanServiceMs(db: Database, model: string, sample: number)
   return row?.mean ?? null;
 }
 
-/** Runners of the model that were seen since then. */
+/** Engines that take clips of the model, of runners that were seen since then. */
 export async function countServing(db: Database, model: string, sinceMs: number): Promise<number> {
   const row = await db
-    .select({ count: sql<number>`count(*)` })
+    .select({ count: sql<number>`coalesce(sum(json_array_length(${runners.devices})), 0)` })
     .from(runners)
     .where(
       and(
         gt(runners.lastSeenMs, sinceMs),
+        isNull(runners.drainedSinceMs),
         sql`exists (select 1 from json_each(${runners.models}) as offered where offered.value = ${model})`,
       ),
     )

@@ -62,7 +62,7 @@ export interface NewLease {
 /**
  * Leases the clip whose turn it is. It is chosen inside the statement, so that pollers never race for one clip while
  * another waits: the head of each model by the index, then the best of these few. A nonce that has a claim gets no
- * second one.
+ * second one, a drained runner none at all.
  */
 export function leaseNext(db: Database, wanted: Wanted, lease: NewLease): Statement {
   const next = sql`
@@ -80,6 +80,8 @@ export function leaseNext(db: Database, wanted: Wanted, lease: NewLease): Statem
     limit 1`;
   const claimed = sql`exists (select 1 from clips as claimed
     where claimed.runner_id = ${lease.runnerId} and claimed.poll_nonce = ${lease.nonce})`;
+  const drained = sql`exists (select 1 from runners as drained
+    where drained.id = ${lease.runnerId} and drained.drained_since_ms is not null)`;
   return db
     .update(clips)
     .set({
@@ -92,7 +94,7 @@ export function leaseNext(db: Database, wanted: Wanted, lease: NewLease): Statem
       progress: null,
       progressAtMs: lease.atMs,
     })
-    .where(and(eq(clips.id, sql`(${next})`), IS_QUEUED, sql`not ${claimed}`));
+    .where(and(eq(clips.id, sql`(${next})`), IS_QUEUED, sql`not ${claimed}`, sql`not ${drained}`));
 }
 
 /** A later statement of the claim: its flow was served, and the model's clock stands at its turn. */

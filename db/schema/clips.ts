@@ -66,6 +66,8 @@ export const clips = sqliteTable(
     engine: text("engine"),
     outputs: text("outputs", { mode: "json" }).$type<OutputRecords>(),
     outputExpiresAtMs: timeMs("output_expires_at_ms"),
+    /** When its outputs were removed from the bucket. */
+    outputRemovedAtMs: timeMs("output_removed_at_ms"),
     createdAtMs: timeMs("created_at_ms").notNull(),
     /** A clip that is still queued then expires. */
     expiresAtMs: timeMs("expires_at_ms").notNull().default(0),
@@ -82,6 +84,23 @@ export const clips = sqliteTable(
     index("clips_expiring").on(t.expiresAtMs).where(sql`state = 'queued'`),
     index("clips_leased").on(t.leaseUntilMs).where(sql`state in ('leased', 'running')`),
   ],
+);
+
+/**
+ * Attempts that have ended and may have left bytes in the bucket, and from when these are to be removed: written in
+ * the transaction that ends the attempt, so nothing in the bucket is ever without either an attempt or a removal.
+ */
+export const outputRemovals = sqliteTable(
+  "output_removals",
+  {
+    clipId: text("clip_id")
+      .$type<ClipId>()
+      .notNull()
+      .references(() => clips.id),
+    attempt: integer("attempt").notNull(),
+    dueAtMs: timeMs("due_at_ms").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.clipId, t.attempt] }), index("output_removals_due").on(t.dueAtMs)],
 );
 
 /** An account's clips of one model and priority: what of them was taken last, and when. */

@@ -1,6 +1,7 @@
 // The operator's routes under /admin/v1, authenticated by `Authorization: Bearer <ADMIN_TOKEN>`.
 import * as z from "zod";
 import { idSchema } from "../ids.ts";
+import { STAGES } from "../states.ts";
 import { LIMITS } from "./clips.ts";
 
 const name = z.string().trim().min(1).max(100);
@@ -51,6 +52,34 @@ export const keyLimitsSchema = z.strictObject({ daily_cap_micros: cap });
 export const limitedKeySchema = z.object({ id: idSchema("key"), prefix: z.string(), daily_cap_micros: cap });
 /** The only answer that ever holds the key itself. */
 export const issuedKeySchema = z.object({ id: idSchema("key"), key: z.string(), prefix: z.string() });
+
+export const fleetSchema = z.object({
+  data: z.array(
+    z.object({
+      id: idSchema("runner"),
+      name: z.string(),
+      state: z.enum(["never_seen", "live", "draining", "dead"]),
+      drained_since: z.iso.datetime().nullable(),
+      last_seen_at: z.iso.datetime().nullable(),
+      version: z.string().nullable(),
+      engine: z.string().nullable(),
+      devices: z.array(z.string()),
+      models: z.array(z.string()),
+      loaded_model: z.string().nullable(),
+      attempts: z.array(
+        z.object({
+          clip_id: idSchema("clip"),
+          attempt: z.int(),
+          model: z.string(),
+          /** null until its first heartbeat. */
+          stage: z.enum(STAGES).nullable(),
+          lease_until: z.iso.datetime(),
+        }),
+      ),
+    }),
+  ),
+});
+export type Fleet = z.infer<typeof fleetSchema>;
 
 export const createRunnerSchema = z.strictObject({ name });
 /** The only answer that ever holds the token itself. */

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { idSchema } from "../ids.ts";
 import { PRIORITIES, PUBLIC_STATES, STAGES } from "../states.ts";
+import { limitSchema } from "./limits.ts";
 
 /** Limits of one create request; the OpenAPI document states them. */
 export const LIMITS = {
@@ -113,16 +114,6 @@ export const clipSchema = z
   .meta({ id: "Clip" });
 export type Clip = z.infer<typeof clipSchema>;
 
-export const LIMIT_NAMES = ["account_daily_cap", "key_daily_cap", "max_in_flight"] as const;
-export type LimitName = (typeof LIMIT_NAMES)[number];
-
-const reachedLimitSchema = z.object({
-  name: z.enum(LIMIT_NAMES),
-  value: z.int().meta({ description: "Micro-dollars for a cap, else a count" }),
-  resets_at: timestamp.nullable().meta({ description: "When it is counted anew; null if only by clips that end" }),
-});
-export type ReachedLimit = z.infer<typeof reachedLimitSchema>;
-
 /** RFC 9457, with our code, request id and whether trying again can help. */
 export const problemSchema = z
   .object({
@@ -134,7 +125,7 @@ export const problemSchema = z
     request_id: z.string(),
     retryable: z.boolean(),
     pointer: z.string().optional(),
-    limit: reachedLimitSchema.optional().meta({ description: "Which limit was reached" }),
+    limit: limitSchema.optional().meta({ description: "Which limit was reached" }),
   })
   .meta({ id: "Problem" });
 export type Problem = z.infer<typeof problemSchema>;

@@ -59,6 +59,7 @@ function newRow(ports: Pick<Ports, "clock" | "random" | "times">, caller: Caller
     engine: null,
     outputs: null,
     outputExpiresAtMs: null,
+    outputRemovedAtMs: null,
     createdAtMs,
     expiresAtMs: createdAtMs + waitMs,
     startedAtMs: null,

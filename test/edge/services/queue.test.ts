@@ -6,7 +6,7 @@ import { claimClip } from "../../../edge/services/leases/claim.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
 import { failAttempt } from "../../../edge/services/leases/fail.ts";
 import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
-import { noteSeen } from "../../../edge/services/runners/seen.ts";
+import { admitRunner } from "../../../edge/services/runners/admit.ts";
 import type { AccountId, ClipId, RunnerId } from "../../../shared/ids.ts";
 import { micros } from "../../../shared/pricing.ts";
 import { env } from "../support/env.ts";
@@ -248,7 +248,7 @@ describe("a waiting clip's place", () => {
     expect((await world.get(account, id)).queue).toEqual({ position: 4, expected_start_at: null });
     const base = { nonce: freshNonce(), models: [DEMO], loaded_model: null, version: "0.1.0", wait_s: 0 };
     for (const serving of [runner, await world.runner()]) {
-      await noteSeen(world.ports, serving, { ...base, runner_id: serving });
+      await admitRunner(world.ports, serving, { ...base, runner_id: serving });
     }
     const expected = new Date(world.nowMs + (4 * 8_000) / 2).toISOString();
     expect((await world.get(account, id)).queue).toEqual({ position: 4, expected_start_at: expected });

@@ -66,6 +66,14 @@ export async function expectInvariants(): Promise<void> {
       left join clip_events e on e.clip_id = c.id and e.event in ('succeeded', 'failed', 'cancelled', 'expired')
       group by c.id having coalesce(ends, 'none') <> (case when c.state in ${LIVE} then 'none' else c.state end)`),
   ).toEqual([]);
+  // R1: of every attempt that has ended, the bytes are kept, are to be removed, or are removed; never of one under way.
+  expect(
+    await rows(`select c.id, c.state, c.attempt, r.due_at_ms from clips c
+      left join output_removals r on r.clip_id = c.id and r.attempt = c.attempt
+      where (c.state in ('leased', 'running') and r.due_at_ms is not null)
+        or (c.state = 'succeeded' and r.due_at_ms is null and c.output_removed_at_ms is null)
+        or (c.state = 'succeeded' and r.due_at_ms < c.output_expires_at_ms)`),
+  ).toEqual([]);
   // J2: a lease exists exactly while an attempt is under way, and each attempt was leased once.
   expect(
     await rows(`select id, state from clips
@@ -87,6 +95,7 @@ export async function everything(): Promise<unknown> {
     "daily_spend",
     "in_flight",
     "clip_refunds",
+    "output_removals",
   ];
   return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
 }

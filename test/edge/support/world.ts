@@ -27,12 +27,17 @@ export const DEMO = "turboclip-demo";
 /** Records who was rung for and when the alarm is wanted. */
 export class RecordingBell implements Bell {
   readonly rings: string[] = [];
+  readonly dismissed: RunnerId[] = [];
   readonly expiries: number[] = [];
   readonly wakes: number[] = [];
 
   async ring(model: string, expiresAtMs: number): Promise<void> {
     this.rings.push(model);
     this.expiries.push(expiresAtMs);
+  }
+
+  async dismiss(runnerId: RunnerId): Promise<void> {
+    this.dismissed.push(runnerId);
   }
 
   async wakeBy(timeMs: number): Promise<void> {
