@@ -15,8 +15,8 @@ import { completeAttempt } from "../../edge/services/leases/complete.ts";
 import { heartbeat } from "../../edge/services/leases/heartbeat.ts";
 import { grantCredit } from "../../edge/services/money/grant.ts";
 import { DEFAULT_TIMES, type Ports } from "../../edge/services/ports.ts";
+import { admitRunner } from "../../edge/services/runners/admit.ts";
 import { registerRunner } from "../../edge/services/runners/register.ts";
-import { noteSeen } from "../../edge/services/runners/seen.ts";
 import { verifyRunner } from "../../edge/services/runners/verify.ts";
 import { createClipSchema } from "../../shared/contract/clips.ts";
 import type { ClipId } from "../../shared/ids.ts";
@@ -25,6 +25,7 @@ import { percentile, type Result, type Row } from "../table.ts";
 import { type Cost, TimedD1 } from "./timed-d1.ts";
 
 const MODEL = "turboclip-demo";
+const VERSION = "0.1.0";
 const CLIPS = 2_000;
 const QUEUED = [0, 500] as const;
 const FILE = { bytes: 4, md5: "CY9rzUYh03PK3k6DJie09g==", sha256: "0".repeat(64) } as const;
@@ -42,13 +43,14 @@ function portsOver(database: TimedD1): Ports & { clock: { nowMs: number } } {
       sha256: async (text) => Uint8Array.from(createHash("sha256").update(text).digest()),
       hmacSha256: async (key, text) => Uint8Array.from(createHmac("sha256", key).update(utf8.encode(text)).digest()),
     },
-    bell: { ring: async () => {}, wakeBy: async () => {} },
+    bell: { ring: async () => {}, dismiss: async () => {}, wakeBy: async () => {} },
     feed: { put: async () => {}, get: async () => null },
     signer: { signPut: async () => "https://bucket.test/" },
-    store: { head: async () => ({ ...FILE, etag: '"1"' }), read: async () => null },
+    store: { head: async () => ({ ...FILE, etag: '"1"' }), read: async () => null, remove: async () => {} },
     times: DEFAULT_TIMES,
     signingKeys: [{ id: "k1", secret: new Uint8Array(32) }],
     publicOrigin: "https://clips.test",
+    version: VERSION,
   };
 }
 
@@ -74,12 +76,13 @@ async function measure(database: TimedD1, queued: number): Promise<ReadonlyMap<S
   for (let n = 0; n < CLIPS; n += 1) {
     ports.clock.nowMs += 1_000;
     await cost("order", async () => await order(n));
-    const poll = { runner_id: runnerId, nonce: `nonce-${queued}-${n}`.padEnd(16, "-"), models: [MODEL] };
+    const nonce = `nonce-${queued}-${n}`.padEnd(16, "-");
+    const poll = { runner_id: runnerId, nonce, models: [MODEL], loaded_model: MODEL, version: VERSION, wait_s: 25 };
     let token = "";
     let clipId: ClipId | undefined;
     await cost("claim", async () => {
       await verifyRunner(ports, runnerToken);
-      await noteSeen(ports, runnerId, { ...poll, loaded_model: MODEL, version: "0.1.0", wait_s: 25 });
+      await admitRunner(ports, runnerId, poll);
       const claim = await claimClip(ports, runnerId, poll);
       if (claim === null) throw new Error("nothing to claim");
       token = claim.lease_token;
