@@ -21,7 +21,9 @@ async function tolerate<T>(what: string, call: () => Promise<T>, otherwise: T): 
 
 export function remoteBell(namespace: DurableObjectNamespace<Dispatcher>): Bell {
   return {
-    ring: (model) => tolerate("ring", async () => await theDispatcher(namespace).ring(model), undefined),
+    ring: (model, expiresAtMs) =>
+      tolerate("ring", async () => await theDispatcher(namespace).ring(model, expiresAtMs), undefined),
+    dismiss: (runnerId) => tolerate("dismiss", async () => await theDispatcher(namespace).dismiss(runnerId), undefined),
     wakeBy: (timeMs) => tolerate("wakeBy", async () => await theDispatcher(namespace).wakeBy(timeMs), undefined),
   };
 }

@@ -2,7 +2,8 @@
 import * as z from "zod";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { idSchema } from "../ids.ts";
-import { PUBLIC_STATES, STAGES } from "../states.ts";
+import { PRIORITIES, PUBLIC_STATES, STAGES } from "../states.ts";
+import { limitSchema } from "./limits.ts";
 
 /** Limits of one create request; the OpenAPI document states them. */
 export const LIMITS = {
@@ -11,6 +12,8 @@ export const LIMITS = {
   /** UTF-16 units of a prompt; the tokeniser then keeps at most 512 tokens. */
   promptCharacters: 4_000,
   idempotencyKeyCharacters: 255,
+  /** Seconds that an order may wait to be started. */
+  expiresAfter: { min: 10, max: 7 * 24 * 3_600 },
 } as const;
 
 const size = z
@@ -36,6 +39,13 @@ export const createClipSchema = z
       .max(Number.MAX_SAFE_INTEGER)
       .optional()
       .meta({ description: "Same seed and settings, same clip; drawn at random if absent" }),
+    priority: z.enum(PRIORITIES).default("normal").meta({ description: "Low gives way to normal; both cost the same" }),
+    expires_after: z
+      .int()
+      .min(LIMITS.expiresAfter.min)
+      .max(LIMITS.expiresAfter.max)
+      .optional()
+      .meta({ description: "Seconds within which the clip must be started, else it expires; a day if absent" }),
   })
   .meta({ id: "CreateClip" });
 export type CreateClip = z.infer<typeof createClipSchema>;
@@ -76,6 +86,16 @@ export const clipSchema = z
     steps: z.int(),
     sampler: z.enum(["sde", "ode"]),
     seed: z.int(),
+    priority: z.enum(PRIORITIES),
+    queue: z
+      .object({
+        position: z.int().meta({ description: "1 is the next of its model" }),
+        expected_start_at: timestamp
+          .nullable()
+          .meta({ description: "An estimate; null while there is no ground for one" }),
+      })
+      .nullable()
+      .meta({ description: "Its place, when read while it waits" }),
     price_micros: z.int().meta({ description: "Quoted price, held until the clip ends" }),
     charged_micros: z.int().meta({ description: "The price once succeeded, otherwise 0" }),
     attempt: z.int().meta({ description: "Attempts started so far" }),
@@ -87,6 +107,7 @@ export const clipSchema = z
       .nullable()
       .meta({ description: "Present once succeeded, until it expires" }),
     created_at: timestamp,
+    expires_at: timestamp.nullable().meta({ description: "When it expires unless it is started; null once it is" }),
     started_at: timestamp.nullable(),
     finished_at: timestamp.nullable(),
   })
@@ -104,6 +125,7 @@ export const problemSchema = z
     request_id: z.string(),
     retryable: z.boolean(),
     pointer: z.string().optional(),
+    limit: limitSchema.optional().meta({ description: "Which limit was reached" }),
   })
   .meta({ id: "Problem" });
 export type Problem = z.infer<typeof problemSchema>;

@@ -65,6 +65,9 @@ const CLIP: Clip = {
   error: null,
   output: null,
   created_at: "2026-01-01T00:00:00.000Z",
+  expires_at: null,
+  priority: "normal",
+  queue: null,
   started_at: null,
   finished_at: null,
 };

@@ -31,6 +31,8 @@ const route = createRoute({
       "frames_invalid",
       "body_too_large",
       "insufficient_balance",
+      "cap_exceeded",
+      "too_many_in_flight",
       "idempotency_in_flight",
       "idempotency_mismatch",
     ),
@@ -40,7 +42,7 @@ const route = createRoute({
 export function registerCreateClip(app: EdgeApp): void {
   app.openapi(route, async (c) => {
     const key = c.req.valid("header")["idempotency-key"] ?? null;
-    const created = await createClip(c.get("ports"), c.get("caller").accountId, c.req.valid("json"), key);
+    const created = await createClip(c.get("ports"), c.get("caller"), c.req.valid("json"), key);
     const clip = JSON.parse(created.answer) as Clip; // written again, it has the same bytes
     return c.json(clip, 202, {
       location: `/v1/clips/${clip.id}`,
