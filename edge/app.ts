@@ -13,8 +13,10 @@ import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
 import { registerCreateClip } from "./routes/clips/create.ts";
 import { registerGetClip } from "./routes/clips/get.ts";
+import { registerListClips } from "./routes/clips/list.ts";
 import { registerDownload } from "./routes/files/download.ts";
 import { registerListLedger } from "./routes/ledger/list.ts";
+import { registerListLimits } from "./routes/limits/list.ts";
 import { registerListModels } from "./routes/models/list.ts";
 import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
@@ -40,9 +42,11 @@ export function createApp(): EdgeApp {
 
   registerCreateClip(app);
   registerGetClip(app);
+  registerListClips(app);
   registerCancelClip(app);
   registerListModels(app);
   registerGetBalance(app);
+  registerListLimits(app);
   registerGetUsage(app);
   registerListLedger(app);
   registerGetStatement(app);

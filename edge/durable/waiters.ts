@@ -54,8 +54,14 @@ export class Waiters {
 
   /** Wakes one waiter for one clip, preferably one that has the model loaded. False when none can take it. */
   ring(model: string): boolean {
-    const free = [...this.#waiters].filter((w) => w.rungFor === null && !w.displaced && w.models.includes(model));
-    const chosen = free.find((waiter) => waiter.loadedModel === model) ?? free[0];
+    let chosen: Waiter | undefined;
+    for (const waiter of this.#waiters) {
+      if (waiter.rungFor !== null || waiter.displaced || !waiter.models.includes(model)) continue;
+      chosen ??= waiter;
+      if (waiter.loadedModel !== model) continue;
+      chosen = waiter;
+      break;
+    }
     if (chosen === undefined) return false;
     chosen.rungFor = model;
     chosen.wake?.();
