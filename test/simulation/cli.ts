@@ -1,6 +1,6 @@
 // `npm run simulate -- --seed N` replays one seed and prints how it ended and the digest of its trace; with --trace
 // the trace itself. `npm run simulate -- --seeds N [--from M] [--keep]` runs many, and with --keep writes what they
-// came to into bench/results/simulation.md.
+// came to into bench/results/simulation.md. Ctrl-C ends it with what it has.
 import { parseArgs } from "node:util";
 import { runSeeds } from "./pool.ts";
 import { keepReport, renderReport } from "./report.ts";
@@ -37,6 +37,10 @@ async function replay(seed: number, showTrace: boolean): Promise<boolean> {
 async function many(from: number, seeds: number, keep: boolean): Promise<boolean> {
   const summary = new Summary();
   const began = performance.now();
+  let stopped = false;
+  process.once("SIGINT", () => {
+    stopped = true;
+  });
   await runSeeds(
     Array.from({ length: seeds }, (_, i) => from + i),
     {
@@ -44,7 +48,7 @@ async function many(from: number, seeds: number, keep: boolean): Promise<boolean
         summary.add(result);
         if (result.violation !== null) process.stdout.write(`seed ${result.seed}: ${result.violation}\n`);
         if (summary.seeds % PROGRESS_EVERY === 0) process.stdout.write(`${summary.seeds} seeds\n`);
-        return true;
+        return !stopped;
       },
     },
   );
