@@ -3,7 +3,7 @@
 // came to into bench/results/simulation.md. Ctrl-C ends it with what it has.
 import { parseArgs } from "node:util";
 import { runSeeds } from "./pool.ts";
-import { keepReport, renderReport } from "./report.ts";
+import { currentCommit, keepReport, renderReport } from "./report.ts";
 import type { SeedResult } from "./result.ts";
 import { Summary } from "./summary.ts";
 
@@ -36,6 +36,7 @@ async function replay(seed: number, showTrace: boolean): Promise<boolean> {
 
 async function many(from: number, seeds: number, keep: boolean): Promise<boolean> {
   const summary = new Summary();
+  const commit = currentCommit();
   const began = performance.now();
   let stopped = false;
   process.once("SIGINT", () => {
@@ -52,7 +53,7 @@ async function many(from: number, seeds: number, keep: boolean): Promise<boolean
       },
     },
   );
-  const report = renderReport(summary, { from, seconds: (performance.now() - began) / 1_000 });
+  const report = renderReport(summary, { from, commit, seconds: (performance.now() - began) / 1_000 });
   if (keep) keepReport(report);
   process.stdout.write(report);
   return summary.violated.length === 0;

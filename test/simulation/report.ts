@@ -19,7 +19,20 @@ function row(what: string, value: string | number, meaning = ""): string {
   return `| ${what} | ${value} | ${meaning} |`;
 }
 
-export function renderReport(summary: Summary, run: { readonly from: number; readonly seconds: number }): string {
+export interface Run {
+  readonly from: number;
+  readonly seconds: number;
+  /** As it was when the run began. */
+  readonly commit: string;
+}
+
+/** What is simulated if a run begins now. */
+export function currentCommit(): string {
+  const changed = git("status", "--porcelain", "--untracked-files=no") === "" ? "" : " with local changes";
+  return `${git("rev-parse", "--short=12", "HEAD")}${changed}`;
+}
+
+export function renderReport(summary: Summary, run: Run): string {
   const { seeds, operations, commits, simulatedMs, fewest, violated, counters, faults } = summary;
   const total = [...faults.values()].reduce((sum, count) => sum + count, 0);
   const perSecond = (seeds / run.seconds).toFixed(1);
@@ -36,8 +49,7 @@ export function renderReport(summary: Summary, run: { readonly from: number; rea
     ...[...counters].map(([name, count]) => row(`sometimes ${name}`, count, SOMETIMES[name])),
     ...[...faults].map(([fault, count]) => row(`fault ${fault}`, count)),
   ].join("\n");
-  const changed = git("status", "--porcelain", "--untracked-files=no") === "" ? "" : " with local changes";
-  const body = `${table}\n\nCommit ${git("rev-parse", "--short=12", "HEAD")}${changed}, Node ${process.versions.node}.`;
+  const body = `${table}\n\nCommit ${run.commit}, Node ${process.versions.node}.`;
   return `# Simulation\n\n${body}\n\nDigest of the above: ${digestOf(body)}\n`;
 }
 
