@@ -133,16 +133,21 @@ export const MUTANTS: readonly Mutant[] = [
     ".where(sql`${balances.accountId} = ${owner} and ${tookPlace(transition)}`)",
     ".where(sql`${balances.accountId} = ${owner} and changes() = 1`)",
   ),
-  {
-    name: "captured before the clip has succeeded",
-    edits: [
-      {
-        file: COMPLETE,
-        from: "  const succeeded = await commit(",
-        to: '  await ports.db.batch([recordEvent(ports.db, transition, "started", null), ...capture(ports.db, transition)] as never);\n  const succeeded = await commit(',
-      },
-    ],
-  },
+  one(
+    "captured before the clip has succeeded",
+    COMPLETE,
+    "  const succeeded = await commit(",
+    `  const touch = ports.db.update(clips).set({ attempt: row.attempt }).where(eq(clips.leaseToken, row.leaseToken));
+  await commit(ports.db, touch, recordEvent(ports.db, transition, "handed_back", null), capture(ports.db, transition));
+  const succeeded = await commit(`,
+  ),
+  one(
+    "captured in a commit of its own",
+    COMPLETE,
+    "    [...capture(ports.db, transition), scheduleRemoval(ports.db, transition, removedAtMs)],\n  );",
+    "    [scheduleRemoval(ports.db, transition, removedAtMs)],\n  );\n" +
+      "  if (succeeded) await ports.db.batch(capture(ports.db, transition) as never);",
+  ),
   {
     name: "a hold is released twice",
     edits: [

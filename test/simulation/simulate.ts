@@ -92,6 +92,7 @@ async function live(world: World): Promise<void> {
     world,
     told.every((one) => one),
     async () => {
+      await operator.refundSome(customers);
       for (const runner of runners) runner.stop();
       await running;
       await schedule.sleep(60_000);

@@ -1,5 +1,5 @@
 // The operator: opens the accounts, grants credit before it runs out, and replaces keys.
-import type { AccountId, KeyId, RunnerId } from "../../../shared/ids.ts";
+import type { AccountId, ClipId, KeyId, RunnerId } from "../../../shared/ids.ts";
 import { micros } from "../../../shared/pricing.ts";
 import type { Random } from "../random.ts";
 import type { Link } from "../world/network.ts";
@@ -59,7 +59,7 @@ export class Operator {
         alter: 1,
         replace_key: 1,
         limit: 2,
-        refund: 3,
+        refund: 1,
         drain: 4,
       });
       if (action === "replace_key") await this.#replaceKey(customer);
@@ -98,13 +98,30 @@ export class Operator {
     this.#done.push(grant);
   }
 
+  /** Once every clip has ended, and there is something to give back. */
+  async refundSome(customers: readonly Customer[]): Promise<void> {
+    for (const customer of customers) await this.#refund(customer);
+  }
+
   async #refund({ market }: Customer): Promise<void> {
     if (market.clips.length === 0) return;
-    const clipId = this.#random.pick(market.clips);
-    const amountMicros = this.#random.chance(0.5) ? null : micros(this.#random.pick([1, 100, 408]));
-    const idempotencyKey = `refund-${this.#random.bits().toString(36)}`;
-    const refund = { clipId, amountMicros, reason: "sorry", idempotencyKey };
-    await Promise.all([this.#link.send("refund", refund), this.#link.send("refund", refund)]);
+    const clipId = await this.#findCharged(market);
+    const newKey = () => `refund-${this.#random.bits().toString(36)}`;
+    const amountMicros = this.#random.chance(0.5) ? null : micros(this.#random.pick([1, 60, 200, 400]));
+    const refund = { clipId, amountMicros, reason: "sorry", idempotencyKey: newKey() };
+    const twin = this.#random.chance(0.5) ? refund : { ...refund, idempotencyKey: newKey() };
+    await Promise.all([this.#link.send("refund", refund), this.#link.send("refund", twin)]);
+  }
+
+  /** One that was charged, if a few looks find one; else any. */
+  async #findCharged({ key, clips }: Market): Promise<ClipId> {
+    let clipId = this.#random.pick(clips);
+    for (let looks = 0; looks < 4; looks++) {
+      const reply = await this.#link.send("get", { key, clipId });
+      if (reply.kind === "answer" && reply.value.state === "succeeded") break;
+      clipId = this.#random.pick(clips);
+    }
+    return clipId;
   }
 
   /** For a while; whatever becomes of the messages, the runner is resumed in the end. */

@@ -9,10 +9,10 @@ const LOOK_EVERY_MS = 1_000;
 /** How much later than due the sweep may come. */
 const TIDIED_WITHIN_MS = 130_000;
 
-export async function judgeEnd(world: World, everybodyKnows: boolean, stopRunners: () => Promise<void>): Promise<void> {
+export async function judgeEnd(world: World, everybodyKnows: boolean, windUp: () => Promise<void>): Promise<void> {
   must(everybodyKnows, "I2", () => "a client could not learn what became of its request by repeating it");
   await everyClipEnds(world);
-  await stopRunners();
+  await windUp();
   const waiting = await world.edge.dispatcher.waiting();
   must(waiting === 0, "J7", () => `${waiting} polls are parked and nobody waits for them`);
   judgeMoney(world);

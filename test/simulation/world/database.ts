@@ -85,7 +85,7 @@ export class SimulatedDatabase {
       operation.faults += 1;
       await schedule.sleep(random.between(...SLOW_MS));
     } else if (random.chance(0.7)) {
-      await schedule.sleep(random.between(1, 15));
+      await schedule.sleep(random.between(1, random.chance(0.15) ? 600 : 15));
     }
     if (operation.dead) return await never();
     if (faults.strikes("database_answer_lost")) {
