@@ -13,6 +13,7 @@ import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
 import { registerCreateClip } from "./routes/clips/create.ts";
 import { registerGetClip } from "./routes/clips/get.ts";
+import { registerListClips } from "./routes/clips/list.ts";
 import { registerDownload } from "./routes/files/download.ts";
 import { registerListLedger } from "./routes/ledger/list.ts";
 import { registerListLimits } from "./routes/limits/list.ts";
@@ -41,6 +42,7 @@ export function createApp(): EdgeApp {
 
   registerCreateClip(app);
   registerGetClip(app);
+  registerListClips(app);
   registerCancelClip(app);
   registerListModels(app);
   registerGetBalance(app);

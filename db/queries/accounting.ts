@@ -2,17 +2,10 @@
 // named by ids that sort by time to the millisecond, so a span of time is a span of ids, on the index that lists them.
 import { and, desc, eq, gte, inArray, lt, sql } from "drizzle-orm";
 import { DAY_MS } from "../../shared/days.ts";
-import { type AccountId, makeId, type TransactionId } from "../../shared/ids.ts";
+import { type AccountId, firstIdAt, type TransactionId } from "../../shared/ids.ts";
 import type { Micros } from "../../shared/pricing.ts";
 import type { Database } from "../database.ts";
 import { clips, ledgerEntries } from "../schema.ts";
-
-const ID_RANDOM_BYTES = 10;
-
-/** Before every transaction of this moment and after every one before it. */
-function firstIdAt(timeMs: number): TransactionId {
-  return makeId("transaction", timeMs, new Uint8Array(ID_RANDOM_BYTES));
-}
 
 /** Milliseconds since 1970; the end is not included. */
 export interface Span {
@@ -24,8 +17,8 @@ function within(accountId: AccountId, { fromMs, untilMs }: Span) {
   const { transactionId } = ledgerEntries;
   return and(
     eq(ledgerEntries.accountId, accountId),
-    gte(transactionId, firstIdAt(fromMs)),
-    lt(transactionId, firstIdAt(untilMs)),
+    gte(transactionId, firstIdAt("transaction", fromMs)),
+    lt(transactionId, firstIdAt("transaction", untilMs)),
   );
 }
 

@@ -68,6 +68,7 @@ export const clips = sqliteTable(
     outputExpiresAtMs: timeMs("output_expires_at_ms"),
     /** When its outputs were removed from the bucket. */
     outputRemovedAtMs: timeMs("output_removed_at_ms"),
+    metadata: text("metadata", { mode: "json" }).$type<Readonly<Record<string, string>>>(),
     createdAtMs: timeMs("created_at_ms").notNull(),
     /** A clip that is still queued then expires. */
     expiresAtMs: timeMs("expires_at_ms").notNull().default(0),

@@ -60,6 +60,7 @@ function newRow(ports: Pick<Ports, "clock" | "random" | "times">, caller: Caller
     outputs: null,
     outputExpiresAtMs: null,
     outputRemovedAtMs: null,
+    metadata: request.metadata ?? null,
     createdAtMs,
     expiresAtMs: createdAtMs + waitMs,
     startedAtMs: null,

@@ -66,6 +66,7 @@ export async function viewClip(ports: Source, row: ClipRow, { progress, place }:
     timings: row.timings,
     error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? "" },
     output: await output(ports, row),
+    metadata: { ...row.metadata },
     created_at: timestamp(row.createdAtMs),
     expires_at: row.startedAtMs === null && shownState(row) === "queued" ? timestamp(row.expiresAtMs) : null,
     started_at: row.startedAtMs === null ? null : timestamp(row.startedAtMs),

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { openDatabase } from "../../../db/database.ts";
 import { cancelClip } from "../../../edge/services/clips/cancel.ts";
+import { listClips } from "../../../edge/services/clips/list.ts";
 import { heartbeat } from "../../../edge/services/leases/heartbeat.ts";
 import { listLedger } from "../../../edge/services/money/ledger.ts";
 import { refundClip } from "../../../edge/services/money/refund.ts";
@@ -56,6 +57,14 @@ describe("no statement of the services", () => {
     await cancelClip(world.ports, account, (await world.order(account)).id);
     const waiting = await world.order(account, { expires_after: 10 });
     await world.get(account, waiting.id);
+    const metadata = [["name", "value"]] as const;
+    await listClips(world.ports, account, {
+      limit: 10,
+      after: clipId,
+      state: "running",
+      model: "x",
+      metadata: [...metadata],
+    });
     await refundClip(world.ports, { clipId, amountMicros: null, reason: "r", idempotencyKey: "r" });
     await getUsage(world.ports, account, { from: undefined, to: undefined });
     const after = makeId("transaction", world.nowMs, new Uint8Array(10));
