@@ -13,7 +13,7 @@ import { settleEach } from "../settle.ts";
 const PER_SWEEP = 100;
 const EXPIRED = { code: "expired", message: "No runner was free to start the clip in time." } as const;
 
-type Source = Pick<Ports, "db" | "clock" | "random">;
+type Source = Pick<Ports, "db" | "clock" | "random" | "feed">;
 
 /** Returns when the next queued clip expires, or null. Safe to run at any time, twice, or late. */
 export async function expireClips(ports: Source): Promise<number | null> {
@@ -24,10 +24,11 @@ export async function expireClips(ports: Source): Promise<number | null> {
 
 async function expireClip(ports: Source, id: ClipId): Promise<void> {
   const transition = newTransition(ports, eq(clips.id, id));
-  await commit(
+  const expired = await commit(
     ports.db,
     expire(ports.db, id, EXPIRED, transition.atMs),
     recordEvent(ports.db, transition, "expired", null),
     release(ports.db, transition),
   );
+  if (expired) await ports.feed.nudge(id);
 }

@@ -11,7 +11,7 @@ import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
 import type { AttemptRow } from "./attempt.ts";
 
-export type EndSource = Pick<Ports, "db" | "clock" | "random" | "bell" | "times">;
+export type EndSource = Pick<Ports, "db" | "clock" | "random" | "bell" | "feed" | "times">;
 
 export interface UnsuccessfulEnd {
   readonly event: Extract<ClipEvent, "lease_lost" | "attempt_failed" | "handed_back">;
@@ -48,6 +48,7 @@ export async function endAttempt(
     const back = { handedBack: uncounted ? 1 : 0, startedExpiresAtMs } as const;
     const queued = await commit(ports.db, requeue(ports.db, attempt, back), happened, [removal]);
     if (!queued) return null;
+    await ports.feed.nudge(row.id);
     await ports.bell.ring(row.model, row.startedAtMs === null ? row.expiresAtMs : startedExpiresAtMs);
     return "queued";
   }
@@ -56,5 +57,6 @@ export async function endAttempt(
     ...release(ports.db, transition),
     removal,
   ]);
+  if (failed) await ports.feed.nudge(row.id);
   return failed ? "failed" : null;
 }

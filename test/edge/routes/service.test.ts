@@ -82,6 +82,7 @@ describe("the service", () => {
       "/v1/clips",
       "/v1/clips/{id}",
       "/v1/clips/{id}/cancel",
+      "/v1/clips/{id}/events",
       "/v1/files/{clip}/{variant}",
       "/v1/ledger",
       "/v1/limits",
