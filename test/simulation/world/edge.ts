@@ -256,6 +256,8 @@ export class Edge {
     return {
       put: async (clipId, attempt, progress) => feedOf(clipId).put(attempt, progress),
       get: async (clipId, attempt) => feedOf(clipId).get(attempt),
+      nudge: async (clipId) => feedOf(clipId).nudge(),
+      watch: async (clipId, seen, waitMs) => await feedOf(clipId).watch(seen, waitMs),
     };
   }
 }
