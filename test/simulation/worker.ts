@@ -10,6 +10,9 @@ export interface WorkerJob {
 const { edits } = workerData as WorkerJob;
 useEdits(edits);
 const { simulate } = await import("./simulate.ts");
-parentPort?.on("message", async ({ seed, keepTrace }: { seed: number; keepTrace: boolean }) => {
+
+async function answer({ seed, keepTrace }: { readonly seed: number; readonly keepTrace: boolean }): Promise<void> {
   parentPort?.postMessage(await simulate(seed, keepTrace));
-});
+}
+
+parentPort?.on("message", (order) => void answer(order));

@@ -40,9 +40,7 @@ export class Runner {
   readonly #random: Random;
   readonly #leases: LeaseBook;
   #stopped = false;
-  /** Counts the process's lives: what belongs to an earlier one stops at its next step. */
-  #life = 0;
-  #link: Link;
+  readonly #link: Link;
 
   constructor(world: World, identity: RunnerIdentity, leases: LeaseBook) {
     this.#world = world;
@@ -63,7 +61,6 @@ export class Runner {
         await this.#poll();
       } catch (error) {
         if (!(error instanceof Died)) throw error;
-        this.#life += 1;
         await this.#sleep(this.#random.between(500, 60_000));
       }
     }

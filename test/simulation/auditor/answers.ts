@@ -1,47 +1,13 @@
 // The answers that an operation may have been given: each must be explained by some state that was true between
 // its beginning and its end, or by what it committed itself. Where a fault left open what happened, a 500 is
 // allowed, and both outcomes stay possible until somebody sees which one it was.
-import type { Times } from "../../../edge/services/ports.ts";
 import type { Clip } from "../../../shared/contract/clips.ts";
 import type { Operation, Outcome } from "../world/operation.ts";
+import type { AnswersContext, Written } from "./context.ts";
 import { judgeCreate } from "./creates.ts";
-import { answerName, type History } from "./history.ts";
 import { judgeLeaseAnswer, judgePoll } from "./lease-answers.ts";
 import type { BalanceRow, ClipRow, KeyRow } from "./rows.ts";
 import { must } from "./violation.ts";
-
-export interface StoredFile {
-  readonly bytes: number;
-  readonly md5: string;
-  readonly etag: string;
-  readonly madeUnder: string;
-  readonly storedAtMs: number;
-}
-
-export interface AnswersContext {
-  readonly history: History;
-  readonly times: Times;
-  readonly nowMs: number;
-  readonly keyId: (key: string) => string | null;
-  readonly accountOf: (key: string) => string | null;
-  readonly runnerOf: (token: string) => string | null;
-  readonly clipOfLease: (lease: string) => string | null;
-  /** The body with which an Idempotency-Key was first answered, by the text of that answer. */
-  readonly bodies: ReadonlyMap<string, string>;
-  readonly stored: (key: string) => StoredFile | null;
-  /** What was refunded of a clip so far. */
-  readonly refunded: (clipId: string) => number;
-  readonly urlsGiven: ReadonlySet<string>;
-  readonly queued: Iterable<string>;
-}
-
-/** What one operation wrote to the tables that the auditor follows. */
-export interface Written {
-  commits: number;
-  /** A batch of its was aborted by a constraint. */
-  aborted: boolean;
-  clip: ClipRow | null;
-}
 
 export function judgeAnswer(operation: Operation, outcome: Outcome, written: Written, context: AnswersContext): void {
   const what = () => `#${operation.id} ${operation.kind} -> ${JSON.stringify(outcome)}`;
@@ -202,11 +168,4 @@ function judgeDownload(
     const over = overMs <= context.nowMs + skewMs || (row?.output_expires_at_ms ?? 0) <= context.nowMs + skewMs;
     must(outcome.kind === "refused" && outcome.code === "expired" && over, "R1", what);
   }
-}
-
-/** The forms of the kept answer that a repeated request may have met. */
-export function keptForms(accountId: string, operation: string, key: string, startedAt: number, history: History) {
-  return history
-    .seenSince("idempotency_keys", answerName(accountId, operation, key), startedAt)
-    .filter((row) => row !== null);
 }

@@ -1,6 +1,6 @@
 // I1, I2 and the money a create needs: what a create or a grant may be answered.
 import type { Operation, Outcome, Requests } from "../world/operation.ts";
-import { type AnswersContext, keptForms, type Written } from "./answers.ts";
+import { type AnswersContext, keptForms, type Written } from "./context.ts";
 import { spendName } from "./history.ts";
 import type { AnswerRow } from "./rows.ts";
 import { must } from "./violation.ts";

@@ -1,6 +1,6 @@
 // What a runner may be answered: to its poll, and about the attempt that its lease names.
 import type { Operation, Outcome, Requests } from "../world/operation.ts";
-import type { AnswersContext, Written } from "./answers.ts";
+import type { AnswersContext, Written } from "./context.ts";
 import { type ClipRow, HELD } from "./rows.ts";
 import { must } from "./violation.ts";
 

@@ -1,7 +1,7 @@
 // Which rare path a commit or an answer was.
 import type { Counters, Sometimes } from "../counters.ts";
 import type { Operation, Outcome, Requests } from "../world/operation.ts";
-import type { Written } from "./answers.ts";
+import type { Written } from "./context.ts";
 import type { Commit } from "./history.ts";
 import type { ClipRow } from "./rows.ts";
 
@@ -20,28 +20,17 @@ export function countCommit(operation: Operation, commit: Commit, nowMs: number,
 
 function transitionsOf(operation: Operation, before: ClipRow, after: ClipRow): Sometimes[] {
   const found: Sometimes[] = [];
+  const { kind } = operation;
   if (after.expires_at_ms !== before.expires_at_ms) found.push("deadline_moved");
-  switch (operation.kind) {
-    case "alarm":
-      if (after.state === "expired") found.push("clip_expired");
-      else if (before.state === "leased") found.push("claim_not_taken_up");
-      else found.push(stalled(before) ? "stall_noticed" : "lease_expired");
-      if (after.state === "failed") found.push("clip_poisoned");
-      break;
-    case "fail": {
-      const { failure } = operation.request as Requests["fail"];
-      if (!failure.retryable) found.push("attempt_failed_for_good");
-      break;
-    }
-    case "release":
-      found.push(after.state === "failed" ? "handed_back_too_often" : "handed_back");
-      break;
-    case "cancel":
-      found.push(before.state === "queued" ? "cancel_of_queued" : "cancel_of_running");
-      break;
-    default:
-      break;
-  }
+  if (kind === "release") found.push(after.state === "failed" ? "handed_back_too_often" : "handed_back");
+  if (kind === "cancel") found.push(before.state === "queued" ? "cancel_of_queued" : "cancel_of_running");
+  if (kind === "fail" && !(operation.request as Requests["fail"]).failure.retryable)
+    found.push("attempt_failed_for_good");
+  if (kind !== "alarm") return found;
+  if (after.state === "expired") found.push("clip_expired");
+  else if (before.state === "leased") found.push("claim_not_taken_up");
+  else found.push(stalled(before) ? "stall_noticed" : "lease_expired");
+  if (after.state === "failed") found.push("clip_poisoned");
   return found;
 }
 
@@ -57,60 +46,38 @@ export function countAnswer(operation: Operation, outcome: Outcome, written: Wri
   if (operation.dead && written.commits > 0) counters.add("edge_died_after_commit");
 }
 
-function pathOf(operation: Operation, outcome: Outcome, written: Written): Sometimes | null {
-  const refused = outcome.kind === "refused" ? outcome.code : null;
-  if (refused === "key_revoked") return "key_refused";
-  switch (operation.kind) {
-    case "create":
-      return createPath(outcome, written);
-    case "refund":
-      if (refused === "not_refundable") return "refund_refused";
-      return written.commits > 0 ? "refunded" : null;
-    case "grant":
-      return outcome.kind === "answer" && written.commits === 0 ? "grant_replayed" : null;
-    case "get":
-      return refused === "not_found" ? "foreign_clip_hidden" : null;
-    case "cancel":
-      return refused === "not_cancellable" ? "cancel_lost_to_end" : null;
-    case "download":
-      if (refused === "unauthenticated") return "link_tampered";
-      return refused === "expired" ? "output_expired" : null;
-    case "poll":
-      return outcome.kind === "answer" && outcome.value !== null && written.commits === 0 ? "claim_repeated" : null;
-    case "alarm":
-      return written.commits === 0 ? "sweep_found_nothing" : null;
-    case "heartbeat": {
-      if (refused === "lease_lost") return "zombie_heartbeat_refused";
-      const told = outcome.kind === "answer" && (outcome.value as { cancel: boolean }).cancel;
-      return told ? "cancel_told_to_runner" : null;
-    }
-    case "uploads":
-      return refused === "lease_lost" ? "zombie_upload_refused" : null;
-    case "complete":
-      if (refused === "upload_missing" || refused === "upload_rejected") return refused;
-      if (refused === "lease_lost") return "zombie_complete_refused";
-      return outcome.kind === "answer" && written.commits === 0 ? "complete_repeated" : null;
-    default:
-      return null;
-  }
-}
+/** What a refusal with this code tells of, where it tells of a rare path. */
+const REFUSALS: Readonly<Partial<Record<Operation["kind"], Readonly<Record<string, Sometimes>>>>> = {
+  create: {
+    insufficient_balance: "create_refused_for_balance",
+    cap_exceeded: "create_refused_for_cap",
+    too_many_in_flight: "create_refused_for_room",
+    idempotency_mismatch: "create_refused_for_other_body",
+  },
+  refund: { not_refundable: "refund_refused" },
+  get: { not_found: "foreign_clip_hidden" },
+  cancel: { not_cancellable: "cancel_lost_to_end" },
+  download: { unauthenticated: "link_tampered", expired: "output_expired" },
+  heartbeat: { lease_lost: "zombie_heartbeat_refused" },
+  uploads: { lease_lost: "zombie_upload_refused" },
+  complete: {
+    upload_missing: "upload_missing",
+    upload_rejected: "upload_rejected",
+    lease_lost: "zombie_complete_refused",
+  },
+};
 
-function createPath(outcome: Outcome, written: Written): Sometimes | null {
-  if (outcome.kind === "broken") return written.commits > 0 ? "create_committed_unheard" : null;
-  if (outcome.kind === "answer") {
-    if (written.commits > 0) return null;
-    return written.aborted ? "create_raced" : "create_replayed";
+function pathOf(operation: Operation, outcome: Outcome, written: Written): Sometimes | null {
+  const { kind } = operation;
+  if (outcome.kind === "refused") {
+    return outcome.code === "key_revoked" ? "key_refused" : (REFUSALS[kind]?.[outcome.code] ?? null);
   }
-  switch (outcome.code) {
-    case "insufficient_balance":
-      return "create_refused_for_balance";
-    case "cap_exceeded":
-      return "create_refused_for_cap";
-    case "too_many_in_flight":
-      return "create_refused_for_room";
-    case "idempotency_mismatch":
-      return "create_refused_for_other_body";
-    default:
-      return null;
-  }
+  if (outcome.kind === "broken") return kind === "create" && written.commits > 0 ? "create_committed_unheard" : null;
+  if (kind === "heartbeat") return (outcome.value as { cancel: boolean }).cancel ? "cancel_told_to_runner" : null;
+  if (written.commits > 0) return kind === "refund" ? "refunded" : null;
+  if (kind === "create") return written.aborted ? "create_raced" : "create_replayed";
+  if (kind === "grant") return "grant_replayed";
+  if (kind === "complete") return "complete_repeated";
+  if (kind === "alarm") return "sweep_found_nothing";
+  return kind === "poll" && outcome.value !== null ? "claim_repeated" : null;
 }
