@@ -95,7 +95,8 @@ async function live(world: World): Promise<void> {
       await operator.refundSome(customers);
       for (const runner of runners) runner.stop();
       await running;
-      await schedule.sleep(60_000);
+      // A poll that a fault has delayed may come as late as this, and waits its time.
+      await schedule.sleep(120_000);
     },
   );
 }
