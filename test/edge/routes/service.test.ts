@@ -94,6 +94,7 @@ describe("the service", () => {
       expect.arrayContaining(["Clip", "CreateClip", "Problem", "Balance", "Model"]),
     );
     expect(Object.keys(document.paths["/v1/clips"]?.post?.responses ?? {}).toSorted()).toEqual([
+      "200",
       "202",
       "400",
       "401",
