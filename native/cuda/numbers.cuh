@@ -1,0 +1,80 @@
+// Number formats of the kernels, and arithmetic that several of them share.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/simt.cuh"
+
+namespace turboclip::cuda {
+
+/// A bfloat16 as it lies in memory.
+struct Bf16 {
+  std::uint16_t bits;
+};
+
+/// Values that share one scale: this many channels of a row, and as many rows and channels of a weight.
+inline constexpr int kScaleGroup = 128;
+/// Head width of every TurboWan.
+inline constexpr int kHeadWidth = 128;
+
+__host__ __device__ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+/// Rows between the scales of one group of channels and the next, so that each begins 16-byte aligned.
+__host__ __device__ constexpr std::int64_t scale_stride(std::int64_t rows) { return ceil_div(rows, 4) * 4; }
+
+__device__ __forceinline__ float low_half(std::uint32_t pair) { return __uint_as_float(pair << 16); }
+__device__ __forceinline__ float high_half(std::uint32_t pair) { return __uint_as_float(pair & 0xffff0000u); }
+
+/// Eight neighbouring bfloat16 values, one 16-byte access.
+__device__ __forceinline__ void load_bf16(float (&out)[8], const Bf16* from) {
+  const uint4 raw = *reinterpret_cast<const uint4*>(from);
+  const std::uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    out[2 * i] = low_half(words[i]);
+    out[2 * i + 1] = high_half(words[i]);
+  }
+}
+__device__ __forceinline__ void store_bf16(Bf16* to, const float (&values)[8]) {
+  *reinterpret_cast<uint4*>(to) =
+      make_uint4(pack_bf16(values[0], values[1]), pack_bf16(values[2], values[3]),
+                 pack_bf16(values[4], values[5]), pack_bf16(values[6], values[7]));
+}
+
+/// The scale that takes `largest` to 127; 1 for a group of zeros.
+__device__ __forceinline__ float int8_scale(float largest) {
+  return largest > 0.0f ? largest * (1.0f / 127.0f) : 1.0f;
+}
+
+/// Eight neighbouring values times `factor`, rounded to int8, one 8-byte access.
+__device__ __forceinline__ void store_int8(std::int8_t* to, const float (&values)[8], float factor) {
+  std::uint32_t words[2] = {0, 0};
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    words[i / 4] |= (static_cast<std::uint32_t>(__float2int_rn(values[i] * factor)) & 0xffu) << (8 * (i % 4));
+  }
+  *reinterpret_cast<uint2*>(to) = make_uint2(words[0], words[1]);
+}
+
+/// Sum or maximum over groups of `Lanes` neighbouring lanes; every lane gets it.
+template <int Lanes>
+__device__ __forceinline__ float lanes_sum(float value) {
+#pragma unroll
+  for (int bit = 1; bit < Lanes; bit *= 2) value += __shfl_xor_sync(0xffffffffu, value, bit);
+  return value;
+}
+template <int Lanes>
+__device__ __forceinline__ float lanes_max(float value) {
+#pragma unroll
+  for (int bit = 1; bit < Lanes; bit *= 2) value = fmaxf(value, __shfl_xor_sync(0xffffffffu, value, bit));
+  return value;
+}
+
+/// GELU, tanh form: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+__device__ __forceinline__ float gelu(float x) {
+  const float inner = 0.7978845608f * x * (1.0f + 0.044715f * x * x);
+  return 0.5f * x * (1.0f + tanh_fast(inner));
+}
+
+}  // namespace turboclip::cuda
