@@ -31,7 +31,7 @@ const plural = (threads: number) => (threads === 1 ? "1 thread" : `${threads} th
 
 function measure(): z.infer<typeof reportSchema> {
   const files = findModel("turboclip-demo")?.files;
-  const [transformer] = files?.transformer ?? [];
+  const transformer = files?.transformer.at(-1);
   if (files === undefined || transformer === undefined) throw new Error("the registry has no turboclip-demo");
   const folder = mkdtempSync(join(tmpdir(), "turboclip-bench-"));
   try {

@@ -1,8 +1,7 @@
-// The engine in TypeScript: opens the native addon, checks a request before it crosses the border, and types
-// what comes back. Everything below is C++ (native/addon, native/engine).
-import { createRequire } from "node:module";
-import { join } from "node:path";
+// The engine in TypeScript: checks a request before it crosses the border to the addon, and types what comes
+// back.
 import * as z from "zod";
+import { EngineError, openAddon } from "./addon.ts";
 
 /** Checkpoint files of one model set, .pth or .safetensors. */
 export interface EnginePaths {
@@ -75,17 +74,6 @@ export interface EngineInfo {
   readonly tinyDecoder: boolean;
 }
 
-/** What the addon rejects with and this file throws: `code` is stable, the message is for people. */
-export class EngineError extends Error {
-  readonly code: string;
-
-  constructor(code: string, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "EngineError";
-    this.code = code;
-  }
-}
-
 interface NativeRequest extends Required<Omit<GenerateRequest, "tokenIds" | "seed">> {
   readonly tokenIds: Int32Array;
   readonly seed: bigint;
@@ -98,7 +86,7 @@ interface NativeEngine {
   info(): EngineInfo;
 }
 
-interface NativeAddon {
+interface EngineAddon {
   readonly Engine: {
     load(
       paths: {
@@ -111,21 +99,6 @@ interface NativeAddon {
       options: { readonly threads: number },
     ): Promise<NativeEngine>;
   };
-}
-
-const ADDON_PATH = join(import.meta.dirname, "..", "build", "native", "addon", "turboclip.node");
-
-function openAddon(): NativeAddon {
-  try {
-    return createRequire(import.meta.url)(ADDON_PATH);
-  } catch (cause) {
-    const [reason] = (cause instanceof Error ? cause.message : String(cause)).split("\n");
-    throw new EngineError(
-      "backend_unavailable",
-      `the engine's addon does not load from ${ADDON_PATH}; build it with \`npm run build\` (${reason})`,
-      { cause },
-    );
-  }
 }
 
 const MAX_SEED = 2n ** 64n - 1n;
@@ -210,7 +183,9 @@ export class Engine {
   static async load(paths: EnginePaths, options: EngineOptions = {}): Promise<Engine> {
     const { transformer: denoiser, textEncoder, vae, tinyDecoder = "" } = paths;
     const { threads = 0 } = options;
-    return new Engine(await openAddon().Engine.load({ denoiser, textEncoder, vae, tinyDecoder }, { threads }));
+    return new Engine(
+      await openAddon<EngineAddon>().Engine.load({ denoiser, textEncoder, vae, tinyDecoder }, { threads }),
+    );
   }
 
   /** Token ids are below it. */
@@ -254,6 +229,6 @@ export interface EngineBackend {
 
 /** The host's best backend. Throws `backend_unavailable` when the addon is not built. */
 export function openBackend(): EngineBackend {
-  openAddon();
+  openAddon<EngineAddon>();
   return { name: "cpu", load: (paths, options) => Engine.load(paths, options) };
 }

@@ -1,6 +1,7 @@
 // turboclip-runner: `start` works for an edge until it is told to stop, `render` draws one clip without an
-// edge, `doctor` looks a host over.
+// edge, `quantize` makes a checkpoint smaller, `doctor` looks a host over.
 import { defineCommand, runMain } from "citty";
+import { quantize } from "./checkpoints/quantize.ts";
 import { readSettings } from "./control/settings.ts";
 import { startRunner } from "./control/start.ts";
 import { examine } from "./doctor.ts";
@@ -23,9 +24,13 @@ function stopSignals(): { drain: AbortSignal; release: AbortSignal } {
 
 const start = defineCommand({
   meta: { name: "start", description: "Take clips from the edge and render them, until SIGTERM or SIGINT" },
-  async run() {
+  args: {
+    gpus: { type: "string", description: "A device for each engine (TURBOCLIP_GPUS)", valueHint: "cpu,cpu" },
+  },
+  async run({ args: { gpus } }) {
     try {
-      await startRunner(readSettings(process.env), stopSignals());
+      const env = gpus === undefined ? process.env : { ...process.env, TURBOCLIP_GPUS: gpus };
+      await startRunner(readSettings(env), stopSignals());
     } catch (error) {
       fail(error);
     }
@@ -46,6 +51,6 @@ const doctor = defineCommand({
 await runMain(
   defineCommand({
     meta: { name: "turboclip-runner", version: readVersion(), description: "Renders clips for a turboclip edge" },
-    subCommands: { start, render, doctor },
+    subCommands: { start, render, quantize, doctor },
   }),
 );

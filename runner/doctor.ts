@@ -25,9 +25,10 @@ function checkSettings(env: NodeJS.ProcessEnv): string {
 }
 
 async function checkModels(env: NodeJS.ProcessEnv): Promise<readonly ModelOnDisk[]> {
+  const decoder = env.TURBOCLIP_DECODER === "taehv" ? "taehv" : "vae";
   const folder = env.TURBOCLIP_MODELS_DIR;
   if (!folder) throw new SettingsError("TURBOCLIP_MODELS_DIR is not set: it must be the folder that holds the models");
-  const search = await findModels(folder);
+  const search = await findModels(folder, decoder);
   if (search.found.length === 0) throw new Error(`no complete model\n${describeMissing(folder, search)}`);
   return search.found;
 }

@@ -3,15 +3,15 @@ import { NotAdmittedError } from "./control/poller.ts";
 import { SettingsError } from "./control/settings.ts";
 import { StartError } from "./control/start.ts";
 import { EngineUnusableError } from "./engine/host.ts";
-import { RenderCancelled, RenderError, UsageError } from "./render/errors.ts";
+import { CommandCancelled, CommandError, UsageError } from "./errors.ts";
 
 const FAILED = 1;
 
 /** Exit status by kind of error; 130 is the shells' for Ctrl-C. */
 const KNOWN = [
   [UsageError, 2],
-  [RenderCancelled, 130],
-  [RenderError, FAILED],
+  [CommandCancelled, 130],
+  [CommandError, FAILED],
   [SettingsError, FAILED],
   [StartError, FAILED],
   [NotAdmittedError, FAILED],

@@ -16,14 +16,16 @@ export interface ModelSpec {
   /** Micro-dollars for 81 frames. */
   readonly basePriceMicros: Readonly<Partial<Record<Resolution, number>>>;
   /**
-   * File names, looked for in `<models dir>/<id>/` and then in `<models dir>/common/`. A transformer is
-   * listed with its INT8 twin first: the engine takes the first that exists and that it can run.
+   * File names, looked for in `<models dir>/<id>/` and then in `<models dir>/common/`. A transformer's INT8
+   * twin, which takes half the disk and is quicker, stands first and is preferred; the original stands last.
    */
   readonly files: {
     readonly transformer: readonly string[];
     readonly vae: string;
     readonly textEncoder: string;
     readonly tokenizer: string;
+    /** TAEHV, the small decoder that may stand in for the VAE. */
+    readonly tinyDecoder: string;
   };
 }
 
@@ -35,7 +37,10 @@ const COMMON_FILES = {
   vae: "Wan2.1_VAE.pth",
   textEncoder: "models_t5_umt5-xxl-enc-bf16.pth",
   tokenizer: "tokenizer.json",
+  tinyDecoder: "taew2_1.pth",
 } as const;
+
+const withTwin = (name: string) => [`${name}-quant.pth`, `${name}.pth`] as const;
 
 const T2V = { task: "text-to-video", defaultFrames: 81, maxFrames: 81, sigmaMax: 80, topkRatio: 0.1 } as const;
 
@@ -47,28 +52,28 @@ export const MODELS: readonly ModelSpec[] = [
     defaultFrames: 33,
     topkRatio: 0.15,
     basePriceMicros: { "480p": 1_000 },
-    files: { ...COMMON_FILES, transformer: ["TurboWan-Demo.pth"] },
+    files: { ...COMMON_FILES, transformer: withTwin("TurboWan-Demo") },
   },
   {
     ...T2V,
     id: "turbowan2.1-t2v-1.3b-480p",
     sizes: SIZES_480P,
     basePriceMicros: { "480p": 20_000, "720p": 45_000 },
-    files: { ...COMMON_FILES, transformer: ["TurboWan2.1-T2V-1.3B-480P.pth"] },
+    files: { ...COMMON_FILES, transformer: withTwin("TurboWan2.1-T2V-1.3B-480P") },
   },
   {
     ...T2V,
     id: "turbowan2.1-t2v-14b-480p",
     sizes: SIZES_480P,
     basePriceMicros: { "480p": 90_000 },
-    files: { ...COMMON_FILES, transformer: ["TurboWan2.1-T2V-14B-480P.pth"] },
+    files: { ...COMMON_FILES, transformer: withTwin("TurboWan2.1-T2V-14B-480P") },
   },
   {
     ...T2V,
     id: "turbowan2.1-t2v-14b-720p",
     sizes: [...SIZES_720P, ...SIZES_480P],
     basePriceMicros: { "480p": 90_000, "720p": 220_000 },
-    files: { ...COMMON_FILES, transformer: ["TurboWan2.1-T2V-14B-720P.pth"] },
+    files: { ...COMMON_FILES, transformer: withTwin("TurboWan2.1-T2V-14B-720P") },
   },
 ];
 

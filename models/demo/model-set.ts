@@ -26,7 +26,7 @@ export interface ModelFile {
 /** The set's files by their official names. The same seed gives the same bytes. */
 export function demoModelFiles(seed: number = DEFAULT_SEED): ModelFile[] {
   const files = findModel("turboclip-demo")?.files;
-  const transformer = files?.transformer[0];
+  const transformer = files?.transformer.at(-1);
   if (files === undefined || transformer === undefined) throw new Error("the registry has no turboclip-demo");
   const tokenizer = demoTokenizer();
   const textEncoder = textEncoderTensors({ ...TEXT_ENCODER, vocabulary: tokenizer.vocabularySize });

@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "addon/engine_object.h"
+#include "addon/quantize_worker.h"
 
 namespace turboclip::addon {
 namespace {
@@ -10,6 +11,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   const Napi::Function engine = EngineObject::define(env);
   env.SetInstanceData(new AddonData{Napi::Persistent(engine)});  // deleted with the environment
   exports.Set("Engine", engine);
+  exports.Set("quantize", Napi::Function::New<QuantizeWorker::start>(env, "quantize"));
   return exports;
 }
 

@@ -14,7 +14,7 @@ Error invalid(std::string_view name, std::string_view expected) {
 /// Reads members of one object; the first that has another type is remembered and the rest is skipped.
 class MemberReader {
  public:
-  explicit MemberReader(const Napi::Value& value) {
+  explicit MemberReader(const Napi::Value& value) : env_(value.Env()) {
     if (value.IsObject()) {
       object_ = value.As<Napi::Object>();
     } else {
@@ -66,11 +66,12 @@ class MemberReader {
   const Error& error() const { return error_; }
 
  private:
-  Napi::Value member(const char* name) { return failed() ? object_.Env().Undefined() : object_.Get(name); }
+  Napi::Value member(const char* name) { return failed() ? env_.Undefined() : object_.Get(name); }
   void fail(std::string_view name, std::string_view expected) {
     if (!failed()) error_ = invalid(name, expected);
   }
 
+  Napi::Env env_;
   Napi::Object object_;
   Error error_;  // `internal` while nothing has failed
 };
@@ -121,6 +122,16 @@ Result<ClipRequest> read_request(const Napi::Value& value) {
       members.choice("attention", "sla", "original") ? Attention::sla : Attention::original;
   request.denoiser.topk_ratio = members.number("topkRatio");
   request.decoder = members.choice("decoder", "taehv", "vae") ? Decoder::taehv : Decoder::vae;
+  if (members.failed()) return members.error();
+  return request;
+}
+
+Result<QuantizeRequest> read_quantize_request(const Napi::Value& value) {
+  MemberReader members(value);
+  QuantizeRequest request;
+  request.input = members.text("input");
+  request.output = members.text("output");
+  request.existing = members.choice("existing", "replace", "refuse") ? Existing::replace : Existing::refuse;
   if (members.failed()) return members.error();
   return request;
 }

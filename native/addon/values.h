@@ -4,9 +4,11 @@
 
 #include <napi.h>
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 
+#include "engine/checkpoint/output_file.h"
 #include "engine/error.h"
 #include "engine/pipeline.h"
 
@@ -25,6 +27,14 @@ Result<CpuOptions> read_options(const Napi::Value& value);
 /// {tokenIds: Int32Array, width, height, frames, steps, sampler: "sde"|"ode", sigmaMax, seed: bigint,
 /// attention: "sla"|"original", topkRatio, decoder: "vae"|"taehv"}
 Result<ClipRequest> read_request(const Napi::Value& value);
+
+struct QuantizeRequest {
+  std::filesystem::path input;
+  std::filesystem::path output;
+  Existing existing = Existing::refuse;
+};
+/// {input, output: strings, existing: "replace"|"refuse"}
+Result<QuantizeRequest> read_quantize_request(const Napi::Value& value);
 
 /// {frames: Buffer [frames, height, width, 3], timings: {text_encode, denoise, decode} in seconds}
 Napi::Object to_object(Napi::Env env, Clip clip);

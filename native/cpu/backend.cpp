@@ -5,12 +5,13 @@
 #include <thread>
 #include <utility>
 
-#include "cpu/architecture.h"
 #include "cpu/context.h"
+#include "cpu/linear_int8.h"
 #include "cpu/taehv.h"
 #include "cpu/umt5.h"
 #include "cpu/wan_dit.h"
 #include "cpu/wan_vae.h"
+#include "engine/checkpoint/architecture.h"
 #include "engine/host_memory.h"
 
 namespace turboclip {
@@ -30,10 +31,15 @@ class CpuBackend : public Backend {
   }
   Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) override {
     // The file's tensors say which decoder it is.
-    if (cpu::is_architecture(checkpoint, cpu::Architecture::taehv)) {
+    if (is_architecture(checkpoint, Architecture::taehv)) {
       return cpu::load_taehv(checkpoint, context(), resident_bytes_);
     }
     return cpu::load_wan_vae(checkpoint, context(), resident_bytes_);
+  }
+  Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) override {
+    Tensor y({x.rows, w.rows});
+    cpu::linear(context(), cpu::rows_of_blocks(x), cpu::pack_int8_linear(w, {}), y.data());
+    return y;
   }
   std::int64_t resident_bytes() const override { return resident_bytes_; }
   std::optional<std::int64_t> available_memory() const override {

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "cpu/kernels_int8.h"
+
 namespace turboclip::cpu {
 
 /// Columns of a packed panel: one AVX-512 register, two AVX2 ones, four SSE ones.
@@ -48,11 +50,13 @@ struct Kernels {
   /// GELU, tanh form: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
   void (*gelu)(float* row, std::int64_t count);
   void (*silu)(float* row, std::int64_t count);
-  /// out = x * factor * weight (weight null: 1), then SiLU if asked: the tail of an RMS norm.
+  /// out = x * factor * weight: the tail of an RMS norm.
   void (*scaled)(float* out, const float* x, float factor, const float* weight, std::int64_t count);
   /// out = (x - mean) * factor * (1 + gain) + shift: the tail of a modulated layer norm.
   void (*modulated)(float* out, const float* x, float mean, float factor, const float* gain,
                     const float* shift, std::int64_t count);
+  /// The W8A8 product's, of the best instructions that go with this set; never null.
+  const Int8Kernel* int8;
 };
 
 /// The best set that this processor runs.

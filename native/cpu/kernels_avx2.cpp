@@ -8,8 +8,9 @@ namespace turboclip::cpu {
 
 const Kernels* avx2_kernels() {
 #ifdef __AVX2__
-  static constexpr Kernels kernels = make_kernels("avx2");
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kernels : nullptr;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return nullptr;
+  static const Kernels kernels = make_kernels("avx2", *avx2_int8_kernel());
+  return &kernels;
 #else
   return nullptr;
 #endif

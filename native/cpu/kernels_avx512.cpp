@@ -9,8 +9,11 @@ namespace turboclip::cpu {
 
 const Kernels* avx512_kernels() {
 #ifdef __AVX512F__
-  static constexpr Kernels kernels = make_kernels("avx512");
-  return __builtin_cpu_supports("avx512f") ? &kernels : nullptr;
+  if (!__builtin_cpu_supports("avx512f")) return nullptr;
+  const Int8Kernel* vnni = vnni_int8_kernel();
+  // Every processor with AVX-512 has AVX2.
+  static const Kernels kernels = make_kernels("avx512", vnni != nullptr ? *vnni : *avx2_int8_kernel());
+  return &kernels;
 #else
   return nullptr;
 #endif

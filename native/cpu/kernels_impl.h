@@ -194,9 +194,9 @@ void modulated(float* out, const float* x, float mean, float factor, const float
   for (std::int64_t i = 0; i < count; ++i) out[i] = (x[i] - mean) * factor * (1 + gain[i]) + shift[i];
 }
 
-constexpr Kernels make_kernels(const char* name) {
-  return {name,     TURBOCLIP_TILE_ROWS, tile, exp_row, max_row, axpy, scale_row, dot, gelu, silu, scaled,
-          modulated};
+Kernels make_kernels(const char* name, const Int8Kernel& int8) {
+  return {name,   TURBOCLIP_TILE_ROWS, tile, exp_row, max_row, axpy, scale_row, dot, gelu, silu,
+          scaled, modulated,           &int8};
 }
 
 }  // namespace

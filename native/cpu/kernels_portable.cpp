@@ -7,7 +7,7 @@
 namespace turboclip::cpu {
 
 const Kernels& portable_kernels() {
-  static constexpr Kernels kernels = make_kernels("portable");
+  static const Kernels kernels = make_kernels("portable", portable_int8_kernel());
   return kernels;
 }
 

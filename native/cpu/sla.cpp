@@ -7,8 +7,8 @@
 namespace turboclip::cpu {
 namespace {
 
-/// Rows whose outer products are summed in float32 before they join the float64 total.
-constexpr std::int64_t kChunk = 256;
+/// Key blocks whose products are summed in float32 before they join the float64 total.
+constexpr std::int64_t kBlocksPerChunk = 4;
 
 /// Means of blocks of rows, less `offset`: [ceil(rows / block), width].
 std::vector<double> block_means(const HeadRows& x, std::int64_t block, const std::vector<double>& offset) {
@@ -31,6 +31,35 @@ void softmax_features(const Kernels& kernels, const float* row, std::int64_t wid
   std::copy_n(row, width, out);
   const float total = kernels.exp_row(out, width, 1.0f, kernels.max_row(row, width));
   kernels.scale_row(out, 1.0f / total, width);
+}
+
+/// f of one key block's rows, transposed: [width, kKeyBlock], zero past the last row. Their sums join
+/// `total`.
+void transposed_features(const Kernels& kernels, const HeadRows& k, std::int64_t block,
+                         std::vector<float>& features, std::vector<double>& total) {
+  std::vector<float> row(static_cast<std::size_t>(k.width));
+  const std::int64_t first = block * kKeyBlock;
+  const std::int64_t rows = std::min(kKeyBlock, k.rows - first);
+  if (rows < kKeyBlock) std::fill(features.begin(), features.end(), 0.0f);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    softmax_features(kernels, k.data + (first + r) * k.stride, k.width, row.data());
+    for (std::int64_t d = 0; d < k.width; ++d) {
+      features[d * kKeyBlock + r] = row[d];
+      total[d] += row[d];
+    }
+  }
+}
+
+/// out[rows, right's columns] = left[rows, depth] right, or added to it; left and out row-major and dense.
+void multiply(const Kernels& kernels, const std::vector<float>& left, std::int64_t depth,
+              const TilePanels& right, bool accumulate, std::vector<float>& out) {
+  const std::int64_t columns = right.count * kPanel;
+  const auto rows = static_cast<std::int64_t>(left.size()) / depth;
+  for (std::int64_t r = 0; r < rows; r += kernels.tile_rows) {
+    const float* from = left.data() + r * depth;
+    kernels.tile({&from, 1, depth, depth}, right, out.data() + r * columns, columns,
+                 std::min(kernels.tile_rows, rows - r), accumulate);
+  }
 }
 
 }  // namespace
@@ -64,35 +93,32 @@ BlockMap make_block_map(const HeadRows& q, const HeadRows& k, double ratio) {
   return map;
 }
 
-LinearBranch make_linear_branch(const Kernels& kernels, const HeadRows& k, const HeadRows& v,
-                                const LinearBranchWeights& weights) {
+LinearBranch make_linear_branch(const Kernels& kernels, const HeadRows& k, const PackedKeys& keys,
+                                const LinearWeights& proj_l) {
   const std::int64_t width = k.width;
+  const std::int64_t panels = width / kPanel;
   const auto size = static_cast<std::size_t>(width * width);
   std::vector<double> total(size);
   std::vector<double> feature_total(static_cast<std::size_t>(width));
-  std::vector<float> features(static_cast<std::size_t>(width));
-  for (std::int64_t begin = 0; begin < k.rows; begin += kChunk) {
-    std::vector<float> chunk(size);
-    for (std::int64_t r = begin; r < std::min(k.rows, begin + kChunk); ++r) {
-      softmax_features(kernels, k.data + r * k.stride, width, features.data());
-      for (std::int64_t d = 0; d < width; ++d) {
-        kernels.axpy(chunk.data() + d * width, v.data + r * v.stride, features[d], width);
-        feature_total[d] += features[d];
-      }
-    }
+  std::vector<float> features(static_cast<std::size_t>(width * kKeyBlock));
+  std::vector<float> chunk(size);
+  for (std::int64_t block = 0; block < keys.blocks(); ++block) {
+    transposed_features(kernels, k, block, features, feature_total);
+    const TilePanels v{keys.v.data() + block * panels * kKeyBlock * kPanel, panels, kKeyBlock * kPanel};
+    multiply(kernels, features, kKeyBlock, v, block % kBlocksPerChunk != 0, chunk);
+    if ((block + 1) % kBlocksPerChunk != 0 && block + 1 != keys.blocks()) continue;
     for (std::size_t i = 0; i < size; ++i) total[i] += chunk[i];
   }
+  const std::vector<float> summary(total.begin(), total.end());
+  multiply(kernels, summary, width, {proj_l.panels.data(), panels, width * kPanel}, false, chunk);
   LinearBranch branch;
   branch.width = width;
-  branch.bias = weights.bias;
+  branch.bias = proj_l.bias;
   branch.feature_sum.assign(feature_total.begin(), feature_total.end());
   branch.panels.resize(size);
   for (std::int64_t d = 0; d < width; ++d) {
     for (std::int64_t o = 0; o < width; ++o) {
-      double product = 0;
-      for (std::int64_t i = 0; i < width; ++i)
-        product += total[d * width + i] * weights.weight[o * width + i];
-      branch.panels[(o / kPanel * width + d) * kPanel + o % kPanel] = static_cast<float>(product);
+      branch.panels[(o / kPanel * width + d) * kPanel + o % kPanel] = chunk[d * width + o];
     }
   }
   return branch;

@@ -7,6 +7,7 @@
 
 #include "cpu/attention.h"
 #include "cpu/context.h"
+#include "cpu/linear.h"
 
 namespace turboclip::cpu {
 
@@ -26,12 +27,6 @@ struct BlockMap {
 /// lowest index wins a tie.
 BlockMap make_block_map(const HeadRows& q, const HeadRows& k, double ratio);
 
-/// proj_l: [width, width] row-major and [width], float32, shared by the heads of a layer.
-struct LinearBranchWeights {
-  std::vector<float> weight;
-  std::vector<float> bias;
-};
-
 /// The linear branch's state over all keys, with proj_l folded in: o = f(q) M / (1e-5 + f(q) . s) + bias,
 /// where M = (f(k)^T v) proj_l^T, s = sum f(k), f = softmax over the head's width.
 struct LinearBranch {
@@ -41,8 +36,9 @@ struct LinearBranch {
   std::vector<float> bias;
 };
 
-LinearBranch make_linear_branch(const Kernels& kernels, const HeadRows& k, const HeadRows& v,
-                                const LinearBranchWeights& weights);
+/// keys: k packed with its v. proj_l: [width, width], shared by the heads of a layer.
+LinearBranch make_linear_branch(const Kernels& kernels, const HeadRows& k, const PackedKeys& keys,
+                                const LinearWeights& proj_l);
 
 /// out[r] += the linear branch of q[r], for rows queries.
 void add_linear_branch(const Kernels& kernels, const LinearBranch& branch, const HeadRows& q, float* out,

@@ -5,9 +5,9 @@
 #include <string>
 #include <utility>
 
-#include "cpu/architecture.h"
 #include "cpu/linear.h"
 #include "cpu/norm.h"
+#include "engine/checkpoint/architecture.h"
 #include "engine/text.h"
 
 namespace turboclip::cpu {

@@ -338,9 +338,10 @@ Status WanDit::sparse_linear_attention(const DitBlockWeights& block, const Cance
   };
   std::vector<Head> heads(static_cast<std::size_t>(config_.heads));
   context_.pool.for_each(config_.heads, [&](std::int64_t h) {
-    heads[h] = {pack_keys(head(run_.k, h), head(run_.v, h)),
-                make_block_map(head(run_.q, h), head(run_.k, h), clip_.settings.topk_ratio),
-                make_linear_branch(context_.kernels, head(run_.k, h), head(run_.v, h), block.proj_l)};
+    const HeadRows k = head(run_.k, h);
+    heads[h].keys = pack_keys(k, head(run_.v, h));
+    heads[h].map = make_block_map(head(run_.q, h), k, clip_.settings.topk_ratio);
+    heads[h].branch = make_linear_branch(context_.kernels, k, heads[h].keys, block.proj_l);
   });
   const auto sparse = [&](std::int64_t h, std::int64_t q) {
     AttentionBlock queries = query_block(h, q);

@@ -6,14 +6,6 @@
 
 namespace turboclip::cpu {
 
-void LinearTap::compute(const std::string& name, const float* x, std::int64_t rows,
-                        const LinearWeights& weights) const {
-  if (!tap_.wants(name)) return;
-  Tensor out({1, rows, weights.out});
-  linear(context_, x, rows, weights, out.data());
-  tap_.take(name, out);
-}
-
 Tensor heads_first(const std::vector<float>& values, std::int64_t heads) {
   const std::int64_t width = heads * kHeadWidth;
   const std::int64_t tokens = static_cast<std::int64_t>(values.size()) / width;

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "cpu/block_linear.h"
 #include "cpu/context.h"
-#include "cpu/linear.h"
 #include "cpu/sla.h"
 #include "engine/backend.h"
 
@@ -26,10 +26,20 @@ class LinearTap {
             const LinearWeights& weights) const {
     if (tap_) compute(std::string(prefix).append(name), x, rows, weights);
   }
+  void show(std::string_view prefix, std::string_view name, const float* x, std::int64_t rows,
+            const BlockLinear& weights) const {
+    if (!tap_) return;
+    std::visit([&](const auto& kind) { compute(std::string(prefix).append(name), x, rows, kind); }, weights);
+  }
 
  private:
-  void compute(const std::string& name, const float* x, std::int64_t rows,
-               const LinearWeights& weights) const;
+  template <class Weights>
+  void compute(const std::string& name, const float* x, std::int64_t rows, const Weights& weights) const {
+    if (!tap_.wants(name)) return;
+    Tensor out({1, rows, weights.out});
+    linear(context_, x, rows, weights, out.data());
+    tap_.take(name, out);
+  }
 
   Context context_;
   const Tap& tap_;

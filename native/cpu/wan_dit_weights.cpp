@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "cpu/architecture.h"
+#include "engine/checkpoint/architecture.h"
 #include "engine/text.h"
 
 namespace turboclip::cpu {
@@ -32,11 +32,20 @@ class Loader {
       status_ = loaded.error();
     }
   }
+  void block_linear(const std::string& name, std::int64_t rows, std::int64_t columns, BlockLinear& out) {
+    if (!status_) return;
+    Result<BlockLinear> loaded = load_block_linear(checkpoint_, name, rows, columns);
+    if (loaded) {
+      out = std::move(loaded).value();
+    } else {
+      status_ = loaded.error();
+    }
+  }
   void attention(const std::string& prefix, std::int64_t width, AttentionWeights& out) {
-    matrix(prefix + "q", width, width, out.q);
-    matrix(prefix + "k", width, width, out.k);
-    matrix(prefix + "v", width, width, out.v);
-    matrix(prefix + "o", width, width, out.o);
+    block_linear(prefix + "q", width, width, out.q);
+    block_linear(prefix + "k", width, width, out.k);
+    block_linear(prefix + "v", width, width, out.v);
+    block_linear(prefix + "o", width, width, out.o);
     vector(prefix + "norm_q.weight", {width}, out.norm_q);
     vector(prefix + "norm_k.weight", {width}, out.norm_k);
   }
@@ -79,7 +88,8 @@ Result<DenoiserConfig> read_config(const Checkpoint& checkpoint) {
   }
   const Result<std::int64_t> text = size_of(checkpoint, "text_embedding.0.weight", {config.width, -1}, 1);
   if (!text) return text.error();
-  const Result<std::int64_t> ffn = size_of(checkpoint, "blocks.0.ffn.0.weight", {-1, config.width}, 0);
+  const Result<std::int64_t> ffn =
+      size_of(checkpoint, block_weight_name(checkpoint, "blocks.0.ffn.0"), {-1, config.width}, 0);
   if (!ffn) return ffn.error();
   config.text_width = text.value();
   config.ffn = ffn.value();
@@ -94,20 +104,19 @@ void load_block(Loader& loader, const std::string& prefix, const DenoiserConfig&
   loader.vector(prefix + "modulation", {1, 6, width}, out.modulation);
   loader.attention(prefix + "self_attn.", width, out.self_attn);
   if (config.has_sla) {
-    const std::string proj_l = prefix + "self_attn.attn_op.local_attn.proj_l.";
-    loader.vector(proj_l + "weight", {kHeadWidth, kHeadWidth}, out.proj_l.weight);
-    loader.vector(proj_l + "bias", {kHeadWidth}, out.proj_l.bias);
+    loader.matrix(prefix + "self_attn.attn_op.local_attn.proj_l", kHeadWidth, kHeadWidth, out.proj_l);
   }
   loader.vector(prefix + "norm3.weight", {width}, out.norm3_gain);
   for (float& gain : out.norm3_gain) gain -= 1;
   loader.vector(prefix + "norm3.bias", {width}, out.norm3_shift);
   loader.attention(prefix + "cross_attn.", width, out.cross_attn);
-  loader.matrix(prefix + "ffn.0", config.ffn, width, out.ffn_in);
-  loader.matrix(prefix + "ffn.2", width, config.ffn, out.ffn_out);
+  loader.block_linear(prefix + "ffn.0", config.ffn, width, out.ffn_in);
+  loader.block_linear(prefix + "ffn.2", width, config.ffn, out.ffn_out);
 }
 
 std::int64_t attention_bytes(const AttentionWeights& weights) {
-  return weights.q.bytes() + weights.k.bytes() + weights.v.bytes() + weights.o.bytes();
+  return linear_bytes(weights.q) + linear_bytes(weights.k) + linear_bytes(weights.v) +
+         linear_bytes(weights.o);
 }
 
 }  // namespace
@@ -116,8 +125,8 @@ std::int64_t DitWeights::bytes() const {
   std::int64_t total = patch_embedding.bytes() + text_in.bytes() + text_out.bytes() + time_in.bytes() +
                        time_out.bytes() + time_projection.bytes() + head.bytes();
   for (const DitBlockWeights& block : blocks) {
-    total += attention_bytes(block.self_attn) + attention_bytes(block.cross_attn) + block.ffn_in.bytes() +
-             block.ffn_out.bytes();
+    total += attention_bytes(block.self_attn) + attention_bytes(block.cross_attn) +
+             linear_bytes(block.ffn_in) + linear_bytes(block.ffn_out);
   }
   return total;
 }

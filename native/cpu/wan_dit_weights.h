@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "cpu/block_linear.h"
 #include "cpu/linear.h"
 #include "cpu/sla.h"
 #include "engine/backend.h"
@@ -15,7 +16,7 @@ inline constexpr std::int64_t kPatchValues = 4;    // a patch is 1 x 2 x 2
 inline constexpr std::int64_t kLatentChannels = 16;
 
 struct AttentionWeights {
-  LinearWeights q, k, v, o;   // [C, C]
+  BlockLinear q, k, v, o;     // [C, C]
   std::vector<float> norm_q;  // [C]
   std::vector<float> norm_k;  // [C]
 };
@@ -23,12 +24,12 @@ struct AttentionWeights {
 struct DitBlockWeights {
   std::vector<float> modulation;  // [6, C]
   AttentionWeights self_attn;
-  LinearBranchWeights proj_l;      // [128, 128], [128]; empty without SLA
+  LinearWeights proj_l;            // [128, 128]; empty without SLA
   std::vector<float> norm3_gain;   // [C], weight - 1: the norm adds 1
   std::vector<float> norm3_shift;  // [C]
   AttentionWeights cross_attn;
-  LinearWeights ffn_in;   // [ffn, C]
-  LinearWeights ffn_out;  // [C, ffn]
+  BlockLinear ffn_in;   // [ffn, C]
+  BlockLinear ffn_out;  // [C, ffn]
 };
 
 struct DitWeights {

@@ -3,9 +3,9 @@
 #include <string>
 #include <utility>
 
-#include "cpu/architecture.h"
 #include "cpu/frame_stream.h"
 #include "cpu/wan_vae_layers.h"
+#include "engine/checkpoint/architecture.h"
 #include "engine/text.h"
 
 namespace turboclip::cpu {

@@ -13,6 +13,7 @@
 
 #include "engine/checkpoint.h"
 #include "engine/error.h"
+#include "engine/quant/int8_blocks.h"
 #include "engine/tensor.h"
 
 namespace turboclip {
@@ -119,6 +120,9 @@ class Backend {
   virtual Result<std::unique_ptr<TextEncoder>> load_text_encoder(const Checkpoint& checkpoint) = 0;
   virtual Result<std::unique_ptr<Denoiser>> load_denoiser(const Checkpoint& checkpoint) = 0;
   virtual Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) = 0;
+  /// x w^T of two matrices in the INT8 form, each slice of 128 summed exactly: the product inside the models'
+  /// W8A8 layers on its own, so that it can be judged. x: [rows, in], w: [out, in]; returns [rows, out].
+  virtual Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) = 0;
   /// Bytes of host and device memory that the loaded models hold.
   virtual std::int64_t resident_bytes() const = 0;
   /// Bytes of host memory that loads and clips may still take; nothing when the backend does not compute

@@ -15,7 +15,7 @@ namespace turboclip {
 
 class MappedFile;  // read-only mmap of a whole file
 
-/// An open checkpoint: its tensors by name, borrowed from the mapping.
+/// An open checkpoint: its tensors by official name (checkpoint/names.h), borrowed from the mapping.
 class Checkpoint {
  public:
   /// Opens by the file's first bytes (zip: .pth; otherwise safetensors), not by its name.
@@ -33,6 +33,9 @@ class Checkpoint {
 
   /// The same, converted to float32.
   Result<Tensor> require_float(std::string_view name, const Shape& expected) const;
+
+  /// Gives back the memory that reading this contiguous tensor took; it may be read again.
+  void release(const TensorView& view) const;
 
  private:
   std::filesystem::path path_;

@@ -4,6 +4,8 @@
 #include <array>
 #include <iomanip>
 
+#include "engine/checkpoint/architecture.h"
+#include "engine/quant/int8_blocks.h"
 #include "engine/text.h"
 
 namespace turboclip {
@@ -24,12 +26,15 @@ std::string_view leaf(std::string_view name, std::size_t parts) {
   return at == std::string_view::npos ? name : name.substr(at + 1);
 }
 
-/// A stored tensor as the engine keeps it: float32, or INT8 as it is, with its outputs in whole panels.
+/// A stored tensor as the engine keeps it: float32 with its outputs in whole panels, or INT8 with its inputs
+/// in whole blocks besides.
 WeightMemory stored(const TensorView& view) {
-  const std::int64_t each = view.dtype == DType::i8 ? 1 : kFloat;
   const std::int64_t count = element_count(view.shape);
+  const bool is_int8 = view.dtype == DType::i8;
+  const std::int64_t each = is_int8 ? 1 : kFloat;
   if (view.shape.size() < 2 || view.shape[0] == 0) return {count * each, count * each};
-  return {count / view.shape[0] * round_up(view.shape[0], kPanel) * each, count * each};
+  const std::int64_t in = round_up(count / view.shape[0], is_int8 ? kInt8Block : 1);
+  return {in * round_up(view.shape[0], kPanel) * each, count * each};
 }
 
 /// A 3x3 convolution after nearest-neighbour doubling, kept as four 2x2 ones.
@@ -79,16 +84,27 @@ std::int64_t clip_state_memory(const ModelSizes& sizes, const ClipSize& clip,
   return kFloat * (cross_keys + rotary + kLatentChannels * latent.frames * latent.height * latent.width);
 }
 
+/// Activations as the INT8 layers take them in, of the widest layer: bytes, and a scale and a sum for each
+/// block.
+std::int64_t int8_rows_memory(const ModelSizes& sizes, std::int64_t tokens) {
+  if (!sizes.int8_weights) return 0;
+  const std::int64_t width = round_up(std::max(sizes.denoiser.ffn, sizes.denoiser.width), kInt8Block);
+  return tokens * (width + width / kInt8Block * 2 * kFloat);
+}
+
 /// Of the transformer's steps.
 std::int64_t denoise_memory(const ModelSizes& sizes, const ClipSize& clip, const ModelLatentShape& latent) {
   const DenoiserConfig& model = sizes.denoiser;
   const std::int64_t tokens = tokens_of(latent);
   const std::int64_t streams = tokens * (6 * model.width + model.ffn);
   const std::int64_t self_keys = 2 * round_up(tokens, kKeyBlock) * model.width;
-  const std::int64_t linear_branches = model.width * kHeadWidth;
+  // Of every head the summary and, while it is made, two partial sums, one in float64, and a block's
+  // features.
+  const std::int64_t linear_branches = 6 * model.width * kHeadWidth;
   // The sampler: state in float64; first noise, input and velocity in float32.
   const std::int64_t sampler = 5 * kLatentChannels * latent.frames * latent.height * latent.width;
-  return clip_state_memory(sizes, clip, latent) + kFloat * (streams + self_keys + linear_branches + sampler);
+  return clip_state_memory(sizes, clip, latent) + int8_rows_memory(sizes, tokens) +
+         kFloat * (streams + self_keys + linear_branches + sampler);
 }
 
 std::int64_t encode_memory(const ModelSizes& sizes, std::int64_t tokens) {
@@ -133,8 +149,8 @@ void add_denoiser(ModelSizes& sizes, const Checkpoint& checkpoint) {
   config.width = dimension(checkpoint, "patch_embedding.weight", 0);
   config.ffn = std::max(dimension(checkpoint, "blocks.0.ffn.0.weight", 0),
                         dimension(checkpoint, "blocks.0.ffn.0.int8_weight", 0));
-  config.layers = 0;
-  while (checkpoint.find(concat("blocks.", config.layers, ".modulation")) != nullptr) ++config.layers;
+  config.layers = count_blocks(checkpoint);
+  sizes.int8_weights = checkpoint.find("blocks.0.ffn.0.int8_weight") != nullptr;
 }
 
 void add_text_encoder(ModelSizes& sizes, const Checkpoint& checkpoint) {
@@ -150,7 +166,7 @@ void add_text_encoder(ModelSizes& sizes, const Checkpoint& checkpoint) {
 
 void add_decoder(ModelSizes& sizes, const Checkpoint& checkpoint, std::vector<DecoderStage>& stages) {
   using Kind = DecoderStage::Kind;
-  const bool tiny = checkpoint.find("decoder.3.conv.0.weight") != nullptr;
+  const bool tiny = is_architecture(checkpoint, Architecture::taehv);
   for (const auto& [name, view] : checkpoint.tensors()) {
     if (!name.starts_with("decoder.") && !name.starts_with("conv2.")) continue;  // the encoder is not kept
     const bool space = leaf(name, 3) == "resample.1.weight";

@@ -34,6 +34,7 @@ struct DecoderStage {
 struct ModelSizes {
   WeightMemory weights;
   DenoiserConfig denoiser;
+  bool int8_weights = false;    // of the denoiser's blocks
   std::int64_t text_width = 0;  // umT5
   std::int64_t text_ffn = 0;
   std::vector<DecoderStage> vae;

@@ -125,20 +125,19 @@ struct FromNumber {
   static float convert(T value) { return static_cast<float>(value); }
 };
 
-/// Copies in row-major order: the last dimension in a run, the others as an odometer.
-template <class From>
-void copy_strided(const TensorView& view, float* out) {
-  using Stored = typename From::Stored;
+/// Calls body(first, count, step) for each row of the last dimension, in row-major order: `count` values that
+/// lie `step` bytes apart.
+template <class Body>
+void for_each_row(const TensorView& view, const Body& body) {
+  const auto bytes = static_cast<std::int64_t>(dtype_size(view.dtype));
   const std::size_t rank = view.shape.size();
   const std::int64_t run = rank == 0 ? 1 : view.shape[rank - 1];
-  const std::int64_t step =
-      (rank == 0 ? 1 : view.strides[rank - 1]) * static_cast<std::int64_t>(sizeof(Stored));
+  const std::int64_t step = (rank == 0 ? 1 : view.strides[rank - 1]) * bytes;
   const std::int64_t rows = run == 0 ? 0 : element_count(view.shape) / run;
   std::vector<std::int64_t> index(rank, 0);
   std::int64_t offset = 0;  // in elements, of the present row
   for (std::int64_t row = 0; row < rows; ++row) {
-    const std::byte* from = view.data + offset * static_cast<std::int64_t>(sizeof(Stored));
-    for (std::int64_t i = 0; i < run; ++i) *out++ = From::convert(load<Stored>(from + i * step));
+    body(view.data + offset * bytes, run, step);
     for (std::size_t dim = rank < 2 ? 0 : rank - 1; dim-- > 0;) {
       offset += view.strides[dim];
       if (++index[dim] < view.shape[dim]) break;
@@ -146,6 +145,15 @@ void copy_strided(const TensorView& view, float* out) {
       index[dim] = 0;
     }
   }
+}
+
+template <class From>
+void copy_strided(const TensorView& view, float* out) {
+  for_each_row(view, [&](const std::byte* from, std::int64_t count, std::int64_t step) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      *out++ = From::convert(load<typename From::Stored>(from + i * step));
+    }
+  });
 }
 
 }  // namespace
@@ -188,6 +196,16 @@ Tensor to_float(const TensorView& view) {
       copy_strided<FromBool>(view, out.data());
       break;
   }
+  return out;
+}
+
+std::vector<std::byte> row_major_bytes(const TensorView& view) {
+  const std::size_t bytes = dtype_size(view.dtype);
+  std::vector<std::byte> out(static_cast<std::size_t>(element_count(view.shape)) * bytes);
+  std::byte* to = out.data();
+  for_each_row(view, [&](const std::byte* from, std::int64_t count, std::int64_t step) {
+    for (std::int64_t i = 0; i < count; ++i, to += bytes) std::memcpy(to, from + i * step, bytes);
+  });
   return out;
 }
 

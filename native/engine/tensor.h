@@ -50,4 +50,7 @@ struct Tensor {
 /// Copies any stored numeric type and any strides into a row-major float32 tensor.
 Tensor to_float(const TensorView& view);
 
+/// Copies the stored values, of any strides, into row-major order as they are.
+std::vector<std::byte> row_major_bytes(const TensorView& view);
+
 }  // namespace turboclip

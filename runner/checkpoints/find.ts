@@ -10,7 +10,13 @@ export interface ModelFiles {
   readonly vae: string;
   readonly textEncoder: string;
   readonly tokenizer: string;
+  /** Only where clips are to be decoded by it. */
+  readonly tinyDecoder?: string | undefined;
 }
+
+/** vae is Wan's own; taehv is far quicker, takes less memory, and shows a likeness of what the VAE would. */
+export const DECODERS = ["vae", "taehv"] as const;
+export type Decoder = (typeof DECODERS)[number];
 
 export interface ModelOnDisk extends ModelFiles {
   readonly sigmaMax: number;
@@ -25,11 +31,12 @@ export interface Sampling {
   readonly attention: "sla" | "original";
   /** Share of key blocks that sla keeps. */
   readonly topkRatio: number;
+  readonly decoder: Decoder;
 }
 
 /** As the edge's clips are sampled. */
-export function defaultSampling({ sigmaMax, topkRatio }: ModelOnDisk): Sampling {
-  return { sigmaMax, attention: "sla", topkRatio };
+export function defaultSampling({ sigmaMax, topkRatio, tinyDecoder }: ModelOnDisk): Sampling {
+  return { sigmaMax, attention: "sla", topkRatio, decoder: tinyDecoder === undefined ? "vae" : "taehv" };
 }
 
 export interface IncompleteModel {
@@ -46,9 +53,9 @@ export interface ModelSearch {
 export const COMMON = "common";
 
 /** Looks for each file in the model's own folder, then in `common/`. */
-export async function findModels(folder: string, registry: readonly ModelSpec[] = MODELS): Promise<ModelSearch> {
+export async function findModels(folder: string, decoder: Decoder): Promise<ModelSearch> {
   const located = await Promise.all(
-    registry.map((model) => locateModel(model, [join(folder, model.id), join(folder, COMMON)])),
+    MODELS.map((model) => locateModel(model, [join(folder, model.id), join(folder, COMMON)], decoder)),
   );
   return {
     found: located.filter((model) => "transformer" in model),
@@ -60,25 +67,30 @@ export async function findModels(folder: string, registry: readonly ModelSpec[] 
 export async function locateModel(
   model: ModelSpec,
   folders: readonly string[],
+  decoder: Decoder,
 ): Promise<ModelOnDisk | IncompleteModel> {
   const locate = (names: readonly string[]) =>
     firstFile(names.flatMap((name) => folders.map((folder) => join(folder, name))));
-  const { transformer, vae, textEncoder, tokenizer } = model.files;
-  const [t, v, e, k] = await Promise.all([
+  const { transformer, vae, textEncoder, tokenizer, tinyDecoder } = model.files;
+  const isTiny = decoder === "taehv";
+  const [t, v, e, k, d] = await Promise.all([
     locate(transformer),
     locate([vae]),
     locate([textEncoder]),
     locate([tokenizer]),
+    isTiny ? locate([tinyDecoder]) : undefined,
   ]);
-  if (t !== undefined && v !== undefined && e !== undefined && k !== undefined) {
+  const lacksTiny = isTiny && d === undefined;
+  if (t !== undefined && v !== undefined && e !== undefined && k !== undefined && !lacksTiny) {
     const { id, sigmaMax, topkRatio } = model;
-    return { id, sigmaMax, topkRatio, transformer: t, vae: v, textEncoder: e, tokenizer: k };
+    return { id, sigmaMax, topkRatio, transformer: t, vae: v, textEncoder: e, tokenizer: k, tinyDecoder: d };
   }
   const missing = [
     ...(t === undefined ? [transformer.join(" or ")] : []),
     ...(v === undefined ? [vae] : []),
     ...(e === undefined ? [textEncoder] : []),
     ...(k === undefined ? [tokenizer] : []),
+    ...(lacksTiny ? [tinyDecoder] : []),
   ];
   return { id: model.id, missing };
 }

@@ -149,9 +149,13 @@ class Attempt {
 
   async #uploadAll({ outputs }: Rendered, signal: AbortSignal): Promise<void> {
     for (const [done, kind] of OUTPUT_KINDS.entries()) {
-      this.#heartbeats.report("upload", done, OUTPUT_KINDS.length);
+      const report = (share: number) => {
+        const steps = OUTPUT_KINDS.length;
+        this.#heartbeats.report({ stage: "upload", step: done, steps, fraction: (done + share) / steps });
+      };
+      report(0);
       await persist(`upload of the ${kind}`, this.#persistence(signal), () =>
-        uploadOutput(this.#tools, this.#token, kind, outputs[kind], signal),
+        uploadOutput(this.#tools, this.#token, { kind, output: outputs[kind], onSent: report }, signal),
       );
     }
   }

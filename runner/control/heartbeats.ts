@@ -1,7 +1,6 @@
 // Keeps a lease alive: the first heartbeat acknowledges the claim, later ones go out every `heartbeatMs` and
 // as soon as stage or step changes, one at a time. The answers tell when the attempt is not wanted any more.
 import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
-import type { Stage } from "../../shared/states.ts";
 import type { Logger } from "../log.ts";
 import type { Backoff, Clock } from "./clock.ts";
 import { type EdgeClient, EdgeError, reasonOf } from "./edge-client.ts";
@@ -49,9 +48,11 @@ export class Heartbeats {
     this.#loop = this.#run();
   }
 
-  report(stage: Stage, step: number, steps: number): void {
-    this.#beat = { stage, step, steps };
-    this.#news.abort();
+  /** A new stage or step goes out soon, a new fraction with the next heartbeat. */
+  report(progress: HeartbeatRequest): void {
+    const { stage, step } = this.#beat;
+    this.#beat = progress;
+    if (progress.stage !== stage || progress.step !== step) this.#news.abort();
   }
 
   /** Told from elsewhere: an upload or the end was answered with 409. */

@@ -13,6 +13,12 @@ export interface PollerTools extends Pick<AttemptTools, "edge" | "models" | "clo
   readonly runnerId: RunnerId;
   readonly version: string;
   readonly runnerTimes: PollTimes;
+  readonly admission: Admission;
+}
+
+/** Whether the edge has ever answered a poll of this runner, by whichever engine. */
+export interface Admission {
+  granted: boolean;
 }
 
 export interface PollTimes {
@@ -33,7 +39,6 @@ export class Poller {
   readonly #backoff: Backoff;
   /** Kept while an answer may have been lost: the edge then gives the same claim again. */
   #nonce: string | undefined;
-  #admitted = false;
 
   constructor(tools: PollerTools, drain: AbortSignal) {
     this.#tools = tools;
@@ -66,7 +71,7 @@ export class Poller {
 
   /** One poll; null when there was no work. */
   async #poll(): Promise<Claim | null | "failed"> {
-    const { edge, runnerId, models, engine, version, runnerTimes, log } = this.#tools;
+    const { edge, runnerId, models, engine, version, runnerTimes, admission, log } = this.#tools;
     this.#nonce ??= randomUUID();
     try {
       const claim = await edge.poll(
@@ -81,8 +86,8 @@ export class Poller {
         this.#drain,
       );
       this.#nonce = undefined;
-      if (!this.#admitted) log.info({ models: [...models.keys()] }, "connected to the edge");
-      this.#admitted = true;
+      if (!admission.granted) log.info({ models: [...models.keys()] }, "connected to the edge");
+      admission.granted = true;
       return claim;
     } catch (error) {
       if (this.#drain.aborted) return null;
@@ -95,7 +100,7 @@ export class Poller {
   /** Throws what no repeat can mend. Once admitted, even a refusal may be a mistake that is mended there. */
   #judge(error: unknown): void {
     if (!(error instanceof EdgeError)) throw error;
-    if (this.#admitted || (error.kind !== "unauthorized" && error.kind !== "refused")) return;
+    if (this.#tools.admission.granted || (error.kind !== "unauthorized" && error.kind !== "refused")) return;
     throw new NotAdmittedError(
       `${error.message}. TURBOCLIP_RUNNER_ID and TURBOCLIP_RUNNER_TOKEN must be a pair that this edge has given out`,
     );

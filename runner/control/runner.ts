@@ -2,7 +2,7 @@
 // not end in time, or a second signal, hands them back.
 import { ReleaseRequested } from "./attempt.ts";
 import { type LaneTools, runLane } from "./lane.ts";
-import type { PollTimes } from "./poller.ts";
+import type { Admission, PollTimes } from "./poller.ts";
 
 export interface RunnerTimes extends PollTimes {
   /** How long a drain waits for the clips that run. */
@@ -16,7 +16,9 @@ export const DEFAULT_RUNNER_TIMES: RunnerTimes = {
   drainMs: 120_000,
 };
 
-export interface RunnerTools extends LaneTools {
+export interface RunnerTools extends Omit<LaneTools, "engine" | "admission"> {
+  /** One lane each, all under the one runner id. */
+  readonly engines: readonly LaneTools["engine"][];
   readonly runnerTimes: RunnerTimes;
 }
 
@@ -27,13 +29,22 @@ export interface StopSignals {
   readonly release: AbortSignal;
 }
 
-/** Resolves when drained. Throws NotAdmittedError if the very first poll is refused. */
+/** Resolves when all engines are drained. Throws NotAdmittedError if the very first poll is refused. */
 export async function runRunner(tools: RunnerTools, stop: StopSignals): Promise<void> {
   const drained = new AbortController();
-  const release = releaseAfterDrain(tools, stop, drained.signal);
+  const failed = new AbortController();
+  const drain = AbortSignal.any([stop.drain, failed.signal]);
+  const release = releaseAfterDrain(tools, { drain, release: stop.release }, drained.signal);
+  const admission: Admission = { granted: false };
+  const lanes = tools.engines.map((engine, index) => {
+    const log = tools.engines.length === 1 ? tools.log : tools.log.child({ engine: index });
+    return runLane({ ...tools, engine, admission, log }, drain, release);
+  });
   try {
-    await runLane(tools, stop.drain, release);
+    await Promise.all(lanes);
   } finally {
+    failed.abort(); // one engine's end is everyone's
+    await Promise.allSettled(lanes);
     drained.abort(); // a timer that still waited would keep the process alive
   }
 }

@@ -1,9 +1,21 @@
 // The runner's settings, from the environment, checked before anything starts; a message names the variable.
 import * as z from "zod";
 import { idSchema } from "../../shared/ids.ts";
+import { DECODERS, type Decoder } from "../checkpoints/find.ts";
 import { LOG_LEVELS } from "../log.ts";
 
 const LOOPBACK = new Set(["127.0.0.1", "[::1]", "localhost"]);
+
+const MAX_ENGINES = 16;
+const DEVICES_REMEDY =
+  'must name a device for each engine, like "cpu" or "cpu,cpu": this version computes on the CPU, ' +
+  `and a runner has at most ${MAX_ENGINES} engines`;
+
+/** A device for each engine; an engine is a process with a model of its own. */
+const devicesSchema = z
+  .string()
+  .transform((list) => list.split(",").map((name) => name.trim()))
+  .pipe(z.array(z.literal("cpu", { error: DEVICES_REMEDY })).max(MAX_ENGINES, DEVICES_REMEDY));
 
 const settingsSchema = z.object({
   TURBOCLIP_EDGE_URL: z
@@ -19,11 +31,12 @@ const settingsSchema = z.object({
   TURBOCLIP_MODELS_DIR: z
     .string("must be the folder that holds the models")
     .min(1, "must be the folder that holds the models"),
-  TURBOCLIP_GPUS: z.literal("cpu", { error: 'must be "cpu": this version computes on the CPU' }).default("cpu"),
+  TURBOCLIP_GPUS: devicesSchema.prefault("cpu"),
   TURBOCLIP_THREADS: z.coerce
     .number("must be a number of threads; 0 is one a core")
     .pipe(z.int("must be a whole number of threads").min(0).max(1_024))
     .default(0),
+  TURBOCLIP_DECODER: z.enum(DECODERS, "must be vae or taehv").default("vae"),
   TURBOCLIP_WORK_DIR: z.string().min(1).optional(),
   TURBOCLIP_LOG_LEVEL: z.enum(LOG_LEVELS).default("info"),
   FFMPEG_PATH: z.string().min(1).optional(),
@@ -34,7 +47,10 @@ export interface Settings {
   readonly runnerId: z.infer<ReturnType<typeof idSchema<"runner">>>;
   readonly token: string;
   readonly modelsDir: string;
+  readonly devices: readonly "cpu"[];
+  /** CPU threads of all engines together; 0 is one a core. */
   readonly threads: number;
+  readonly decoder: Decoder;
   readonly workDir: string | undefined;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly ffmpegPath: string | undefined;
@@ -49,7 +65,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const parsed = settingsSchema.safeParse(given);
   if (!parsed.success) {
     const lines = parsed.error.issues.map((issue) => {
-      const name = issue.path.map(String).join(".");
+      const name = String(issue.path[0]);
       return `${name} ${given[name] === undefined ? "is not set: it " : ""}${issue.message}`;
     });
     throw new SettingsError(lines.join("\n"));
@@ -60,7 +76,9 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     runnerId: settings.TURBOCLIP_RUNNER_ID,
     token: settings.TURBOCLIP_RUNNER_TOKEN,
     modelsDir: settings.TURBOCLIP_MODELS_DIR,
+    devices: settings.TURBOCLIP_GPUS,
     threads: settings.TURBOCLIP_THREADS,
+    decoder: settings.TURBOCLIP_DECODER,
     workDir: settings.TURBOCLIP_WORK_DIR,
     logLevel: settings.TURBOCLIP_LOG_LEVEL,
     ffmpegPath: settings.FFMPEG_PATH,

@@ -1,8 +1,7 @@
 // Keeps one engine process alive and gives it one clip at a time to sample; the files of the one before may
 // still be being written. A process that dies (a fault, the system short of memory, kill -9) costs the jobs it
 // had, told at once as failures that may be tried again, and a restart, whose wait grows while it keeps dying.
-import type { ClipRequest } from "../../shared/contract/runner.ts";
-import type { Stage } from "../../shared/states.ts";
+import type { ClipRequest, HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { ModelFiles, Sampling } from "../checkpoints/find.ts";
 import type { Logger } from "../log.ts";
 import { EngineChild } from "./child.ts";
@@ -40,7 +39,7 @@ export interface RenderJob {
   readonly request: ClipRequest;
   readonly sampling: Sampling;
   readonly folder: string;
-  readonly onProgress: (stage: Stage, step: number, steps: number) => void;
+  readonly onProgress: (progress: HeartbeatRequest) => void;
   /** The engine is free for the next clip; this one's outcome comes when its files are written. */
   readonly onSampled?: () => void;
   /** Aborted: the engine stops within a block and the outcome is `cancelled`. */
@@ -188,7 +187,7 @@ export class EngineHost {
         else this.#ready.reject(new EngineUnusableError(event.message));
         return;
       case "progress":
-        this.#pending.get(event.job)?.onProgress(event.stage, event.step, event.steps);
+        this.#pending.get(event.job)?.onProgress(event.progress);
         return;
       case "sampled":
         if (this.#computing === event.job) this.#computing = undefined;

@@ -3,9 +3,9 @@
 // is checked.
 import * as z from "zod";
 import { timingsSchema } from "../../shared/contract/clips.ts";
-import { clipRequestSchema } from "../../shared/contract/runner.ts";
+import { clipRequestSchema, heartbeatRequestSchema } from "../../shared/contract/runner.ts";
 import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
-import { STAGES } from "../../shared/states.ts";
+import { DECODERS } from "../checkpoints/find.ts";
 
 const modelSchema = z.object({
   id: z.string(),
@@ -13,12 +13,14 @@ const modelSchema = z.object({
   vae: z.string(),
   textEncoder: z.string(),
   tokenizer: z.string(),
+  tinyDecoder: z.string().optional(),
 });
 
 const samplingSchema = z.object({
   sigmaMax: z.number(),
   attention: z.enum(["sla", "original"]),
   topkRatio: z.number(),
+  decoder: z.enum(DECODERS),
 });
 
 const job = z.int().min(1);
@@ -75,13 +77,7 @@ export const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("ready"), backend: z.string().max(50) }),
   /** They are not, and starting again will not help. The process then ends. */
   z.object({ type: z.literal("unusable"), message: z.string() }),
-  z.object({
-    type: z.literal("progress"),
-    job,
-    stage: z.enum(STAGES),
-    step: z.int().min(0),
-    steps: z.int().min(0),
-  }),
+  z.object({ type: z.literal("progress"), job, progress: heartbeatRequestSchema }),
   /** The clip's frames are there: the process takes another job while it writes this one's files. */
   z.object({ type: z.literal("sampled"), job }),
   z.object({ type: z.literal("outcome"), job, outcome: outcomeSchema }),

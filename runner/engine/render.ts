@@ -2,8 +2,7 @@
 // leave it free for the next clip. Progress and seconds by stage.
 import { join } from "node:path";
 import type { Timings } from "../../shared/contract/clips.ts";
-import type { ClipRequest } from "../../shared/contract/runner.ts";
-import type { Stage } from "../../shared/states.ts";
+import type { ClipRequest, HeartbeatRequest } from "../../shared/contract/runner.ts";
 import { digestFile } from "../media/digest.ts";
 import { encodeMp4, encodePoster, type Frames } from "../media/encode.ts";
 import type { Ffmpeg } from "../media/locate.ts";
@@ -21,7 +20,7 @@ export interface SampledClip {
   readonly timings: Timings;
 }
 
-export type ReportProgress = (stage: Stage, step: number, steps: number) => void;
+export type ReportProgress = (progress: HeartbeatRequest) => void;
 
 /** Rejects with the native error. */
 export async function sampleClip(
@@ -51,8 +50,8 @@ export async function writeClip(
 }
 
 /**
- * Fractions become finished steps, told when they change: denoising counts its steps, decoding its latent
- * frames, so that a long stage shows that it is alive.
+ * Fractions become finished steps, denoising's own and decoding's latent frames, told when they change and at
+ * every thousandth of the stage between: a large model's step may take minutes, and shows that it is alive.
  */
 function countSteps(request: ClipRequest, report: ReportProgress): (progress: EngineProgress) => void {
   const stepsOf = { text_encode: 1, denoise: request.steps, decode: 1 + (request.frames - 1) / 4 } as const;
@@ -60,9 +59,10 @@ function countSteps(request: ClipRequest, report: ReportProgress): (progress: En
   return ({ stage, fraction }) => {
     const steps = stepsOf[stage];
     const step = Math.min(steps, Math.floor(fraction * steps + ROUNDING));
-    if (told === `${stage} ${step}`) return;
-    told = `${stage} ${step}`;
-    report(stage, step, steps);
+    const news = `${stage} ${step} ${Math.floor(fraction * 1_000)}`;
+    if (told === news) return;
+    told = news;
+    report({ stage, step, steps, fraction });
   };
 }
 

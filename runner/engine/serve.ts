@@ -1,7 +1,7 @@
 // The engine process's loop: it holds at most one model and samples one clip at a time, as the control process
 // asks, while the files of the one before are written. It ends when the control process is gone, however that
 // went, so that no engine is ever orphaned.
-import type { Stage } from "../../shared/states.ts";
+import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { ModelFiles } from "../checkpoints/find.ts";
 import { type Ffmpeg, findFfmpeg } from "../media/locate.ts";
 import { loadTokenizer, type PromptTokenizer } from "../text/tokenizer.ts";
@@ -127,19 +127,19 @@ class EngineServer {
   }
 
   async #render(command: RenderCommand, signal: AbortSignal): Promise<Outcome> {
-    const report = (stage: Stage, step: number, steps: number) => {
-      sendEvent({ type: "progress", job: command.job, stage, step, steps });
+    const report = (progress: HeartbeatRequest) => {
+      sendEvent({ type: "progress", job: command.job, progress });
     };
     const began = performance.now();
     const wasLoaded = this.#loaded?.id === command.model.id;
-    if (!wasLoaded) report("load", 0, 1);
+    if (!wasLoaded) report({ stage: "load", step: 0, steps: 1 });
     const { engine, tokenizer } = await this.#require(command.model);
     const load = wasLoaded ? {} : { load: (performance.now() - began) / 1_000 };
     if (signal.aborted) return { kind: "cancelled" };
     const sampled = await sampleClip({ engine, tokenizer }, command, report);
     this.#letGo(command.job);
     sendEvent({ type: "sampled", job: command.job });
-    report("encode", 0, 1);
+    report({ stage: "encode", step: 0, steps: 1 });
     const rendered = await writeClip(this.#ffmpeg, sampled, command.folder, signal);
     return { ...rendered, timings: { ...load, ...rendered.timings } };
   }
@@ -150,8 +150,9 @@ class EngineServer {
     this.#loaded?.engine.free();
     this.#loaded = undefined;
     const tokenizer = await loadTokenizer(model.tokenizer);
-    const { transformer, vae, textEncoder } = model;
-    const engine = await this.#backend.load({ transformer, vae, textEncoder }, { threads: this.#threads });
+    const { transformer, vae, textEncoder, tinyDecoder } = model;
+    const paths = { transformer, vae, textEncoder, ...(tinyDecoder === undefined ? {} : { tinyDecoder }) };
+    const engine = await this.#backend.load(paths, { threads: this.#threads });
     if (tokenizer.vocabularySize > engine.vocabulary) {
       engine.free();
       throw new EngineFileError(

@@ -3,22 +3,32 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { findModel, MODELS } from "../../shared/models.ts";
-import { COMMON, describeMissing, findModels, firstFile, locateModel, type ModelOnDisk } from "../checkpoints/find.ts";
-import { UsageError } from "./errors.ts";
+import {
+  COMMON,
+  type Decoder,
+  describeMissing,
+  findModels,
+  firstFile,
+  locateModel,
+  type ModelOnDisk,
+} from "../checkpoints/find.ts";
+import { UsageError } from "../errors.ts";
 
 export interface ModelChoice {
   /** A model id, or a folder. */
   readonly model: string | undefined;
   readonly modelsDir: string | undefined;
+  /** Its files are looked for, too. */
+  readonly decoder: Decoder;
 }
 
-export async function chooseModel({ model, modelsDir }: ModelChoice): Promise<ModelOnDisk> {
-  if (model !== undefined && findModel(model) === undefined) return inFolder(model);
+export async function chooseModel({ model, modelsDir, decoder }: ModelChoice): Promise<ModelOnDisk> {
+  if (model !== undefined && findModel(model) === undefined) return inFolder(model, decoder);
   if (modelsDir === undefined) {
     throw new UsageError("no models folder: give --models-dir DIR, set TURBOCLIP_MODELS_DIR, or give --model DIR");
   }
   await requireFolder("--models-dir", modelsDir);
-  const search = await findModels(modelsDir);
+  const search = await findModels(modelsDir, decoder);
   if (model === undefined) {
     const [only, ...others] = search.found;
     if (only !== undefined && others.length === 0) return only;
@@ -33,7 +43,7 @@ export async function chooseModel({ model, modelsDir }: ModelChoice): Promise<Mo
 }
 
 /** The set in this folder; what models share may stand in a `common/` beside it. */
-async function inFolder(folder: string): Promise<ModelOnDisk> {
+async function inFolder(folder: string, decoder: Decoder): Promise<ModelOnDisk> {
   await requireFolder("--model", folder);
   const transformers = await Promise.all(
     MODELS.map((spec) => firstFile(spec.files.transformer.map((name) => join(folder, name)))),
@@ -49,7 +59,7 @@ async function inFolder(folder: string): Promise<ModelOnDisk> {
     throw new UsageError(`--model ${folder} holds the transformers of ${ids}: give each model a folder of its own`);
   }
   const common = resolve(folder, "..", COMMON);
-  const located = await locateModel(spec, [folder, common]);
+  const located = await locateModel(spec, [folder, common], decoder);
   if ("transformer" in located) return located;
   throw new UsageError(`--model ${folder} lacks ${located.missing.join(", ")}: neither there nor in ${common}`);
 }

@@ -1,10 +1,10 @@
 // `turboclip-runner render "a prompt" -o clip.mp4`: one clip on this host, without an edge. The report goes to
 // standard output, everything else to standard error, so that --json can be piped on.
 import { defineCommand } from "citty";
+import { UsageError } from "../errors.ts";
 import { fail } from "../fail.ts";
 import type { Logger } from "../log.ts";
 import { chooseModel } from "./choose-model.ts";
-import { UsageError } from "./errors.ts";
 import { readOptions } from "./options.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { renderToFile } from "./render-file.ts";
@@ -24,6 +24,7 @@ const ARGUMENTS = {
   "sigma-max": { type: "string", description: "Where the noise starts; the model's", valueHint: "80" },
   attention: { type: "string", description: "sla (default) or original", valueHint: "sla|original" },
   topk: { type: "string", description: "Share of key blocks that sla keeps; the model's", valueHint: "0.1" },
+  decoder: { type: "string", description: "vae (default), or taehv: quicker, a likeness", valueHint: "vae|taehv" },
   threads: { type: "string", description: "CPU threads; 0, the default, is one a core", valueHint: "N" },
   json: { type: "boolean", description: "Print one JSON object at the end, and nothing else" },
 } as const;
@@ -73,11 +74,11 @@ function plainLog(): Logger {
 async function renderAsAsked(args: Arguments): Promise<Report> {
   refuseUnknown(args);
   if (args.prompt === undefined) throw new UsageError('no prompt; give one in quotes: render "a red ball" -o ball.mp4');
-  const settingsFor = readOptions(args.prompt, args);
+  const { decoder, settingsFor } = readOptions(args.prompt, args);
   const { output: file, poster } = args;
   if (file === undefined) throw new UsageError("no output; give -o FILE, such as -o clip.mp4");
   const modelsDir = args["models-dir"] ?? (process.env.TURBOCLIP_MODELS_DIR || undefined);
-  const model = await chooseModel({ model: args.model, modelsDir });
+  const model = await chooseModel({ model: args.model, modelsDir, decoder });
   const settings = settingsFor(model);
   const progress = new ProgressDisplay(process.stderr);
   try {

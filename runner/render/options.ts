@@ -5,12 +5,22 @@ import * as z from "zod";
 import { LIMITS } from "../../shared/contract/clips.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
 import { findModel, type ModelSpec, parseSize } from "../../shared/models.ts";
-import { defaultSampling, type ModelOnDisk, type Sampling } from "../checkpoints/find.ts";
-import { UsageError } from "./errors.ts";
+import { DECODERS, type Decoder, defaultSampling, type ModelOnDisk, type Sampling } from "../checkpoints/find.ts";
+import { UsageError } from "../errors.ts";
 
 /** What was typed after each option; undefined where nothing was. */
 export type TypedOptions = Readonly<Record<OptionName, string | undefined>>;
-type OptionName = "size" | "frames" | "steps" | "seed" | "sampler" | "sigma-max" | "attention" | "topk" | "threads";
+type OptionName =
+  | "size"
+  | "frames"
+  | "steps"
+  | "seed"
+  | "sampler"
+  | "sigma-max"
+  | "attention"
+  | "topk"
+  | "decoder"
+  | "threads";
 
 export interface RenderSettings {
   readonly request: ClipRequest;
@@ -64,6 +74,7 @@ const CHECKS = {
     number.pipe(z.number().positive().max(1)),
     "a number above 0 and up to 1 (0.1 for speed, 0.15 for quality)",
   ),
+  decoder: check(z.enum(DECODERS), "vae or taehv (quicker, in less memory, a likeness)"),
   threads: check(whole.pipe(z.int().min(0).max(1_024)), "a number of threads up to 1024; 0 is one a core"),
 } as const;
 
@@ -86,8 +97,14 @@ function checkPrompt(prompt: string): string {
   return prompt;
 }
 
+export interface ReadOptions {
+  /** What has to be known before the model is looked for. */
+  readonly decoder: Decoder;
+  readonly settingsFor: (model: ModelOnDisk) => RenderSettings;
+}
+
 /** Options that are wrong are told before a model is looked for. */
-export function readOptions(prompt: string, typed: TypedOptions): (model: ModelOnDisk) => RenderSettings {
+export function readOptions(prompt: string, typed: TypedOptions): ReadOptions {
   const checked = checkPrompt(prompt);
   const size = read(typed, "size", CHECKS.size);
   const frames = read(typed, "frames", CHECKS.frames);
@@ -97,8 +114,9 @@ export function readOptions(prompt: string, typed: TypedOptions): (model: ModelO
   const sigmaMax = read(typed, "sigma-max", CHECKS.sigmaMax);
   const attention = read(typed, "attention", CHECKS.attention);
   const topkRatio = read(typed, "topk", CHECKS.topk);
+  const decoder = read(typed, "decoder", CHECKS.decoder) ?? "vae";
   const threads = read(typed, "threads", CHECKS.threads) ?? 0;
-  return (model) => {
+  const settingsFor = (model: ModelOnDisk): RenderSettings => {
     const spec = findModel(model.id);
     if (spec === undefined) throw new UsageError(`${model.id} is not a model of this version`);
     const [width, height] = size ?? defaultSize(spec);
@@ -112,10 +130,12 @@ export function readOptions(prompt: string, typed: TypedOptions): (model: ModelO
         sigmaMax: sigmaMax ?? usual.sigmaMax,
         attention: attention ?? usual.attention,
         topkRatio: topkRatio ?? usual.topkRatio,
+        decoder,
       },
       threads,
     };
   };
+  return { decoder, settingsFor };
 }
 
 function defaultSize({ id, sizes }: ModelSpec): readonly [number, number] {

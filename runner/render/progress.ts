@@ -1,4 +1,5 @@
 // Shows how far a clip is: a bar that is rewritten in place on a terminal, a line for each change elsewhere.
+import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { Stage } from "../../shared/states.ts";
 
 export interface ProgressStream {
@@ -18,8 +19,8 @@ const WORDS: Readonly<Record<Stage, string>> = {
   upload: "uploading",
 };
 
-function bar(step: number, steps: number): string {
-  const filled = steps === 0 ? 0 : Math.round((BAR_CELLS * step) / steps);
+function bar({ step, steps, fraction = steps === 0 ? 0 : step / steps }: HeartbeatRequest): string {
+  const filled = Math.round(BAR_CELLS * fraction);
   return `[${"#".repeat(filled)}${".".repeat(BAR_CELLS - filled)}]`;
 }
 
@@ -32,7 +33,8 @@ export class ProgressDisplay {
     this.#stream = stream;
   }
 
-  readonly show = (stage: Stage, step: number, steps: number): void => {
+  readonly show = (progress: HeartbeatRequest): void => {
+    const { stage, step, steps } = progress;
     const counted = steps > 1 ? ` ${step} of ${steps}` : "";
     if (!this.#stream.isTTY) {
       const line = `${WORDS[stage]}${counted}\n`;
@@ -40,7 +42,7 @@ export class ProgressDisplay {
       this.#lastLine = line;
       return;
     }
-    this.#stream.write(`${TO_LINE_START_AND_CLEAR}${bar(step, steps)} ${WORDS[stage]}${counted}`);
+    this.#stream.write(`${TO_LINE_START_AND_CLEAR}${bar(progress)} ${WORDS[stage]}${counted}`);
     this.#drawn = true;
   };
 

@@ -4,12 +4,12 @@
 import { constants } from "node:fs";
 import { access, copyFile, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import type { Stage } from "../../shared/states.ts";
+import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { ModelOnDisk } from "../checkpoints/find.ts";
 import { ENGINE_ENTRY, EngineHost } from "../engine/host.ts";
 import type { Rendered } from "../engine/protocol.ts";
+import { CommandCancelled, CommandError, UsageError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { RenderCancelled, RenderError, UsageError } from "./errors.ts";
 import type { RenderSettings } from "./options.ts";
 
 export interface RenderToFile {
@@ -19,7 +19,7 @@ export interface RenderToFile {
   readonly poster: string | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly log: Logger;
-  readonly onProgress: (stage: Stage, step: number, steps: number) => void;
+  readonly onProgress: (progress: HeartbeatRequest) => void;
   /** Aborted: the engine stops within a block and nothing is left. */
   readonly cancel: AbortSignal;
   /** Aborted: the engine process is ended whatever it does. */
@@ -31,7 +31,7 @@ export interface RenderedFile extends Pick<Rendered, "outputs" | "timings"> {
   readonly backend: string;
 }
 
-/** Throws UsageError, RenderError, RenderCancelled, or EngineUnusableError. */
+/** Throws UsageError, CommandError, CommandCancelled, or EngineUnusableError. */
 export async function renderToFile(job: RenderToFile): Promise<RenderedFile> {
   await requirePlace("--output", job.file);
   if (job.poster !== undefined) await requirePlace("--poster", job.poster);
@@ -60,9 +60,9 @@ async function render(engine: EngineHost, job: RenderToFile, folder: string): Pr
   const { request, sampling } = job.settings;
   const { model, onProgress, cancel } = job;
   const outcome = await engine.render({ model, request, sampling, folder, onProgress, signal: cancel });
-  if (cancel.aborted) throw new RenderCancelled("stopped; nothing was written");
+  if (cancel.aborted) throw new CommandCancelled("stopped; nothing was written");
   if (outcome.kind === "rendered") return outcome;
-  throw new RenderError(outcome.kind === "failed" ? outcome.failure.message : `the engine ${outcome.kind} unasked`);
+  throw new CommandError(outcome.kind === "failed" ? outcome.failure.message : `the engine ${outcome.kind} unasked`);
 }
 
 /** Found out before minutes are spent on the clip. */

@@ -46,6 +46,7 @@ export const progressSchema = z
     stage: z.enum(STAGES),
     step: z.int().min(0).meta({ description: "Finished steps of this stage" }),
     steps: z.int().min(0).meta({ description: "Steps that this stage will take" }),
+    fraction: z.number().min(0).max(1).optional().meta({ description: "Of the stage, finer than its steps" }),
   })
   .meta({ id: "Progress" });
 export type Progress = z.infer<typeof progressSchema>;

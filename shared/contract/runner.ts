@@ -66,6 +66,8 @@ export const heartbeatRequestSchema = z.object({
   stage: z.enum(STAGES),
   step: z.int().min(0).max(10_000),
   steps: z.int().min(0).max(10_000),
+  /** Of the stage, finer than its steps: one step may take longer than the stall limit. */
+  fraction: z.number().min(0).max(1).optional(),
 });
 export type HeartbeatRequest = z.infer<typeof heartbeatRequestSchema>;
 

@@ -1,13 +1,10 @@
 // The addon as a program uses it: a real model set, loaded, run, cancelled and freed.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { TensorSpec } from "../../models/demo/layout.ts";
 import { writeDemoModel } from "../../models/demo/model-set.ts";
-import { pthFile } from "../../models/demo/pth.ts";
-import { drawTensors } from "../../models/demo/weights.ts";
 import {
   Engine,
   type EnginePaths,
@@ -16,6 +13,7 @@ import {
   openBackend,
 } from "../../native/index.ts";
 import { findModel } from "../../shared/models.ts";
+import { writeTinyDecoder } from "./tiny-decoder.ts";
 
 let folder: string;
 let paths: EnginePaths;
@@ -24,7 +22,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "turboclip-addon-"));
   writeDemoModel(folder);
   const files = findModel("turboclip-demo")?.files;
-  const [transformer] = files?.transformer ?? [];
+  const transformer = files?.transformer.at(-1);
   if (files === undefined || transformer === undefined) throw new Error("the registry has no turboclip-demo");
   paths = {
     transformer: join(folder, transformer),
@@ -32,32 +30,6 @@ beforeAll(() => {
     vae: join(folder, files.vae),
   };
 });
-
-/** taew2_1.pth with random weights, every level `width` channels wide. */
-function writeTinyDecoder(path: string, width: number): void {
-  const conv = (name: string, out: number, input: number, kernel: number, bias: boolean): TensorSpec[] => [
-    {
-      name: `decoder.${name}.weight`,
-      shape: [out, input, kernel, kernel],
-      fill: { gain: 1, fanIn: input * kernel * kernel },
-    },
-    ...(bias ? [{ name: `decoder.${name}.bias`, shape: [out], fill: { constant: 0.1 } }] : []),
-  ];
-  const memory = (at: number): TensorSpec[] =>
-    [0, 2, 4].flatMap((part) => conv(`${at}.conv.${part}`, width, part === 0 ? 2 * width : width, 3, true));
-  const specs = [
-    ...conv("1", width, 16, 3, true),
-    ...[3, 4, 5, 9, 10, 11, 15, 16, 17].flatMap(memory),
-    ...conv("7.conv", width, width, 1, false),
-    ...conv("8", width, width, 3, false),
-    ...conv("13.conv", 2 * width, width, 1, false),
-    ...conv("14", width, width, 3, false),
-    ...conv("19.conv", 2 * width, width, 1, false),
-    ...conv("20", width, width, 3, false),
-    ...conv("22", 3, width, 3, true),
-  ];
-  writeFileSync(path, pthFile("taew2_1", drawTensors(specs, 3)));
-}
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -112,6 +112,9 @@ class FakeBackend : public Backend {
   Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint&) override {
     return std::unique_ptr<VideoDecoder>(std::make_unique<FakeDecoder>());
   }
+  Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) override {
+    return Tensor({x.rows, w.rows});
+  }
   std::int64_t resident_bytes() const override { return 1234; }
 };
 

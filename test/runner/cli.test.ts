@@ -1,10 +1,11 @@
 // The command as a person starts it: the real control process, the real engine process with the addon, the
 // demo set, real ffmpeg; only the edge is a stand-in.
-import { readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { writeDemoModel } from "../../models/demo/model-set.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
+import { writeTinyDecoder } from "../native/tiny-decoder.ts";
 import { type Command, startCommand } from "./support/command.ts";
 import { type Clip, EdgeDouble } from "./support/edge-double.ts";
 import { isAlive, type TestFolder, testFolder } from "./support/host.ts";
@@ -58,6 +59,9 @@ function enginePid(command: Command): number {
   return Number(pid);
 }
 
+/** Heartbeats tell the latest stage only: a quick one may pass between two of them. */
+const computing = (clip: Clip) =>
+  edge.until(() => clip.beats.some(({ stage }) => stage === "denoise" || stage === "decode"));
 const succeeded = (clip: Clip) => edge.until(() => clip.state === "succeeded");
 
 describe("turboclip-runner start", () => {
@@ -76,6 +80,34 @@ describe("turboclip-runner start", () => {
     expect(runner.output()).not.toContain("waves");
   });
 
+  test("runs an engine for each device of --gpus, which give the same bytes", async () => {
+    const runner = run(["start", "--gpus", "cpu,cpu"]);
+    const long = { ...REQUEST, width: 256, height: 192, frames: 33, steps: 4 };
+    const [first, second] = [edge.queue(long), edge.queue(long)];
+    for (const clip of [first, second]) await computing(clip);
+    // One engine alone would have taken up the second after sampling the first.
+    expect(["denoise", "decode"]).toContain(first.beats.at(-1)?.stage);
+    expect(["denoise", "decode"]).toContain(second.beats.at(-1)?.stage);
+    for (const clip of [first, second]) await succeeded(clip);
+    expect(second.completed?.outputs.mp4.sha256).toBe(first.completed?.outputs.mp4.sha256);
+    runner.child.kill("SIGTERM");
+    expect(await runner.exit).toBe(0);
+  });
+
+  test("decodes with TAEHV when it is told to, and records that with the clip", async () => {
+    const models = await folder.fresh("with-taehv");
+    writeDemoModel(join(models, "turboclip-demo"));
+    await mkdir(join(models, "common"));
+    writeTinyDecoder(join(models, "common", "taew2_1.pth"), 8);
+    const runner = run(["start"], { TURBOCLIP_MODELS_DIR: models, TURBOCLIP_DECODER: "taehv" });
+    const clip = edge.queue(REQUEST);
+    await succeeded(clip);
+    expect(clip.completed?.engine).toMatch(/^cpu\/[\d.]+\+taehv$/);
+    expect(readMp4(clip.files.get("mp4") ?? Buffer.alloc(0))).toMatchObject({ width: 64, height: 64, samples: 9 });
+    runner.child.kill("SIGTERM");
+    await runner.exit;
+  });
+
   test("gives equal bytes for an equal seed", async () => {
     const runner = run(["start"]);
     const [first, second, other] = [edge.queue(REQUEST), edge.queue(REQUEST), edge.queue({ ...REQUEST, seed: 4 })];
@@ -90,7 +122,7 @@ describe("turboclip-runner start", () => {
   test("stops the real engine within a block when the clip is cancelled, and goes on", async () => {
     const runner = run(["start"]);
     const long = edge.queue({ ...REQUEST, width: 256, height: 192, frames: 33, steps: 4 });
-    await edge.until(() => long.beats.some((beat) => beat.stage === "denoise" && beat.step >= 1));
+    await computing(long);
     long.cancelled = true;
     await succeeded(edge.queue(REQUEST));
     expect(long.files.size).toBe(0);
@@ -108,7 +140,7 @@ describe("turboclip-runner start", () => {
   test("is killed with kill -9 in mid-clip: its engine process goes too", async () => {
     const runner = run(["start"]);
     const clip = edge.queue({ ...REQUEST, width: 256, height: 192, frames: 33, steps: 4 });
-    await edge.until(() => clip.beats.some((beat) => beat.stage === "denoise"));
+    await computing(clip);
     const engine = enginePid(runner);
     runner.child.kill("SIGKILL");
     await vi.waitFor(() => expect(isAlive(engine)).toBe(false), { timeout: 10_000, interval: 20 });
@@ -121,6 +153,7 @@ describe("turboclip-runner start", () => {
       { TURBOCLIP_MODELS_DIR: "/nowhere" },
       "turboclip-demo: not in /nowhere/turboclip-demo",
     ],
+    ["TAEHV that is asked for and not there", { TURBOCLIP_DECODER: "taehv" }, "taew2_1.pth"],
     ["an ffmpeg that is not there", { FFMPEG_PATH: "/nowhere/ffmpeg" }, "FFMPEG_PATH must name an ffmpeg"],
   ])("ends with 1 and says what to do about %s", async (_, env, message) => {
     const runner = run(["start"], env);

@@ -55,6 +55,8 @@ KIND_SHAPES = {
 }
 KIND_SPEEDS = ("bounce", "slide", "rotate")
 HELD_OUT_ONE_IN = 10
+# The clips that flow.py and distil.py learn from.
+TRAINING_CLIPS, TRAINING_SEED = 12288, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,23 +118,34 @@ def scenes(split: str, count: int, seed: int) -> list[Scene]:
     return found
 
 
+def read_manifest(path: str) -> tuple[list[Scene], list[str]]:
+    """-> scenes and their prompts."""
+    with open(path, encoding="utf-8") as file:
+        rows = json.load(file)
+    names = [field.name for field in dataclasses.fields(Scene)]
+    return [Scene(**{name: row[name] for name in names}) for row in rows], [row["prompt"] for row in rows]
+
+
+def write_json(path: str, value) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.write("\n")
+
+
 def main() -> None:
     from captions import caption
 
-    parser = argparse.ArgumentParser(description="Write a manifest: scenes with a prompt each, as JSON.")
-    parser.add_argument("--split", choices=("train", "held-out"), required=True)
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", required=True)
+    parser = argparse.ArgumentParser(description="Write the manifests: prompts never trained on, and what is trained on.")
+    parser.add_argument("--held-out", default="models/demo/held-out.json", help="scenes with a prompt each")
+    parser.add_argument("--trained-on", default="models/demo/trained-on.json", help="the combinations of flow.py's clips")
     options = parser.parse_args()
-    rng = random.Random(options.seed)
+    rng = random.Random(1)
     rows = [
         {**dataclasses.asdict(scene), "combination": combination(scene), "prompt": caption(scene, rng)}
-        for scene in scenes(options.split, options.count, options.seed)
+        for scene in scenes("held-out", 100, 1)
     ]
-    with open(options.out, "w", encoding="utf-8") as file:
-        json.dump(rows, file, indent=1)
-        file.write("\n")
+    write_json(options.held_out, rows)
+    write_json(options.trained_on, sorted({combination(scene) for scene in scenes("train", TRAINING_CLIPS, TRAINING_SEED)}))
 
 
 if __name__ == "__main__":

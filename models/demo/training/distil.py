@@ -8,8 +8,9 @@ Resumable.
 import argparse
 
 import torch
+from dataset import TRAINING_CLIPS, TRAINING_SEED
 from dit_model import dit_of
-from flow import CLIPS, RATIO, compile_blocks, half, pick, spread
+from flow import RATIO, compile_blocks, half, pick, spread
 from latents import latents
 from sampler import bf16, model_time, times
 from stage import Average, Clock, Pool, add_options, device, load, save
@@ -49,13 +50,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser, minutes=4, batch=64, rate=3e-4)
     parser.add_argument("--tokenizer", default="build/demo-trained/tokenizer.json")
-    parser.add_argument("--clips", type=int, default=CLIPS)
+    parser.add_argument("--clips", type=int, default=TRAINING_CLIPS)
     parser.add_argument("--dense", type=float, default=0.2)
     parser.add_argument("--teacher-steps", type=int, default=6)
     options = parser.parse_args()
     where, path = device(), f"{options.work}/distil.pt"
     torch.manual_seed(3)
-    pool = Pool("train", options.clips, 2, where, options.tokenizer)
+    pool = Pool("train", options.clips, TRAINING_SEED, where, options.tokenizer)
     data = latents(options.work, pool, where)
     given = load(f"{options.work}/flow-final.pt", where)
     teacher, text = dit_of(given["dit"]).to(where).requires_grad_(False), umt5_of(given["text"]).to(where).requires_grad_(False)

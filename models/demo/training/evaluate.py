@@ -1,22 +1,19 @@
-"""Stage 5: draws held-out prompts from the exported files, judges the clips, and writes figures and contact sheets."""
+"""Stage 5: draws held-out prompts from the exported files: how near they come to the truth and to each other, contact
+sheets, and the clips for models/demo/judge, which is started where there is Node."""
 
 import argparse
-import dataclasses
-import json
-import multiprocessing
-import random
+import shutil
+import subprocess
 
 import numpy as np
 import torch
-from analysis import judge
-from captions import caption
-from dataset import KINDS, Scene, combination, scenes
+from clip_file import write_clips
+from dataset import KINDS, read_manifest
 from dit_model import dit_of
 from export import FILES
+from ground_truth import draw as draw_truth
 from picture import contact_sheet
-from render import render, to_device
 from sampler import sample
-from scenes import pack
 from stage import device, load, token_rows
 from tokenizer import Tokenizer
 from umt5_model import umt5_of
@@ -29,6 +26,9 @@ RUNS = {
     "4 steps SLA": (4, True, RATIO), "4 steps full attention": (4, True, 0.0), "4 steps SLA ODE": (4, False, RATIO),
     "2 steps SLA": (2, True, RATIO), "1 step SLA": (1, True, RATIO),
 }
+EXAMPLES = [
+    "a red ball bouncing on a green field", "falling snow", "a cat playing the piano", "a yellow sun rising over a blue sea",
+]
 
 
 class Model:
@@ -56,71 +56,41 @@ class Model:
         return np.concatenate(clips), torch.cat(latents)
 
 
-def verdicts(workers, clips, chosen: list[Scene]) -> list[dict[str, bool]]:
-    pairs = list(zip(clips, chosen))
-    return workers.starmap(judge, pairs) if workers else [judge(clip, scene) for clip, scene in pairs]
-
-
-def count(found: list[dict[str, bool]]) -> dict[str, int]:
-    return {name: sum(row[name] for row in found) for name in ("colour", "background", "motion")}
-
-
-def psnr(clips: np.ndarray, reference: np.ndarray) -> float:
+def psnr(clips: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """dB of each clip."""
     error = [np.square(a.astype(np.float32) - b).mean() for a, b in zip(clips, reference)]
-    return float(np.mean([10 * np.log10(255**2 / max(e, 1e-3)) for e in error]))
+    return 10 * np.log10(255**2 / np.maximum(error, 1e-3))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="build/demo-trained")
+    parser.add_argument("--manifest", default="models/demo/held-out.json")
     parser.add_argument("--out", default="build/demo-trained")
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="the 4-step run alone")
+    parser.add_argument("--runs", type=int, default=len(RUNS), help="the first runs of the table alone")
     options = parser.parse_args()
     where = device()
     torch.backends.cudnn.benchmark = False
     model = Model(options.model, where)
-    chosen = scenes("held-out", options.count, options.seed)
-    rng = random.Random(options.seed)
-    prompts = [caption(scene, rng) for scene in chosen]
-    workers = multiprocessing.get_context("spawn").Pool(12) if where == "cuda" else None
-    result: dict = {"prompts": options.count, "vae psnr": round(quality(model.vae, where, 32 if where == "cuda" else 4), 2), "runs": {}}
-    rows = [{**dataclasses.asdict(s), "combination": combination(s), "prompt": p} for s, p in zip(chosen, prompts)]
+    scenes, prompts = (rows[: options.count] for rows in read_manifest(options.manifest))
+    truth = draw_truth(scenes, where).numpy()
+    print(f"VAE {quality(model.vae, where, 32 if where == 'cuda' else 4):.2f} dB on held-out clips", flush=True)
     reference = None
-    for name, run in list(RUNS.items())[: 1 if options.quick else None]:
+    for name, run in list(RUNS.items())[: options.runs]:
         clips, _ = model.draw(prompts, run)
-        found = verdicts(workers, clips, chosen)
-        result["runs"][name] = count(found)
-        for row, verdict in zip(rows, found):
-            row[name] = verdict
-        if name == "4 steps SLA":
-            reference = clips
-            shuffled = chosen[37:] + chosen[:37]
-            result["shuffled prompts"] = count(verdicts(workers, clips, shuffled))
-            noise = np.random.default_rng(0).integers(0, 256, (22, *clips.shape[1:]), dtype=np.uint8)
-            result["noise, of 22"] = count(verdicts(workers, noise, chosen[:22]))
-            result["by kind"] = {
-                kind: count([v for s, v in zip(chosen, found) if s.kind == kind]) | {"of": sum(s.kind == kind for s in chosen)}
-                for kind in KINDS
-            }
-            contact_sheet(f"{options.out}/sheet-4-steps.png", clips[: min(22, len(clips))])
-        else:
-            result["runs"][name]["psnr against 4 steps SLA"] = round(psnr(clips, reference), 2)
-            if "1 step" in name or "2 steps" in name:
-                contact_sheet(f"{options.out}/sheet-{name.split()[0]}-step.png", clips[: min(11, len(clips))])
-        print(name, result["runs"][name], flush=True)
-    if not options.quick:
-        truth = [render(*to_device(pack(chosen[i : i + 10], i), where)) for i in range(0, len(chosen), 10)]
-        truth = (torch.cat(truth) * 255).round().byte().cpu().numpy()
-        result["ground truth"] = count(verdicts(workers, truth, chosen))
-    print(json.dumps(result, indent=1))
-    result["clips"] = rows
-    with open(f"{options.out}/evaluation.json", "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=1)
-    examples = ["a red ball bouncing on a green field", "falling snow", "a cat playing the piano", "a yellow sun rising over a blue sea"]
-    clips, _ = model.draw(examples, RUNS["4 steps SLA"], seed=5)
-    contact_sheet(f"{options.out}/sheet-examples.png", clips)
+        reference = clips if reference is None else reference
+        near = psnr(clips, truth)
+        kinds = {kind: round(float(np.mean([db for db, scene in zip(near, scenes) if scene.kind == kind])), 1) for kind in KINDS}
+        print(f"{name}: {near.mean():.2f} dB from the truth {kinds}, {psnr(clips, reference).mean():.2f} dB from the first run")
+        path = f"{options.out}/{name.replace(' ', '-')}"
+        contact_sheet(f"{path}.png", clips[: 2 * len(KINDS)])
+        write_clips(f"{path}.gz", clips)
+        if node := shutil.which("node"):
+            command = [node, "models/demo/judge/main.ts", options.manifest, f"{path}.gz"]
+            print(subprocess.run(command, capture_output=True, text=True, check=True).stdout, flush=True)
+    clips, _ = model.draw(EXAMPLES, RUNS["4 steps SLA"], seed=5)
+    contact_sheet(f"{options.out}/examples.png", clips)
 
 
 if __name__ == "__main__":

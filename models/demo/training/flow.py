@@ -6,6 +6,7 @@ Steps with full attention and with SLA alternate at random, so that one set of w
 import argparse
 
 import torch
+from dataset import TRAINING_CLIPS, TRAINING_SEED
 from dit_model import Dit
 from latents import latents
 from sampler import bf16, model_time, times
@@ -14,7 +15,6 @@ from tokenizer import Tokenizer
 from umt5_model import Umt5
 
 RATIO = 0.15
-CLIPS = 12288
 
 
 def models(tokens: int, where: str, layers: int = 5, width: int = 256, ffn: int = 1024, text: int = 128):
@@ -22,6 +22,8 @@ def models(tokens: int, where: str, layers: int = 5, width: int = 256, ffn: int 
 
 
 def compile_blocks(dit: Dit) -> None:
+    # One variant for each of SLA or full attention, with or without gradients, teacher or student.
+    torch._dynamo.config.cache_size_limit = 64
     for block in dit.blocks:
         block.forward = torch.compile(block.forward, dynamic=False)
 
@@ -48,13 +50,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser, minutes=8, batch=64, rate=1.2e-3)
     parser.add_argument("--tokenizer", default="build/demo-trained/tokenizer.json")
-    parser.add_argument("--clips", type=int, default=CLIPS)
+    parser.add_argument("--clips", type=int, default=TRAINING_CLIPS)
     parser.add_argument("--dense", type=float, default=0.35, help="share of steps with full attention")
+    parser.add_argument("--start", help="an earlier flow-final.pt to go on from, where its optimiser's state is gone")
     options = parser.parse_args()
     where, path = device(), f"{options.work}/flow.pt"
     torch.manual_seed(2)
-    pool = Pool("train", options.clips, 2, where, options.tokenizer)
+    pool = Pool("train", options.clips, TRAINING_SEED, where, options.tokenizer)
     dit, text = models(Tokenizer(options.tokenizer).size, where)
+    if options.start:
+        given = load(options.start, where)
+        dit.load_state_dict(given["dit"])
+        text.load_state_dict(given["text"])
     data = latents(options.work, pool, where)
     average, step, done = Average(dit, text, decay=0.998), 0, 0.0
     parameters = [*dit.parameters(), *text.parameters()]

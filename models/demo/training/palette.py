@@ -1,19 +1,15 @@
-"""The world's colours and its picture geometry: what every other file here agrees on."""
+"""The world's colours and its picture geometry: what every other file here agrees on, and models/demo/judge too."""
 
-WIDTH, HEIGHT, FRAMES, FPS = 256, 192, 33, 16
+import json
+import pathlib
 
+with open(pathlib.Path(__file__).parent.parent / "world.json", encoding="utf-8") as file:
+    WORLD = json.load(file)
+WIDTH, HEIGHT, FRAMES, FPS = WORLD["width"], WORLD["height"], WORLD["frames"], WORLD["framesPerSecond"]
 # Nine names far enough apart in RGB that the nearest one is never in doubt on a clean picture.
-PALETTE = {
-    "red": (220, 40, 40),
-    "orange": (250, 140, 30),
-    "yellow": (250, 225, 60),
-    "green": (40, 165, 70),
-    "blue": (45, 90, 220),
-    "purple": (130, 50, 190),
-    "pink": (250, 130, 190),
-    "white": (245, 245, 245),
-    "black": (25, 25, 28),
-}
+PALETTE = {name: tuple(colour) for name, colour in WORLD["palette"].items()}
+# Number word -> where the fireworks burst.
+BURSTS = WORLD["bursts"]
 COLOURS = tuple(PALETTE)
 
 

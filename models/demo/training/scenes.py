@@ -8,7 +8,7 @@ import random
 
 import numpy as np
 from dataset import Scene
-from palette import FRAMES, rgb, shade, tint
+from palette import BURSTS, FRAMES, rgb, shade, tint
 
 # Shape -> what render.py draws. A track holds x, y, size, angle and one more number ("extra") for each frame.
 CIRCLE, SQUARE, TRIANGLE, STAR, BAR, HAND, RING, WAVE, BURST, LATTICE = range(10)
@@ -98,9 +98,6 @@ def snow(scene: Scene, rng: random.Random, colour, _back) -> list[Primitive]:
     large = (LATTICE, colour, track(32 + x0 + drift * t, 24 + y0 + 100 * t, 9, 0, 64))
     small = (LATTICE, colour, track(10 + x0 + drift * t, 58 + y0 + 100 * t, 6, 0, 64))
     return [large, small]
-
-
-BURSTS = {"one": ((128, 92),), "two": ((72, 84), (184, 104)), "three": ((56, 76), (128, 122), (200, 76))}
 
 
 def fireworks(scene: Scene, rng: random.Random, colour, _back) -> list[Primitive]:

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "engine/checkpoint/mapped_file.h"
+#include "engine/checkpoint/names.h"
 #include "engine/checkpoint/pth.h"
 #include "engine/checkpoint/safetensors.h"
 #include "engine/checkpoint/zip_archive.h"
@@ -12,25 +13,6 @@ namespace turboclip {
 namespace {
 
 using TensorMap = std::map<std::string, TensorView, std::less<>>;
-
-/// torch's activation checkpointing leaves this in the names of a module that was saved while wrapped.
-constexpr std::string_view kWrapper = "_checkpoint_wrapped_module.";
-
-Result<TensorMap> unwrapped(TensorMap tensors, const std::filesystem::path& path) {
-  TensorMap out;
-  for (auto& [name, view] : tensors) {
-    std::string plain = name;
-    for (std::size_t at = plain.find(kWrapper); at != std::string::npos; at = plain.find(kWrapper, at)) {
-      plain.erase(at, kWrapper.size());
-    }
-    if (!out.emplace(plain, std::move(view)).second) {
-      return Error{ErrorCode::format_invalid,
-                   concat(path.string(), ": holds tensor ", in_quotes(plain), " both with and without '",
-                          kWrapper, "' in its name; save it anew with one of them")};
-    }
-  }
-  return out;
-}
 
 bool matches(const Shape& found, const Shape& expected) {
   if (found.size() != expected.size()) return false;
@@ -59,7 +41,7 @@ struct CheckpointBuilder {
     const std::span<const std::byte> bytes = file.value()->bytes();
     Result<TensorMap> tensors = looks_like_zip(bytes) ? read_pth(bytes, path) : read_safetensors(bytes, path);
     if (!tensors) return tensors.error();
-    tensors = unwrapped(std::move(tensors).value(), path);
+    tensors = with_official_names(std::move(tensors).value(), path);
     if (!tensors) return tensors.error();
     Checkpoint checkpoint;
     checkpoint.path_ = path;
@@ -97,6 +79,11 @@ Result<const TensorView*> Checkpoint::require(std::string_view name, const Shape
                ", expected ", expectation_text(expected), "; use a checkpoint of the model it is loaded as")};
   }
   return view;
+}
+
+void Checkpoint::release(const TensorView& view) const {
+  if (!view.contiguous()) return;
+  file_->release({view.data, static_cast<std::size_t>(element_count(view.shape)) * dtype_size(view.dtype)});
 }
 
 Result<Tensor> Checkpoint::require_float(std::string_view name, const Shape& expected) const {

@@ -6,6 +6,7 @@
 
 #include "engine/checkpoint/layout.h"
 #include "engine/checkpoint/pickle.h"
+#include "engine/checkpoint/torch_storage.h"
 #include "engine/checkpoint/zip_archive.h"
 #include "engine/text.h"
 
@@ -23,21 +24,11 @@ constexpr std::size_t kMaxRank = 8;
 /// file of a few bytes could ask for all memory.
 constexpr std::int64_t kMaxRepeatedElements = std::int64_t{1} << 28;
 
-struct StorageType {
-  std::string_view global;
-  DType dtype;
-};
-constexpr StorageType kStorageTypes[] = {
-    {"torch.DoubleStorage", DType::f64}, {"torch.FloatStorage", DType::f32},
-    {"torch.HalfStorage", DType::f16},   {"torch.BFloat16Storage", DType::bf16},
-    {"torch.LongStorage", DType::i64},   {"torch.IntStorage", DType::i32},
-    {"torch.ShortStorage", DType::i16},  {"torch.CharStorage", DType::i8},
-    {"torch.ByteStorage", DType::u8},    {"torch.BoolStorage", DType::boolean},
-};
-
 std::optional<DType> storage_dtype(std::string_view global) {
-  for (const StorageType& type : kStorageTypes) {
-    if (type.global == global) return type.dtype;
+  constexpr std::string_view kModule = "torch.";
+  if (!global.starts_with(kModule)) return std::nullopt;
+  for (const TorchStorage& storage : kTorchStorages) {
+    if (storage.name == global.substr(kModule.size())) return storage.dtype;
   }
   return std::nullopt;
 }

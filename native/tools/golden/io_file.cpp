@@ -1,16 +1,12 @@
 #include "tools/golden/io_file.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <cstring>
 
 #include "engine/text.h"
 
 namespace turboclip::golden {
 namespace {
-
-constexpr double kTolerance = 1e-4;
 
 /// How tensors of a name are compared.
 enum class Comparison { close, equal, same_blocks };
@@ -32,18 +28,6 @@ DType default_dtype(Comparison comparison) {
       return DType::f32;
   }
   return DType::f32;
-}
-
-double relative_error(const Tensor& value, const Tensor& reference) {
-  double difference = 0;
-  double norm = 0;
-  for (std::size_t i = 0; i < value.values.size(); ++i) {
-    const double expected = reference.values[i];
-    const double error = static_cast<double>(value.values[i]) - expected;
-    difference += error * error;
-    norm += expected * expected;
-  }
-  return norm > 0 ? std::sqrt(difference / norm) : std::sqrt(difference);
 }
 
 /// Entries that differ. Rows of a block list are compared as sets: the order in which a top-k lists its
@@ -86,20 +70,6 @@ std::vector<std::byte> encode(const Tensor& tensor, Comparison comparison) {
   return bytes;
 }
 
-std::string report_line(const std::string& file, const std::string& name, const Shape& shape,
-                        const std::string& verdict) {
-  char line[256];
-  std::snprintf(line, sizeof line, "%-8s %-20s %-22s %s", file.c_str(), name.c_str(),
-                shape_text(shape).c_str(), verdict.c_str());
-  return line;
-}
-
-std::string scientific(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2e", value);
-  return text;
-}
-
 Shape with_batch(const Shape& shape) {
   Shape out{1};
   out.insert(out.end(), shape.begin(), shape.end());
@@ -134,20 +104,20 @@ void IoFile::result(const std::string& name, Tensor value, Counts& counts) {
   bool good = false;
   if (comparison == Comparison::close) {
     const double error = relative_error(value, to_float(*view));
-    good = error <= kTolerance;  // false for NaN
-    verdict = concat("error ", scientific(error), "  tolerance ", scientific(kTolerance));
+    good = error <= tolerance_;  // false for NaN
+    verdict = error_verdict(error, tolerance_);
   } else {
     const std::size_t wrong = differences(std::move(value), to_float(*view), comparison);
     good = wrong == 0;
-    verdict = concat("differs in ", wrong, "    tolerance 0       ");
+    verdict = concat("differs in ", wrong, "    tolerance 0       ", good ? "  ok" : "  FAIL");
   }
   if (!good) ++counts.failed;
-  print_(report_line(model(), name, shape, verdict + (good ? "  ok" : "  FAIL")));
+  print_(report_line(model(), name, shape, verdict));
 }
 
 Status IoFile::write(const std::filesystem::path& folder) const {
   if (results_.empty()) return success();
-  return write_safetensors(folder / file_.path().filename(), results_);
+  return write_safetensors(folder / (model_ + ".io.safetensors"), results_);
 }
 
 }  // namespace turboclip::golden

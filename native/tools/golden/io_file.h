@@ -3,7 +3,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,23 +11,18 @@
 #include "engine/checkpoint/safetensors.h"
 #include "engine/error.h"
 #include "engine/tensor.h"
+#include "tools/golden/report.h"
 
 namespace turboclip::golden {
 
-/// Receives each line of the report, without its newline.
-using Print = std::function<void(const std::string& line)>;
-
-struct Counts {
-  int computed = 0;
-  int failed = 0;
-};
-
 class IoFile {
  public:
-  IoFile(const Checkpoint& file, const Print& print) : file_(file), print_(print) {}
+  /// `model`, "wan_t2v", names it in the report and the file that write() makes. `tolerance` is of tensors
+  /// that are compared by closeness.
+  IoFile(const Checkpoint& file, std::string model, double tolerance, const Print& print)
+      : file_(file), model_(std::move(model)), tolerance_(tolerance), print_(print) {}
 
-  /// "wan_t2v" of wan_t2v.io.safetensors.
-  std::string model() const { return file_.path().stem().stem().string(); }
+  const std::string& model() const { return model_; }
 
   bool has(std::string_view name) const { return file_.find(name) != nullptr; }
 
@@ -37,15 +31,17 @@ class IoFile {
   Result<Tensor> input(std::string_view name, Shape expected) const;
 
   /// Compares `value` with the reference tensor of that name and keeps it for write(). A block list (".lut")
-  /// must name the same blocks in each row, a block map be equal, anything else be within 1e-4 of the
-  /// reference: ||value - reference|| / ||reference||. Without a reference nothing is compared.
+  /// must name the same blocks in each row, a block map be equal, anything else be within the tolerance:
+  /// ||value - reference|| / ||reference||. Without a reference nothing is compared.
   void result(const std::string& name, Tensor value, Counts& counts);
 
-  /// Writes what result() was given, under this file's name in `folder`.
+  /// Writes what result() was given as <model>.io.safetensors in `folder`.
   Status write(const std::filesystem::path& folder) const;
 
  private:
   const Checkpoint& file_;
+  std::string model_;
+  double tolerance_;
   const Print& print_;
   std::vector<NamedBytes> results_;
 };

@@ -189,6 +189,26 @@ Status run_denoiser(const Checkpoint& weights, Backend& backend, const DenoiserC
   return success();
 }
 
+Status run_int8_denoiser(const Checkpoint& weights, Backend& backend, const DenoiserCase& settings,
+                         IoFile& io, const Print& print, Counts& counts) {
+  const Result<std::unique_ptr<Denoiser>> denoiser = backend.load_denoiser(weights);
+  if (!denoiser) return denoiser.error();
+  Denoiser& model = *denoiser.value();
+  if (!io.has("x") || !io.has("t")) {
+    print(concat("not computed: ", io.model(), " v_sla (the set holds no x and t)"));
+    return success();
+  }
+  const Result<ClipInputs> inputs = read_clip_inputs(model.config(), io);
+  if (!inputs) return inputs.error();
+  Taps taps;
+  Result<Tensor> v =
+      run_velocity(model, inputs.value(), {Attention::sla, settings.topk_ratio}, settings, io, taps);
+  if (!v) return v.error();
+  for (const std::string& name : settings.taps) io.result("sla." + name, std::move(taps[name]), counts);
+  io.result("v_sla", std::move(v).value(), counts);
+  return success();
+}
+
 Status run_vae(const Checkpoint& weights, Backend& backend, IoFile& io, const Print& print, Counts& counts) {
   const Result<std::unique_ptr<VideoDecoder>> decoder = backend.load_video_decoder(weights);
   if (!decoder) return decoder.error();

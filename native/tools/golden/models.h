@@ -20,6 +20,10 @@ struct DenoiserCase {
 Status run_denoiser(const Checkpoint& weights, Backend& backend, const DenoiserCase& settings, IoFile& io,
                     const Print& print, Counts& counts);
 
+/// x, t, ctx (and y) -> v_sla and sla.NAME of each tap, by the same model with INT8 weights.
+Status run_int8_denoiser(const Checkpoint& weights, Backend& backend, const DenoiserCase& settings,
+                         IoFile& io, const Print& print, Counts& counts);
+
 /// z -> video.
 Status run_vae(const Checkpoint& weights, Backend& backend, IoFile& io, const Print& print, Counts& counts);
 

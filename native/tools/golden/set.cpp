@@ -6,6 +6,7 @@
 
 #include "engine/json.h"
 #include "engine/text.h"
+#include "tools/golden/int8_linear.h"
 #include "tools/golden/models.h"
 
 namespace turboclip::golden {
@@ -40,25 +41,36 @@ Result<double> read_topk(const std::filesystem::path& folder, const Print& print
   return topk;
 }
 
-using RunModel = std::function<Status(const Checkpoint& weights, IoFile& io, Counts& counts)>;
+constexpr double kTolerance = 1e-4;
+/// Of a model with INT8 weights and activations from the float one, on the reference's tiny weights.
+constexpr double kInt8Tolerance = 5e-2;
+
+/// Whether the folder holds the file; says that `what` is not computed otherwise.
+bool present(const std::filesystem::path& path, const std::string& what, const Print& print) {
+  if (std::filesystem::exists(path)) return true;
+  print(concat("not computed: ", what, " (no ", path.filename().string(), ")"));
+  return false;
+}
+
+/// One model: weights from <name>.pth, inputs and references from <inputs>.io.safetensors.
+struct ModelRun {
+  std::string name;
+  std::string inputs;
+  double tolerance = kTolerance;
+  std::function<Status(const Checkpoint& weights, IoFile& io, Counts& counts)> run;
+};
 
 /// Runs one model of the set if both its files are there.
-Status run_model(const SetOptions& options, const std::string& model, const RunModel& run, const Print& print,
-                 Counts& counts) {
-  const std::filesystem::path weights_path = options.folder / (model + ".pth");
-  const std::filesystem::path io_path = options.folder / (model + ".io.safetensors");
-  for (const std::filesystem::path& path : {weights_path, io_path}) {
-    if (!std::filesystem::exists(path)) {
-      print(concat("not computed: ", model, " (no ", path.filename().string(), ")"));
-      return success();
-    }
-  }
+Status run_model(const SetOptions& options, const ModelRun& model, const Print& print, Counts& counts) {
+  const std::filesystem::path weights_path = options.folder / (model.name + ".pth");
+  const std::filesystem::path io_path = options.folder / (model.inputs + ".io.safetensors");
+  if (!present(weights_path, model.name, print) || !present(io_path, model.name, print)) return success();
   const Result<Checkpoint> weights = Checkpoint::open(weights_path);
   if (!weights) return weights.error();
   const Result<Checkpoint> tensors = Checkpoint::open(io_path);
   if (!tensors) return tensors.error();
-  IoFile io(tensors.value(), print);
-  Status status = run(weights.value(), io, counts);
+  IoFile io(tensors.value(), model.name, model.tolerance, print);
+  Status status = model.run(weights.value(), io, counts);
   if (options.out) {
     const Status written = io.write(*options.out);
     if (status) status = written;
@@ -66,12 +78,27 @@ Status run_model(const SetOptions& options, const std::string& model, const RunM
   return status;
 }
 
-void name_what_is_left_out(const std::filesystem::path& folder, const Print& print) {
-  for (const std::string_view name : {"wan_t2v_quant.pth", "wan_i2v_quant.pth", "int8_linear.safetensors"}) {
-    if (std::filesystem::exists(folder / name)) {
-      print(concat("not computed: ", name, " (INT8 arithmetic is no part of the float32 backend)"));
-    }
+/// The W8A8 product if its file is there.
+Status run_product(const SetOptions& options, Backend& backend, const Print& print, Counts& counts) {
+  const std::filesystem::path path = options.folder / "int8_linear.safetensors";
+  if (!present(path, "int8_linear", print)) return success();
+  const Result<Checkpoint> file = Checkpoint::open(path);
+  if (!file) return file.error();
+  return run_int8_linear(file.value(), backend, options.out, print, counts);
+}
+
+/// Runs one part of the set; a failure is counted and told, and does not stop the others.
+void run_part(const std::string& name, const std::function<Status()>& part, const Print& print,
+              Counts& counts) {
+  Status status = success();
+  try {
+    status = part();
+  } catch (const std::bad_alloc&) {
+    status = Error{ErrorCode::out_of_memory, concat("no memory left to run ", name)};
   }
+  if (status) return;
+  ++counts.failed;
+  print(concat("FAIL ", name, ": ", error_code_name(status.error().code), ": ", status.error().message));
 }
 
 Status check_folders(const SetOptions& options) {
@@ -101,34 +128,34 @@ Result<Counts> run_set(const SetOptions& options, Backend& backend, const Print&
   const Result<double> topk = read_topk(options.folder, print);
   if (!topk) return topk.error();
 
-  const auto denoiser = [&](double sigma_max) -> RunModel {
-    return [&, sigma_max](const Checkpoint& weights, IoFile& io, Counts& counts) {
-      return run_denoiser(weights, backend, {topk.value(), sigma_max, options.taps}, io, print, counts);
-    };
+  const auto denoiser = [&](const std::string& name, double sigma_max) -> ModelRun {
+    return {
+        name, name, kTolerance, [&, sigma_max](const Checkpoint& weights, IoFile& io, Counts& counts) {
+          return run_denoiser(weights, backend, {topk.value(), sigma_max, options.taps}, io, print, counts);
+        }};
   };
-  const RunModel vae = [&](const Checkpoint& weights, IoFile& io, Counts& counts) {
-    return run_vae(weights, backend, io, print, counts);
+  const auto int8_denoiser = [&](const std::string& name) -> ModelRun {
+    return {name + "_quant", name, kInt8Tolerance,
+            [&](const Checkpoint& weights, IoFile& io, Counts& counts) {
+              return run_int8_denoiser(weights, backend, {topk.value(), 0, options.taps}, io, print, counts);
+            }};
   };
-  const RunModel umt5 = [&](const Checkpoint& weights, IoFile& io, Counts& counts) {
-    return run_umt5(weights, backend, io, counts);
-  };
-  const std::pair<std::string, RunModel> models[] = {
-      {"umt5", umt5}, {"wan_t2v", denoiser(80)}, {"wan_i2v", denoiser(200)}, {"wan_vae", vae}};
+  const ModelRun vae{"wan_vae", "wan_vae", kTolerance,
+                     [&](const Checkpoint& weights, IoFile& io, Counts& counts) {
+                       return run_vae(weights, backend, io, print, counts);
+                     }};
+  const ModelRun umt5{"umt5", "umt5", kTolerance, [&](const Checkpoint& weights, IoFile& io, Counts& counts) {
+                        return run_umt5(weights, backend, io, counts);
+                      }};
 
   Counts counts;
-  for (const auto& [name, run] : models) {
-    Status status = success();
-    try {
-      status = run_model(options, name, run, print, counts);
-    } catch (const std::bad_alloc&) {
-      status = Error{ErrorCode::out_of_memory, concat("no memory left to run ", name)};
-    }
-    if (!status) {
-      ++counts.failed;
-      print(concat("FAIL ", name, ": ", error_code_name(status.error().code), ": ", status.error().message));
-    }
+  for (const ModelRun& model : {umt5, denoiser("wan_t2v", 80), denoiser("wan_i2v", 200),
+                                int8_denoiser("wan_t2v"), int8_denoiser("wan_i2v"), vae}) {
+    run_part(
+        model.name, [&] { return run_model(options, model, print, counts); }, print, counts);
   }
-  name_what_is_left_out(options.folder, print);
+  run_part(
+      "int8_linear", [&] { return run_product(options, backend, print, counts); }, print, counts);
   return counts;
 }
 

@@ -296,6 +296,20 @@ describe("an attempt that stalls", () => {
     }
     expect(await stateOf(id)).toMatchObject({ state: "running", attempt: 1 });
   });
+
+  it("lives on as long as the fraction of its one long step grows within the stall time", async () => {
+    const world = new World();
+    const { id } = await world.order(await world.account());
+    const { ref } = await world.start(await world.runner());
+    for (let tenth = 1; tenth <= 9; tenth++) {
+      for (let waited = 0; waited < stallMs - 10_000; waited += 5_000) {
+        world.advance(5_000);
+        await heartbeat(world.ports, ref, { stage: "denoise", step: 0, steps: 1, fraction: tenth / 10 });
+        await sweepLeases(world.ports);
+      }
+    }
+    expect(await stateOf(id)).toMatchObject({ state: "running", attempt: 1 });
+  });
 });
 
 describe("a sweep", () => {

@@ -57,8 +57,14 @@ std::vector<double> attention(const Head& head, double last_key_bias, const Sees
   return out;
 }
 
+/// weight: [kWidth, kWidth] row-major; bias: [kWidth].
+struct ProjL {
+  std::vector<float> weight;
+  std::vector<float> bias;
+};
+
 /// The linear branch with proj_l, from its definition.
-std::vector<double> linear_branch(const Head& head, const cpu::LinearBranchWeights& proj) {
+std::vector<double> linear_branch(const Head& head, const ProjL& proj) {
   const auto features = [](const float* row) {
     std::vector<double> f(kWidth);
     double total = 0;
@@ -190,11 +196,13 @@ TEST("among key blocks that tie, the block map keeps the lowest indices") {
 }
 
 TEST("the linear branch with proj_l folded in equals its definition at every length") {
-  const cpu::LinearBranchWeights proj{random_values(kWidth * kWidth, 4), random_values(kWidth, 5)};
+  const ProjL proj{random_values(kWidth * kWidth, 4), random_values(kWidth, 5)};
+  const cpu::LinearWeights packed = cpu::pack_linear(proj.weight.data(), kWidth, kWidth, proj.bias);
   for (const Kernels* kernels : all_kernels()) {
     for (const std::int64_t length : kLengths) {
       const Head head(length);
-      const auto branch = cpu::make_linear_branch(*kernels, head.view(head.k), head.view(head.v), proj);
+      const cpu::PackedKeys keys = cpu::pack_keys(head.view(head.k), head.view(head.v));
+      const auto branch = cpu::make_linear_branch(*kernels, head.view(head.k), keys, packed);
       std::vector<float> out(head.q.size());
       cpu::add_linear_branch(*kernels, branch, head.view(head.q), out.data(), kWidth);
       CHECK(relative_error(out, linear_branch(head, proj)) < 1e-5);

@@ -120,6 +120,28 @@ TEST("a decoder that is used again starts a new clip") {
   CHECK(runs[0] == runs[1]);
 }
 
+TEST("a cancellation that comes in the middle of a block stops the attention at its next block of queries") {
+  for (const Attention attention : {Attention::sla, Attention::original}) {
+    const auto backend = make_cpu_backend({2});
+    auto denoiser = backend->load_denoiser(open_fixture("wan_t2v.pth"));
+    CancelFlag cancel;
+    CHECK(begin(**denoiser, cancel, attention).ok());
+    // The attention follows v's layer at once and is followed by o's.
+    std::vector<std::string> seen;
+    Tap tap;
+    tap.wants = [](const std::string& name) { return name.starts_with("blocks.0.self_attn."); };
+    tap.take = [&](const std::string& name, const Tensor&) {
+      if (!tap.wants(name)) return;
+      seen.push_back(name);
+      if (name == "blocks.0.self_attn.v") cancel.requested = true;
+    };
+    const auto stopped = (*denoiser)->velocity(random_tensor({16, 2, 16, 18}, 5), 932.0, cancel, {}, tap);
+    CHECK(stopped.error().code == ErrorCode::cancelled);
+    CHECK_EQUAL(seen.size(), 3u);
+    CHECK_EQUAL(seen.back(), "blocks.0.self_attn.v");
+  }
+}
+
 TEST("a cancelled call of any model ends with the code cancelled, and the model goes on working") {
   const auto backend = make_cpu_backend({2});
   auto encoder = backend->load_text_encoder(open_fixture("umt5.pth"));

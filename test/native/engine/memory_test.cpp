@@ -4,6 +4,7 @@
 #include "check.h"
 #include "engine/host_memory.h"
 #include "engine/memory_plan.h"
+#include "engine/quant/quantize_checkpoint.h"
 #include "engine/text.h"
 #include "golden_engine.h"
 #include "support.h"
@@ -71,6 +72,31 @@ TEST("the memory plan is at least what loads and clips take, and not a third mor
     CHECK(fresh.ok() && fresh.value()->generate(request, {}, CancelFlag{}).ok());
     check_plan(concat(c.width, " x ", c.height, " x ", c.frames), planned, peak_bytes() - loaded, 1.3);
   }
+}
+
+TEST("the memory plan counts INT8 weights as what they are") {
+  const TemporaryFolder folder;
+  EnginePaths paths = set_with_taehv(folder);
+  const std::int64_t exact = plan(paths).weights.resident;
+  const auto quantised = folder.path() / "quantised.pth";
+  CHECK(quantize_checkpoint(paths.denoiser, quantised, Existing::refuse, CancelFlag{}, {}).ok());
+  paths.denoiser = quantised;
+  const ModelSizes sizes = plan(paths);
+  CHECK(sizes.weights.resident < exact * 7 / 10);
+  CHECK_EQUAL(sizes.denoiser.ffn, 384);
+  reset_peak();
+  const std::int64_t before = live_bytes();
+  const auto engine = Engine::load(paths, make_cpu_backend({1}));
+  CHECK(engine.ok());
+  check_plan("load", sizes.weights.resident + sizes.weights.scratch, peak_bytes() - before, 1.3);
+  const std::int64_t loaded = live_bytes();
+  ClipRequest request = small_request();
+  request.width = 160;
+  request.height = 96;
+  request.frames = 1;
+  reset_peak();
+  CHECK(engine.ok() && engine.value()->generate(request, {}, CancelFlag{}).ok());
+  check_plan("clip", clip_memory(sizes, {160, 96, request.frames, 3}, sizes.vae), peak_bytes() - loaded, 1.3);
 }
 
 Result<std::unique_ptr<Engine>> load_with(const EnginePaths& paths, std::function<std::int64_t()> available) {

@@ -65,18 +65,6 @@ TEST("the reference's own .pth files open with their types and shapes") {
   CHECK(linear != nullptr && linear->dtype == DType::f32 && linear->shape == (Shape{128, 128}));
 }
 
-TEST("the wrapper that activation checkpointing leaves in names is dropped") {
-  const test::TemporaryFolder folder;
-  const std::string tensor = pickle::tensor("FloatStorage", "0", 6, 0, {6}, {1});
-  const Result<Checkpoint> read = open_bytes(
-      folder,
-      test::pth_bytes(pickle::state_dict({{"blocks.0._checkpoint_wrapped_module.ffn", tensor}}), {kSix}));
-  CHECK(read.ok() && read.value().find("blocks.0.ffn") != nullptr);
-  const Error both = refusal(test::pth_bytes(
-      pickle::state_dict({{"a._checkpoint_wrapped_module.b", tensor}, {"a.b", tensor}}), {kSix}));
-  CHECK(mentions(both.message, {"'a.b'"}));
-}
-
 TEST("a state dict may stand under its usual key, with numbers beside it") {
   const test::TemporaryFolder folder;
   const std::string inner = pickle::dict({{"weight", pickle::tensor("FloatStorage", "0", 6, 0, {6}, {1})}});

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "engine/checkpoint/names.h"
 #include "engine/checkpoint/pth.h"
 #include "engine/checkpoint/safetensors.h"
 #include "support.h"
@@ -13,7 +14,9 @@ constexpr std::int64_t kMostElements = 1 << 16;
 
 template <class Read>
 void feed(std::span<const std::byte> bytes, const Read& read) {
-  const auto tensors = read(bytes, "fuzzed");
+  auto read_tensors = read(bytes, "fuzzed");
+  if (!read_tensors) return;
+  const auto tensors = with_official_names(std::move(read_tensors).value(), "fuzzed");
   if (!tensors) return;
   for (const auto& [name, view] : tensors.value()) {
     if (element_count(view.shape) <= kMostElements) static_cast<void>(to_float(view));

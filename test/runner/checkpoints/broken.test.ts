@@ -20,7 +20,7 @@ let engine: EngineHost;
 beforeAll(async () => {
   folder = await testFolder();
   writeDemoModel(join(folder.path, "turboclip-demo"));
-  const [model] = (await findModels(folder.path)).found;
+  const [model] = (await findModels(folder.path, "vae")).found;
   if (model === undefined) throw new Error("the demo set is not complete");
   good = model;
   engine = new EngineHost({ entry: ENGINE_ENTRY, env: process.env, log: new LogBook().logger() });

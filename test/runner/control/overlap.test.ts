@@ -103,6 +103,19 @@ describe("while a clip is delivered", () => {
   });
 });
 
+describe("an upload", () => {
+  test("tells with its heartbeats how much of the files has gone out", async () => {
+    await start();
+    edge.fault("complete", { kind: "status", status: 503 }, 100_000);
+    const clip = edge.queue(smallClip(1));
+    const fractions = () => clip.beats.filter(({ stage }) => stage === "upload").map((beat) => beat.fraction);
+    await edge.until(() => fractions().at(-1) === 1);
+    expect(fractions()).toEqual(fractions().toSorted((a, b) => (a ?? 0) - (b ?? 0)));
+    edge.heal();
+    await ended(clip, "succeeded");
+  });
+});
+
 describe("while a clip is encoded", () => {
   test("kill -9 of the engine process fails it and the one that is sampled, both to be tried again", async () => {
     const held = await heldFfmpeg(folder.path);

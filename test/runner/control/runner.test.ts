@@ -70,7 +70,7 @@ describe("a clip", () => {
     await start({ heartbeatMs: 5 });
     const clip = edge.queue(smallClip(SEEDS.untilCancelled));
     await edge.until(() => clip.beats.filter((beat) => beat.stage === "denoise").length >= 5);
-    expect(clip.beats.at(-1)).toEqual({ stage: "denoise", step: 1, steps: 4 });
+    expect(clip.beats.at(-1)).toEqual({ stage: "denoise", step: 1, steps: 4, fraction: 0.25 });
   });
 
   test("whose engine is short of memory is reported as failed, to be tried again", async () => {

@@ -12,7 +12,7 @@ describe("settings", () => {
   test("have defaults, and the edge's origin alone", () => {
     expect(readSettings(GOOD)).toEqual({
       ...{ edgeOrigin: "https://api.example.com", runnerId: GOOD.TURBOCLIP_RUNNER_ID, token: "tcr_secret" },
-      ...{ modelsDir: "/models", threads: 0, workDir: undefined, logLevel: "info" },
+      ...{ modelsDir: "/models", devices: ["cpu"], threads: 0, decoder: "vae", workDir: undefined, logLevel: "info" },
     });
   });
 
@@ -29,6 +29,10 @@ describe("settings", () => {
     ["TURBOCLIP_RUNNER_TOKEN", "tc_live_not_a_runner"],
     ["TURBOCLIP_RUNNER_TOKEN", ""],
     ["TURBOCLIP_GPUS", "0"],
+    ["TURBOCLIP_GPUS", "cpu,"],
+    ["TURBOCLIP_GPUS", "cpu,0"],
+    ["TURBOCLIP_GPUS", Array(17).fill("cpu").join()],
+    ["TURBOCLIP_DECODER", "tiny"],
     ["TURBOCLIP_THREADS", "many"],
     ["TURBOCLIP_THREADS", "-1"],
     ["TURBOCLIP_LOG_LEVEL", "loud"],
@@ -36,6 +40,10 @@ describe("settings", () => {
     const read = () => readSettings({ ...GOOD, [name]: value });
     expect(read).toThrow(new RegExp(`^${name} `));
     if (name === "TURBOCLIP_RUNNER_TOKEN" && value !== "") expect(read).not.toThrow(value);
+  });
+
+  test("name a device for each engine", () => {
+    expect(readSettings({ ...GOOD, TURBOCLIP_GPUS: "cpu, cpu" }).devices).toEqual(["cpu", "cpu"]);
   });
 
   test.each(["http://127.0.0.1:8787", "http://localhost:1", "http://[::1]:1"])("take %s: it is this machine", (url) => {

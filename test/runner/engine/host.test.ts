@@ -56,7 +56,7 @@ async function render(engine: EngineHost, seed: number): Promise<Rendering> {
     sampling: defaultSampling(model),
     folder: await folder.fresh(`clip-${seed}-${Math.random()}`),
     signal: stop.signal,
-    onProgress: (stage, step, steps) => {
+    onProgress: ({ stage, step, steps }) => {
       stages.push(`${stage} ${step}/${steps}`);
       if (stage === "denoise" && step >= 1) stepped.resolve();
     },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { writeDemoModel } from "../../../models/demo/model-set.ts";
+import { writeTinyDecoder } from "../../native/tiny-decoder.ts";
 import { type Command, startCommand } from "../support/command.ts";
 import { type TestFolder, testFolder } from "../support/host.ts";
 import { readMp4 } from "../support/mp4.ts";
@@ -104,6 +105,18 @@ describe("turboclip-runner render", () => {
     expect(digests).toContain(again.sha256);
   }, 90_000);
 
+  test("decodes with TAEHV when asked, whose file stands with the model or in common/", async () => {
+    const set = await folder.fresh("taehv/set");
+    await cp(join(models, "turboclip-demo"), set, { recursive: true });
+    writeTinyDecoder(join(set, "taew2_1.pth"), 8);
+    const usual = ["--model", set, "--seed", "5", ...SMALL];
+    const tiny = await report(...usual, "--decoder", "taehv");
+    expect(tiny.settings).toMatchObject({ decoder: "taehv" });
+    const full = await report(...usual);
+    expect(full.settings).toMatchObject({ decoder: "vae" });
+    expect(full.sha256).not.toBe(tiny.sha256);
+  });
+
   test("draws a seed when none is given, and shows it: with it the clip comes again", async () => {
     const first = await report(...SMALL);
     const again = await report(...SMALL, "--seed", String(first.seed));
@@ -192,6 +205,8 @@ describe("what cannot be is refused with status 2, by its value and with the rem
     ["another sampler", ["x", ...OUTPUT, "--sampler", "euler"], "give sde or ode"],
     ["noise of nothing", ["x", ...OUTPUT, "--sigma-max", "0"], '--sigma-max is "0"'],
     ["another attention", ["x", ...OUTPUT, "--attention", "flash"], "give sla (sparse) or original"],
+    ["another decoder", ["x", ...OUTPUT, "--decoder", "tiny"], '--decoder is "tiny"; give vae or taehv'],
+    ["TAEHV without its file", ["x", ...OUTPUT, "--model", "DEMO", "--decoder", "taehv"], "lacks taew2_1.pth"],
     ["a share above 1", ["x", ...OUTPUT, "--topk", "1.5"], '--topk is "1.5"'],
     ["threads below 0", ["x", ...OUTPUT, "--threads=-2"], '--threads is "-2"'],
     ["a model that is none", ["x", ...OUTPUT, "--model", "sora"], "--model sora is no folder and no model id"],
@@ -200,12 +215,16 @@ describe("what cannot be is refused with status 2, by its value and with the rem
       ["x", ...OUTPUT, "--models-dir", "/nowhere"],
       "--models-dir /nowhere is no folder",
     ],
-    ["a folder without a model", ["x", ...OUTPUT, "--model", "/"], "holds no transformer: one of TurboWan-Demo.pth"],
+    [
+      "a folder without a model",
+      ["x", ...OUTPUT, "--model", "/"],
+      "holds no transformer: one of TurboWan-Demo-quant.pth, TurboWan-Demo.pth",
+    ],
     ["an output in no folder", ["x", "-o", "/nowhere/clip.mp4"], "/nowhere is no folder that can be written to"],
     ["an output that is a folder", ["x", "-o", "/tmp"], "/tmp is there and is no file"],
     ["a poster in no folder", ["x", ...OUTPUT, "--poster", "/nowhere/p.jpg"], "--poster /nowhere/p.jpg"],
   ])("%s", async (_, args, message) => {
-    const command = render(...args.map((arg) => (arg === "FILE" ? file : arg)));
+    const command = render(...args.map((arg) => ({ FILE: file, DEMO: join(models, "turboclip-demo") })[arg] ?? arg));
     expect(await command.exit).toBe(2);
     expect(command.stderr()).toContain(message);
     expect(command.stderr()).not.toContain("    at ");

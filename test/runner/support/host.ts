@@ -40,7 +40,7 @@ export async function fakeModel(folder: string, transformer = "fine"): Promise<M
   await writeFile(join(own, "Wan2.1_VAE.pth"), "fine");
   await writeFile(join(own, "models_t5_umt5-xxl-enc-bf16.pth"), "fine");
   await writeFile(join(own, "tokenizer.json"), demoTokenizer().json);
-  const [model] = (await findModels(folder)).found;
+  const [model] = (await findModels(folder, "vae")).found;
   if (model === undefined) throw new Error("the test's model is not complete");
   return model;
 }

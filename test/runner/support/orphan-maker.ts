@@ -12,7 +12,7 @@ await engine.render({
   request: smallClip(SEEDS.deafToCancel),
   sampling: defaultSampling(model),
   signal: new AbortController().signal,
-  onProgress: (stage, step) => {
+  onProgress: ({ stage, step }) => {
     if (stage === "denoise" && step === 1) process.stdout.write(`${engine.pid}\n`);
   },
 });

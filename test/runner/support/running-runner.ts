@@ -11,6 +11,7 @@ import { fakeEngineHost, fakeModel, LogBook, type TestFolder } from "./host.ts";
 
 export interface RunningRunner {
   readonly engine: EngineHost;
+  readonly engines: readonly EngineHost[];
   readonly workFolder: WorkFolder;
   readonly log: LogBook;
   readonly drain: AbortController;
@@ -24,6 +25,8 @@ export interface RunningRunner {
 export interface RunnerOptions {
   readonly edge: EdgeDouble;
   readonly folder: TestFolder;
+  /** One if absent. */
+  readonly engineCount?: number;
   readonly giveUpMs?: number;
   readonly heartbeatMs?: number;
   readonly runnerTimes?: Partial<RunnerTimes>;
@@ -34,6 +37,7 @@ export interface RunnerOptions {
 export async function startTestRunner({
   edge,
   folder,
+  engineCount = 1,
   giveUpMs = 60_000,
   heartbeatMs = 50,
   runnerTimes,
@@ -43,10 +47,11 @@ export async function startTestRunner({
   const modelsDir = await folder.fresh("models");
   const model = await fakeModel(modelsDir);
   const engine = fakeEngineHost({ log, ffmpeg });
+  const engines = [engine, ...Array.from({ length: engineCount - 1 }, () => fakeEngineHost({ log, ffmpeg }))];
   const dispatcher = new Agent();
   const workFolder = await WorkFolder.open(await folder.fresh("work"));
   const tools: RunnerTools = {
-    ...{ engine, dispatcher, workFolder, log: log.logger(), clock: systemClock, random: Math.random },
+    ...{ engines, dispatcher, workFolder, log: log.logger(), clock: systemClock, random: Math.random },
     edge: new EdgeClient({ origin: edge.origin, token: edge.token, dispatcher }),
     models: new Map([[model.id, model]]),
     times: { heartbeatMs, newsMs: 1, retryMs: 2, maxRetryMs: 20, giveUpMs },
@@ -61,12 +66,12 @@ export async function startTestRunner({
   const done = runRunner(tools, { drain: drain.signal, release: release.signal });
   done.catch(() => {}); // the tests look at it
   return {
-    ...{ engine, workFolder, log, drain, release, done },
+    ...{ engine, engines, workFolder, log, drain, release, done },
     async stop() {
       drain.abort();
       release.abort();
       await done.catch(() => {});
-      await engine.stop();
+      await Promise.all(engines.map((one) => one.stop()));
       await dispatcher.destroy();
     },
   };

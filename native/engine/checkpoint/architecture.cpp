@@ -1,18 +1,14 @@
-#include "cpu/architecture.h"
+#include "engine/checkpoint/architecture.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
 
 #include "engine/text.h"
 
-namespace turboclip::cpu {
+namespace turboclip {
 namespace {
-
-struct Signature {
-  Architecture architecture;
-  std::string_view tensor;
-  std::string_view description;
-};
 
 constexpr Signature kSignatures[] = {
     {Architecture::umt5, "blocks.0.attn.q.weight", "a umT5 text encoder"},
@@ -23,28 +19,25 @@ constexpr Signature kSignatures[] = {
 
 }  // namespace
 
+const Signature& signature_of(Architecture architecture) {
+  return *std::find_if(std::begin(kSignatures), std::end(kSignatures),
+                       [&](const Signature& one) { return one.architecture == architecture; });
+}
+
 Status require_architecture(const Checkpoint& checkpoint, Architecture expected) {
-  const Signature* wanted = nullptr;
+  if (is_architecture(checkpoint, expected)) return success();
   std::string_view found = "no model that this engine knows";
   for (const Signature& signature : kSignatures) {
-    const bool present = checkpoint.find(signature.tensor) != nullptr;
-    if (signature.architecture == expected) {
-      if (present) return success();
-      wanted = &signature;
-    } else if (present) {
-      found = signature.description;
-    }
+    if (is_architecture(checkpoint, signature.architecture)) found = signature.description;
   }
+  const Signature& wanted = signature_of(expected);
   return Error{ErrorCode::architecture_unknown,
-               concat(checkpoint.path().string(), ": expected ", wanted->description, ", which has a tensor ",
-                      in_quotes(wanted->tensor), "; the file holds ", found, ". Give the right file")};
+               concat(checkpoint.path().string(), ": expected ", wanted.description, ", which has a tensor ",
+                      in_quotes(wanted.tensor), "; the file holds ", found, ". Give the right file")};
 }
 
 bool is_architecture(const Checkpoint& checkpoint, Architecture kind) {
-  for (const Signature& signature : kSignatures) {
-    if (signature.architecture == kind) return checkpoint.find(signature.tensor) != nullptr;
-  }
-  return false;
+  return checkpoint.find(signature_of(kind).tensor) != nullptr;
 }
 
 std::int64_t count_blocks(const Checkpoint& checkpoint) {
@@ -57,4 +50,4 @@ std::int64_t count_blocks(const Checkpoint& checkpoint) {
   }
 }
 
-}  // namespace turboclip::cpu
+}  // namespace turboclip

@@ -1,10 +1,10 @@
-// How `render` ends without a clip. Messages are for the person at the terminal.
+// How a command ends that did not do what it was asked. Messages are for the person at the terminal.
 
 /** What was asked for cannot be: exit status 2. The message names the value and the remedy. */
 export class UsageError extends Error {}
 
 /** It was asked for rightly and did not work: exit status 1. */
-export class RenderError extends Error {}
+export class CommandError extends Error {}
 
 /** Stopped by Ctrl-C or SIGTERM: exit status 130, as shells have it. */
-export class RenderCancelled extends Error {}
+export class CommandCancelled extends Error {}

@@ -2,12 +2,12 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { inflateRawSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { transformerTensors } from "../../models/demo/layout.ts";
-import { demoModelFiles, writeDemoModel } from "../../models/demo/model-set.ts";
-import { elementCount, pthFile, toBf16 } from "../../models/demo/pth.ts";
-import { vaeTensors } from "../../models/demo/vae-layout.ts";
-import { findModels } from "../../runner/checkpoints/find.ts";
-import { type TestFolder, testFolder } from "../runner/support/host.ts";
+import { transformerTensors } from "../../../models/demo/layout.ts";
+import { demoModelFiles, writeDemoModel } from "../../../models/demo/model-set.ts";
+import { elementCount, pthFile, toBf16 } from "../../../models/demo/pth.ts";
+import { vaeTensors } from "../../../models/demo/vae-layout.ts";
+import { findModels } from "../../../runner/checkpoints/find.ts";
+import { type TestFolder, testFolder } from "../../runner/support/host.ts";
 
 let folder: TestFolder;
 beforeAll(async () => {
@@ -74,7 +74,7 @@ describe("the demo model set", () => {
   test("has the registry's file names, at most 12 MB, and is found by a runner", async () => {
     const set = join(folder.path, "turboclip-demo");
     writeDemoModel(set);
-    const { found } = await findModels(folder.path);
+    const { found } = await findModels(folder.path, "vae");
     expect(found.map((model) => model.id)).toEqual(["turboclip-demo"]);
     const sizes = await Promise.all(demoModelFiles().map(async ({ name }) => (await stat(join(set, name))).size));
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(12_000_000);
