@@ -148,10 +148,10 @@ struct GemmBlock {
       copy_async(to + i * kStep * Tile::kDepth, from + i * kStep * weight.in, 16);
     }
     if (thread < Tile::kRows / 4) {
-      const std::int64_t stride = scale_stride(x.rows);
-      const bool inside = row + 4 * thread < stride;
+      const int left = static_cast<int>(x.rows) - row - 4 * thread;  // scales past the last row are zeros
+      const int count = left < 0 ? 0 : left < 4 ? left : 4;
       copy_async(w + Tile::kColumns * Tile::kDepth + 16 * thread,
-                 x.scales + k * stride + (inside ? row + 4 * thread : 0), inside ? 16 : 0);
+                 x.scales + k * scale_stride(x.rows) + (count > 0 ? row + 4 * thread : 0), 4 * count);
     }
   }
 };
@@ -199,7 +199,7 @@ __device__ __forceinline__ void finish_tile(GemmWarp<WarpColumns>& warp, const G
 #pragma unroll
             for (int e = 2 * half; e < 2 * half + 2; ++e) {
               const float v = warp.sums[group][i][j][e];
-              part = kLargest ? fmaxf(part, fabsf(v)) : part + v * v;
+              part = kLargest ? max_or_nan(part, fabsf(v)) : part + v * v;
             }
           }
         }
@@ -214,7 +214,7 @@ __device__ __forceinline__ void finish_tile(GemmWarp<WarpColumns>& warp, const G
 #pragma unroll
       for (int i = 1; i < Tile::kWarpsAcross; ++i) {
         const float part = parts[i * Tile::kRows + r];
-        whole = kLargest ? fmaxf(whole, part) : whole + part;
+        whole = kLargest ? max_or_nan(whole, part) : whole + part;
       }
       parts[r] = whole;
       if (block.row + r < block.x.rows) epilogue.row_done(block.row + r, block.column, whole);

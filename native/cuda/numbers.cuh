@@ -42,9 +42,24 @@ __device__ __forceinline__ void store_bf16(Bf16* to, const float (&values)[8]) {
                  pack_bf16(values[4], values[5]), pack_bf16(values[6], values[7]));
 }
 
-/// The scale that takes `largest` to 127; 1 for a group of zeros.
+/// The nearest bfloat16.
+__device__ __forceinline__ float round_bf16(float value) { return low_half(pack_bf16(value, 0.0f)); }
+
+/// Eight neighbouring float32 values.
+__device__ __forceinline__ void load_floats(float (&out)[8], const float* from) {
+#pragma unroll
+  for (int i = 0; i < 8; i += 4) {
+    const float4 four = *reinterpret_cast<const float4*>(from + i);
+    out[i] = four.x;
+    out[i + 1] = four.y;
+    out[i + 2] = four.z;
+    out[i + 3] = four.w;
+  }
+}
+
+/// The scale that takes `largest` to 127; 1 for values that are as good as zeros, NaN for NaN.
 __device__ __forceinline__ float int8_scale(float largest) {
-  return largest > 0.0f ? largest * (1.0f / 127.0f) : 1.0f;
+  return largest < 1e-30f ? 1.0f : largest * (1.0f / 127.0f);
 }
 
 /// Eight neighbouring values times `factor`, rounded to int8, one 8-byte access.
@@ -57,17 +72,19 @@ __device__ __forceinline__ void store_int8(std::int8_t* to, const float (&values
   *reinterpret_cast<uint2*>(to) = make_uint2(words[0], words[1]);
 }
 
-/// Sum or maximum over groups of `Lanes` neighbouring lanes; every lane gets it.
-template <int Lanes>
-__device__ __forceinline__ float lanes_sum(float value) {
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+
+/// Sum or maximum (NaN if any is) over groups of `Lanes` neighbouring lanes; every lane gets it.
+template <int Lanes, class Value>
+__device__ __forceinline__ Value lanes_sum(Value value) {
 #pragma unroll
-  for (int bit = 1; bit < Lanes; bit *= 2) value += __shfl_xor_sync(0xffffffffu, value, bit);
+  for (int bit = 1; bit < Lanes; bit *= 2) value += __shfl_xor_sync(kAllLanes, value, bit);
   return value;
 }
 template <int Lanes>
 __device__ __forceinline__ float lanes_max(float value) {
 #pragma unroll
-  for (int bit = 1; bit < Lanes; bit *= 2) value = fmaxf(value, __shfl_xor_sync(0xffffffffu, value, bit));
+  for (int bit = 1; bit < Lanes; bit *= 2) value = max_or_nan(value, __shfl_xor_sync(kAllLanes, value, bit));
   return value;
 }
 

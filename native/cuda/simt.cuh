@@ -25,10 +25,11 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
 /// after them. With 0 bytes nothing is read.
 __device__ __forceinline__ void copy_async(void* shared, const void* global, int bytes) {
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared_address(shared)),
-               "l"(global), "r"(bytes));
+               "l"(global), "r"(bytes)
+               : "memory");
 }
 /// Closes a group of copies of this thread.
-__device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;"); }
+__device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until at most `Open` of this thread's groups are under way.
 template <int Open>
 __device__ __forceinline__ void copy_wait() {
@@ -54,7 +55,7 @@ __device__ __forceinline__ void load_tiles_transposed(std::uint32_t (&out)[4], c
 /// d = a b + c: a is 16 x 32 int8 by rows, b 32 x 8 int8 by columns, c and d 16 x 8 int32.
 __device__ __forceinline__ void multiply_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[4],
                                             const std::uint32_t (&b)[2], const std::int32_t (&c)[4]) {
-  asm volatile(
+  asm(
       "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%10,%11,%12,%13};"
       : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
@@ -64,7 +65,7 @@ __device__ __forceinline__ void multiply_s8(std::int32_t (&d)[4], const std::uin
 /// d += a b: a is 16 x 16 bfloat16 by rows, b 16 x 8 bfloat16 by columns, d 16 x 8 float32.
 __device__ __forceinline__ void multiply_add_bf16(float (&d)[4], const std::uint32_t (&a)[4],
                                                   const std::uint32_t (&b)[2]) {
-  asm volatile(
+  asm(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
@@ -76,6 +77,13 @@ __device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
   std::uint32_t packed;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
   return packed;
+}
+
+/// The larger; NaN if either is, so that a fault upstream is not quantised into a number.
+__device__ __forceinline__ float max_or_nan(float a, float b) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+  return larger;
 }
 
 /// 1 / x, within 1 unit in the last place; a division would call a routine.

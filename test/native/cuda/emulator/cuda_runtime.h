@@ -2,6 +2,7 @@
 // order; device memory is the host's.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -82,6 +83,21 @@ Value __shfl_xor_sync(unsigned mask, Value value, int bits) {
   return __shfl_sync(mask, value, ::turboclip::emulator::lane() ^ bits);
 }
 
+inline unsigned __ballot_sync(unsigned, bool mine) {
+  struct Lane {
+    bool in;
+    unsigned out;
+  } lane{mine, 0};
+  ::turboclip::emulator::with_warp("ballot", &lane, [](void* const* slots) {
+    unsigned bits = 0;
+    for (int i = 0; i < 32; ++i) bits |= static_cast<Lane*>(slots[i])->in ? 1u << i : 0u;
+    for (int i = 0; i < 32; ++i) static_cast<Lane*>(slots[i])->out = bits;
+  });
+  return lane.out;
+}
+inline bool __any_sync(unsigned mask, bool mine) { return __ballot_sync(mask, mine) != 0; }
+
+inline int __popc(unsigned bits) { return std::popcount(bits); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline int __float2int_rn(float x) { return static_cast<int>(std::nearbyint(x)); }
 inline float __int_as_float(int bits) {

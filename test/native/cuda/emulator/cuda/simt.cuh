@@ -5,10 +5,12 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "machine.h"
 
@@ -118,6 +120,10 @@ inline std::uint32_t pack_bf16(float low, float high) {
     return std::isnan(value) ? 0x7fffu : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
   };
   return round(low) | round(high) << 16;
+}
+
+inline float max_or_nan(float a, float b) {
+  return std::isnan(a) || std::isnan(b) ? std::numeric_limits<float>::quiet_NaN() : std::max(a, b);
 }
 
 inline float reciprocal(float x) { return 1.0f / x; }
