@@ -85,7 +85,8 @@ struct OutputRows {
   /// Quantises the rows into 16 x 128 bytes of shared memory and gives each row's scale to `store_scale(row,
   /// scale)`.
   template <class StoreScale>
-  __device__ __forceinline__ void quantize(unsigned char* slab, int lane, const StoreScale& store_scale) const {
+  __device__ __forceinline__ void quantize(unsigned char* slab, int lane,
+                                           const StoreScale& store_scale) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float largest_value = 0;
@@ -138,7 +139,8 @@ __device__ __forceinline__ void pack_weights(std::uint32_t (&out)[4], const floa
 /// rows += weights [16, 16 * Steps keys] times values: a tile of bfloat16 rows from `key` on. Several groups
 /// of 16 rows share what is read.
 template <int Groups, int Steps>
-__device__ __forceinline__ void add_values(OutputRows (&rows)[Groups], const std::uint32_t (&weights)[Groups][Steps][4],
+__device__ __forceinline__ void add_values(OutputRows (&rows)[Groups],
+                                           const std::uint32_t (&weights)[Groups][Steps][4],
                                            const unsigned char* values, int key, int lane) {
   // head_chunk(values, key + 16 * step + lane % 16, 2 * j + lane / 16), with what does not change apart.
   const unsigned char* line = values + (key + lane % 16) * kHeadRowBytes;

@@ -1,7 +1,6 @@
 // Dense attention over few keys, in bfloat16: eight warps of 16 rows, q in registers, keys in tiles of 32.
-#include "cuda/cross_attention.h"
-
 #include "cuda/attention_tile.cuh"
+#include "cuda/cross_attention.h"
 
 namespace turboclip::cuda {
 namespace {
@@ -16,9 +15,8 @@ constexpr int kSharedBytes = kStages * kStageBytes;
 constexpr float kLog2E = 1.4426950408889634f;
 static_assert(kRows * kHeadWidth <= kSharedBytes);
 
-__global__ void __launch_bounds__(kThreads)
-    text_key_kernel(TextKeys keys, int channels, const float* inverse, const float* norm_k,
-                    const float* norm_q) {
+__global__ void __launch_bounds__(kThreads) text_key_kernel(TextKeys keys, int channels, const float* inverse,
+                                                            const float* norm_k, const float* norm_q) {
   const int column = (static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x)) * 8;
   const int row = static_cast<int>(blockIdx.x);
   if (column >= channels) return;
@@ -35,8 +33,9 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 /// Scores of the tile's keys; those from `count` on become those of no key, and the last gets `bias`.
-__device__ __forceinline__ void score(float (&out)[kKeys / 8][4], const std::uint32_t (&q)[kHeadWidth / 16][4],
-                                      const unsigned char* keys, int count, const float (&bias)[2], int lane) {
+__device__ __forceinline__ void score(float (&out)[kKeys / 8][4],
+                                      const std::uint32_t (&q)[kHeadWidth / 16][4], const unsigned char* keys,
+                                      int count, const float (&bias)[2], int lane) {
 #pragma unroll
   for (int j = 0; j < kKeys / 8; ++j) {
 #pragma unroll
@@ -141,17 +140,18 @@ __global__ void __launch_bounds__(kThreads)
 void prepare_text_keys(Queue& queue, const TextKeys& keys, std::int64_t heads, const float* inverse,
                        const float* norm_k, const float* norm_q) {
   const std::int64_t channels = heads * kHeadWidth;
-  queue.launch("prepare_text_keys", text_key_kernel,
-               {dim3(static_cast<unsigned>(keys.rows), static_cast<unsigned>(ceil_div(channels, 8 * kThreads))),
-                kThreads},
-               keys, static_cast<int>(channels), inverse, norm_k, norm_q);
+  queue.launch(
+      "prepare_text_keys", text_key_kernel,
+      {dim3(static_cast<unsigned>(keys.rows), static_cast<unsigned>(ceil_div(channels, 8 * kThreads))),
+       kThreads},
+      keys, static_cast<int>(channels), inverse, norm_k, norm_q);
 }
 
 void cross_attention(Queue& queue, const CrossQueries& q, const TextKeys& keys, std::int8_t* y,
                      float* y_scales) {
   queue.launch("cross_attention", cross_attention_kernel,
-               {dim3(static_cast<unsigned>(ceil_div(q.tokens, kRows)), static_cast<unsigned>(q.heads)), kThreads,
-                kSharedBytes},
+               {dim3(static_cast<unsigned>(ceil_div(q.tokens, kRows)), static_cast<unsigned>(q.heads)),
+                kThreads, kSharedBytes},
                q, keys, y, y_scales);
 }
 

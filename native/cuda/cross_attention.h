@@ -1,4 +1,5 @@
-// Cross-attention to the prompt. Its keys and values are the same at every step: they are prepared once a clip.
+// Cross-attention to the prompt. Its keys and values are the same at every step: they are prepared once a
+// clip.
 #pragma once
 
 #include <cstdint>
@@ -8,16 +9,16 @@
 
 namespace turboclip::cuda {
 
-/// k and v side by side, [rows, 2 C] bfloat16. The last row counts exp(last_bias) times: it stands for all the
-/// rows past the prompt, which are the same.
+/// k and v side by side, [rows, 2 C] bfloat16. The last row counts exp(last_bias) times: it stands for all
+/// the rows past the prompt, which are the same.
 struct TextKeys {
   Bf16* values;
   std::int64_t rows;
   float last_bias;
 };
 
-/// RMS norm of k over its whole width, and the norm weights of both k and q: k = k * inverse * norm_k * norm_q.
-/// inverse: [rows]; norms: [C].
+/// RMS norm of k over its whole width, and the norm weights of both k and q: k = k * inverse * norm_k *
+/// norm_q. inverse: [rows]; norms: [C].
 void prepare_text_keys(Queue& queue, const TextKeys& keys, std::int64_t heads, const float* inverse,
                        const float* norm_k, const float* norm_q);
 

@@ -47,7 +47,8 @@ __device__ __forceinline__ void copy_rows(unsigned char* to, const Bf16* from, i
   for (int i = 0; i < Count * 8 / kThreads; ++i) {
     const int row = i * (kThreads / 8) + thread / 8;
     const bool inside = first + row < end && column < width;
-    copy_async(to + offset(row, chunk), inside ? from + (first + row) * width + column : from, inside ? 16 : 0);
+    copy_async(to + offset(row, chunk), inside ? from + (first + row) * width + column : from,
+               inside ? 16 : 0);
   }
 }
 
@@ -116,13 +117,14 @@ __global__ void __launch_bounds__(kThreads) gemm_bf16_kernel(Bf16Rows x, Bf16Wei
 }
 
 template <class Store>
-void multiply(Queue& queue, const char* name, const Bf16Rows& x, const Bf16Weight& weight, const Store& store) {
+void multiply(Queue& queue, const char* name, const Bf16Rows& x, const Bf16Weight& weight,
+              const Store& store) {
   if (x.rows == 0) return;
-  queue.launch(name, gemm_bf16_kernel<Store>,
-               {dim3(static_cast<unsigned>(ceil_div(x.rows, kRows)),
-                     static_cast<unsigned>(weight.out / kColumns)),
-                kThreads, kStages * kStageBytes},
-               x, weight, store);
+  queue.launch(
+      name, gemm_bf16_kernel<Store>,
+      {dim3(static_cast<unsigned>(ceil_div(x.rows, kRows)), static_cast<unsigned>(weight.out / kColumns)),
+       kThreads, kStages * kStageBytes},
+      x, weight, store);
 }
 
 }  // namespace

@@ -7,9 +7,9 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kLanesARow = kHeadWidth / 8;
-constexpr int kRowsAtOnce = kThreads / kLanesARow;       // 16
-constexpr int kRowsAThread = kKeyBlock / kRowsAtOnce;    // 4
-constexpr int kOffsetRows = 256;                         // that the offset of k is the mean of
+constexpr int kRowsAtOnce = kThreads / kLanesARow;     // 16
+constexpr int kRowsAThread = kKeyBlock / kRowsAtOnce;  // 4
+constexpr int kOffsetRows = 256;                       // that the offset of k is the mean of
 constexpr float kLog2E = 1.4426950408889634f;
 
 /// What turns a projection's row into q or k.
@@ -20,7 +20,8 @@ struct Source {
   std::int64_t stride;
 };
 
-__device__ __forceinline__ float2 angle(const HeadShape& shape, const RotaryAngles& angles, int row, int pair) {
+__device__ __forceinline__ float2 angle(const HeadShape& shape, const RotaryAngles& angles, int row,
+                                        int pair) {
   const int width = static_cast<int>(shape.width);
   const int height = static_cast<int>(shape.height);
   if (pair < kTimePairs) return angles.time[row / (width * height) * kTimePairs + pair];

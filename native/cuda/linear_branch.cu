@@ -85,7 +85,8 @@ __global__ void __launch_bounds__(kThreads)
 constexpr int kFoldFeatures = 16;  // of a block, which has a thread an output
 
 __global__ void __launch_bounds__(kHeadWidth)
-    fold_kernel(HeadShape shape, int parts, const float* feature_sums, const float* proj_l, LinearState state) {
+    fold_kernel(HeadShape shape, int parts, const float* feature_sums, const float* proj_l,
+                LinearState state) {
   auto* sums = reinterpret_cast<float*>(shared_memory());  // [channel][kFoldFeatures]
   const int thread = static_cast<int>(threadIdx.x);
   const int d0 = static_cast<int>(blockIdx.x) * kFoldFeatures;
@@ -134,11 +135,12 @@ void linear_state(Queue& queue, const HeadShape& shape, const Projections& proje
   const std::int64_t parts = linear_parts(shape.tokens);
   const auto count = static_cast<unsigned>(shape.heads);
   queue.launch("linear_state", partial_state_kernel,
-               {dim3(static_cast<unsigned>(parts), count), kThreads, kStages * kStageBytes}, shape, projections,
-               state.parts);
-  queue.launch("fold_proj_l", fold_kernel,
-               {dim3(kHeadWidth / kFoldFeatures, count), kHeadWidth, kHeadWidth * kFoldFeatures * sizeof(float)},
-               shape, static_cast<int>(parts), heads.feature_sums, proj_l, state);
+               {dim3(static_cast<unsigned>(parts), count), kThreads, kStages * kStageBytes}, shape,
+               projections, state.parts);
+  queue.launch(
+      "fold_proj_l", fold_kernel,
+      {dim3(kHeadWidth / kFoldFeatures, count), kHeadWidth, kHeadWidth * kFoldFeatures * sizeof(float)},
+      shape, static_cast<int>(parts), heads.feature_sums, proj_l, state);
 }
 
 }  // namespace turboclip::cuda

@@ -6,7 +6,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kRowsPerBlock = kThreads / kWarp;  // a warp a row
 constexpr int kPerLane = 8;
-constexpr int kPerChunk = kWarp * kPerLane;              // channels that a warp reads at a time
+constexpr int kPerChunk = kWarp * kPerLane;             // channels that a warp reads at a time
 constexpr int kLanesPerGroup = kScaleGroup / kPerLane;  // lanes that share a scale
 constexpr float kEpsilon = 1e-6f;
 
@@ -74,7 +74,8 @@ struct WarpRow {
         squares += value * value;
       }
     }
-    const float inverse = rsqrtf(lanes_sum<kWarp>(squares) * reciprocal(static_cast<float>(width)) + kEpsilon);
+    const float inverse =
+        rsqrtf(lanes_sum<kWarp>(squares) * reciprocal(static_cast<float>(width)) + kEpsilon);
 #pragma unroll
     for (int i = 0; i < Chunks; ++i) {
       const int column = i * kPerChunk + lane * kPerLane;

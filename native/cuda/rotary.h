@@ -24,8 +24,10 @@ class RotaryTables {
     std::vector<float2> turns;
     for (std::int64_t position = 0; position < positions; ++position) {
       for (int i = 0; i < pairs; ++i) {
-        const double angle = static_cast<double>(position) * std::pow(10'000.0, -static_cast<double>(i) / pairs);
-        turns.push_back(make_float2(static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))));
+        const double angle =
+            static_cast<double>(position) * std::pow(10'000.0, -static_cast<double>(i) / pairs);
+        turns.push_back(
+            make_float2(static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))));
       }
     }
     return turns;

@@ -1,5 +1,5 @@
-// Sparse-linear self-attention (SLA, https://arxiv.org/abs/2509.24006) in its stages, and dense attention as the
-// same without a map. Each stage is a file of its own.
+// Sparse-linear self-attention (SLA, https://arxiv.org/abs/2509.24006) in its stages, and dense attention as
+// the same without a map. Each stage is a file of its own.
 #pragma once
 
 #include <cstdint>
@@ -88,7 +88,7 @@ struct Sparse {
   const float* sums;
   const float* bias;  // [128], of proj_l
 };
-void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& projections, const Heads& heads,
-                      const Sparse& sparse, std::int8_t* y, float* y_scales);
+void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& projections,
+                      const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales);
 
 }  // namespace turboclip::cuda

@@ -1,6 +1,6 @@
-// Softmax attention over the kept key blocks: INT8 q . k, bfloat16 p . v, float32 state. Four warps of 32 rows
-// with q in registers; two stages of k and v within 48 KiB, so that two blocks share a multiprocessor of 100.
-// (Online softmax: FlashAttention, https://arxiv.org/abs/2205.14135.)
+// Softmax attention over the kept key blocks: INT8 q . k, bfloat16 p . v, float32 state. Four warps of 32
+// rows with q in registers; two stages of k and v within 48 KiB, so that two blocks share a multiprocessor of
+// 100. (Online softmax: FlashAttention, https://arxiv.org/abs/2205.14135.)
 #include "cuda/attention_tile.cuh"
 #include "cuda/self_attention.h"
 
@@ -8,7 +8,7 @@ namespace turboclip::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kGroups = 2;     // of 16 rows, a warp
+constexpr int kGroups = 2;       // of 16 rows, a warp
 constexpr int kKeysAtOnce = 16;  // 32 spill 7 to 14 registers beside q and the output
 constexpr int kKeyBytes = kKeyBlock * kHeadWidth;
 constexpr int kStageBytes = kKeyBytes + kKeyBlock * kHeadRowBytes;
@@ -22,7 +22,8 @@ struct Queries {
   std::uint32_t values[kGroups][kHeadWidth / 32][4];
   float scales[kGroups][2];
 
-  __device__ __forceinline__ Queries(const Heads& heads, const HeadShape& shape, int head, int row, int lane) {
+  __device__ __forceinline__ Queries(const Heads& heads, const HeadShape& shape, int head, int row,
+                                     int lane) {
     const auto tokens = static_cast<int>(shape.tokens);
     const std::int8_t* q = heads.q + head * shape.tokens * kHeadWidth;
 #pragma unroll
@@ -32,7 +33,8 @@ struct Queries {
         const int r = row + 16 * i + 8 * half + lane / 4;
         const bool inside = r < tokens;
         scales[i][half] = inside ? heads.q_scales[head * scale_stride(shape.tokens) + r] * kScoreScale : 1.0f;
-        const auto* words = reinterpret_cast<const std::uint32_t*>(q + (inside ? r : 0) * kHeadWidth) + lane % 4;
+        const auto* words =
+            reinterpret_cast<const std::uint32_t*>(q + (inside ? r : 0) * kHeadWidth) + lane % 4;
 #pragma unroll
         for (int step = 0; step < kHeadWidth / 32; ++step) {
           values[i][step][half] = inside ? words[8 * step] : 0;
@@ -110,7 +112,8 @@ __device__ __forceinline__ void add_linear_branch(OutputRows (&rows)[kGroups], c
     for (int half = 0; half < 2; ++half) {
       const int r = row + 16 * i + 8 * half + lane / 4;
       words[i][half] =
-          reinterpret_cast<const std::uint32_t*>(features + (r < tokens ? r : tokens - 1) * stride) + lane % 4;
+          reinterpret_cast<const std::uint32_t*>(features + (r < tokens ? r : tokens - 1) * stride) +
+          lane % 4;
       float product = 0;
 #pragma unroll
       for (int part = 0; part < kHeadWidth / 8; ++part) {
@@ -265,19 +268,19 @@ __global__ void __launch_bounds__(kThreads, 2)
   for (int i = 0; i < kGroups; ++i) {
     const int first = row + 16 * i;
     if (first < tokens) {
-      store_slab(slab + i * 16 * kHeadWidth, y + first * channels + head * kHeadWidth, channels, tokens - first,
-                 lane);
+      store_slab(slab + i * 16 * kHeadWidth, y + first * channels + head * kHeadWidth, channels,
+                 tokens - first, lane);
     }
   }
 }
 
 }  // namespace
 
-void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& projections, const Heads& heads,
-                      const Sparse& sparse, std::int8_t* y, float* y_scales) {
+void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& projections,
+                      const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales) {
   queue.launch("sparse_attention", sparse_attention_kernel,
-               {dim3(static_cast<unsigned>(shape.query_blocks()), static_cast<unsigned>(shape.heads)), kThreads,
-                kSharedBytes},
+               {dim3(static_cast<unsigned>(shape.query_blocks()), static_cast<unsigned>(shape.heads)),
+                kThreads, kSharedBytes},
                shape, projections, heads, sparse, y, y_scales);
 }
 

@@ -26,7 +26,7 @@ class HeadBuffers {
   }
 
   cuda::Heads heads() {
-    return {offset_.data(),   q_.data(),       q_scales_.data(), k_.data(),
+    return {offset_.data(),   q_.data(),      q_scales_.data(), k_.data(),
             k_scales_.data(), q_sums_.data(), k_means_.data(),  feature_sums_.data()};
   }
   cuda::LinearState state() { return {parts_.data(), matrix_.data(), sums_.data()}; }

@@ -75,8 +75,7 @@ TEST("quantised rows hold every value within half a step of its own scale, and z
     const std::vector<float> values = out.to_float();
     bool close = true;
     for (std::int64_t i = 0; i < size.rows * size.width; ++i) {
-      const float scale =
-          out.scales[i % size.width / 128 * cuda::scale_stride(size.rows) + i / size.width];
+      const float scale = out.scales[i % size.width / 128 * cuda::scale_stride(size.rows) + i / size.width];
       close = close && std::fabs(values[i] - x[i]) <= 0.5001f * scale;
     }
     CHECK(close);

@@ -15,17 +15,18 @@ struct Case {
   std::int64_t heads, frames, height, width;
   double ratio;
 };
-// Lengths around the tiles of 32, 64 and 128 rows and the linear branch's ranges of 1024; one key block to all.
-constexpr Case kCases[] = {{1, 1, 1, 1, 0.1},  {2, 1, 7, 9, 0.5},  {1, 1, 8, 8, 1.0},   {3, 1, 5, 13, 0.5},
-                           {2, 3, 6, 7, 0.3},  {1, 2, 8, 8, 1.0},  {1, 1, 3, 43, 0.34}, {2, 5, 7, 9, 0.2},
-                           {1, 3, 11, 32, 0.1}};
+// Lengths around the tiles of 32, 64 and 128 rows and the linear branch's ranges of 1024; one key block to
+// all.
+constexpr Case kCases[] = {{1, 1, 1, 1, 0.1},   {2, 1, 7, 9, 0.5}, {1, 1, 8, 8, 1.0},
+                           {3, 1, 5, 13, 0.5},  {2, 3, 6, 7, 0.3}, {1, 2, 8, 8, 1.0},
+                           {1, 1, 3, 43, 0.34}, {2, 5, 7, 9, 0.2}, {1, 3, 11, 32, 0.1}};
 
 struct Problem {
   cuda::HeadShape shape;
   std::int64_t kept;
-  std::vector<float> values;          // [L, 3 C]
-  std::vector<float> q, k, v;         // [L, C], as attention sees them
-  std::vector<float> norm_q, norm_k;  // [C]
+  std::vector<float> values;            // [L, 3 C]
+  std::vector<float> q, k, v;           // [L, C], as attention sees them
+  std::vector<float> norm_q, norm_k;    // [C]
   std::vector<float> weight_l, bias_l;  // proj_l
 
   explicit Problem(const Case& c)
@@ -33,7 +34,8 @@ struct Problem {
         values(random_values(shape.tokens * 3 * shape.channels(), 21)),
         norm_q(random_values(shape.channels(), 22)),
         norm_k(random_values(shape.channels(), 23)) {
-    kept = std::max<std::int64_t>(1, static_cast<std::int64_t>(c.ratio * static_cast<double>(shape.key_blocks())));
+    kept = std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(c.ratio * static_cast<double>(shape.key_blocks())));
     const std::int64_t channels = shape.channels();
     for (float& weight : norm_q) weight = 1.5f + weight;
     for (float& weight : norm_k) weight = 1.5f + weight;
@@ -88,7 +90,8 @@ struct Problem {
         }
         cpu::attend(kernels, keys, queries);
         if (linear) {
-          cpu::add_linear_branch(kernels, branch, {queries.q, queries.rows, channels, 128}, queries.out, channels);
+          cpu::add_linear_branch(kernels, branch, {queries.q, queries.rows, channels, 128}, queries.out,
+                                 channels);
         }
       }
     }
@@ -139,7 +142,8 @@ struct Device {
   cuda::Projections projections() { return {values.data(), q_inverse.data(), k_inverse.data()}; }
 
   std::vector<float> attend(const cuda::Sparse& sparse) {
-    cuda::sparse_attention(queue, problem.shape, projections(), buffers.heads(), sparse, y.data(), scales.data());
+    cuda::sparse_attention(queue, problem.shape, projections(), buffers.heads(), sparse, y.data(),
+                           scales.data());
     return QuantizedRows{problem.shape.tokens, problem.shape.channels(), y.download(queue),
                          scales.download(queue)}
         .to_float();
@@ -151,7 +155,8 @@ double worst_miss(const Problem& problem, const std::vector<std::int32_t>& lut) 
   double worst = 0;
   const cuda::HeadShape& shape = problem.shape;
   for (std::int64_t h = 0; h < shape.heads; ++h) {
-    const auto mean = [&](const std::vector<float>& x, std::int64_t first, std::int64_t count, std::int64_t d) {
+    const auto mean = [&](const std::vector<float>& x, std::int64_t first, std::int64_t count,
+                          std::int64_t d) {
       const std::int64_t end = std::min(shape.tokens, first + count);
       double sum = 0;
       for (std::int64_t r = first; r < end; ++r) sum += x[r * shape.channels() + h * 128 + d];
@@ -173,16 +178,20 @@ double worst_miss(const Problem& problem, const std::vector<std::int32_t>& lut) 
       double most_left = -1e30;
       for (std::int64_t j = 0; j < shape.key_blocks(); ++j) {
         const bool kept = std::find(row, row + problem.kept, j) != row + problem.kept;
-        (kept ? least_kept : most_left) = kept ? std::min(least_kept, scores[j]) : std::max(most_left, scores[j]);
+        (kept ? least_kept : most_left) =
+            kept ? std::min(least_kept, scores[j]) : std::max(most_left, scores[j]);
       }
-      CHECK(std::is_sorted(row, row + problem.kept) && std::adjacent_find(row, row + problem.kept) == row + problem.kept);
+      CHECK(std::is_sorted(row, row + problem.kept) &&
+            std::adjacent_find(row, row + problem.kept) == row + problem.kept);
       worst = std::max(worst, (most_left - least_kept) / size);
     }
   }
   return worst;
 }
 
-TEST("sparse-linear attention on INT8 equals the CPU engine's over the same blocks, at every edge of its tiles") {
+TEST(
+    "sparse-linear attention on INT8 equals the CPU engine's over the same blocks, at every edge of its "
+    "tiles") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
   for (const Case& size : kCases) {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <type_traits>
 #include <utility>
 
@@ -98,6 +99,7 @@ inline unsigned __ballot_sync(unsigned, bool mine) {
 inline bool __any_sync(unsigned mask, bool mine) { return __ballot_sync(mask, mine) != 0; }
 
 inline int __popc(unsigned bits) { return std::popcount(bits); }
+inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline int __float2int_rn(float x) { return static_cast<int>(std::nearbyint(x)); }
 inline float __int_as_float(int bits) {
@@ -120,10 +122,14 @@ enum cudaError_t {
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorIllegalAddress = 700,
+  cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 using cudaStream_t = struct EmulatedStream*;
+using cudaGraph_t = struct EmulatedGraph*;
+using cudaGraphExec_t = struct EmulatedGraph*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
 
 struct cudaDeviceProp {
   char name[256];
@@ -153,6 +159,14 @@ cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStr
 cudaError_t cudaStreamCreate(cudaStream_t* stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+/// Runs the work, or keeps it if the stream is being captured.
+void emulated_submit(std::function<void()> work);
 cudaError_t emulated_call();
 cudaError_t emulated_shared_limit(const void* kernel, cudaFuncAttribute attribute, int value);
 bool emulated_shared_allowed(const void* kernel, std::size_t bytes);
@@ -169,7 +183,10 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   if (!emulated_shared_allowed(reinterpret_cast<const void*>(kernel), config->dynamicSmemBytes)) {
     return cudaErrorInvalidValue;
   }
-  ::turboclip::emulator::run_grid(config->gridDim, config->blockDim, config->dynamicSmemBytes,
-                                  [&] { kernel(arguments...); });
+  // By value, as a launch takes its arguments: a graph runs it again when they are gone.
+  emulated_submit([grid = config->gridDim, block = config->blockDim, shared = config->dynamicSmemBytes,
+                   kernel, ... values = static_cast<Expected>(arguments)] {
+    ::turboclip::emulator::run_grid(grid, block, shared, [&] { kernel(values...); });
+  });
   return cudaSuccess;
 }

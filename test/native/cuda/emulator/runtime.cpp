@@ -4,6 +4,13 @@
 
 #include <cstdio>
 #include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+struct EmulatedGraph {
+  std::vector<std::function<void()>> work;
+};
 
 namespace {
 
@@ -23,6 +30,7 @@ struct Runtime {
   std::size_t allocated = 0;
   int calls_until_failure = -1;
   cudaError_t failure = cudaSuccess;
+  std::unique_ptr<EmulatedGraph> capture;  // being recorded
 } runtime;
 
 std::size_t page() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
@@ -59,6 +67,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
     case cudaErrorIllegalAddress:
       return "an illegal memory access was encountered";
   }
@@ -96,6 +106,7 @@ cudaError_t cudaDriverGetVersion(int* version) {
 /// wrong number. A GPU aligns to 256 bytes; kernels may count on 16.
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   *pointer = nullptr;
+  if (runtime.capture) return cudaErrorStreamCaptureUnsupported;
   const cudaError_t called = emulated_call();
   if (called != cudaSuccess) return called;
   const std::size_t rounded = (bytes + 15) / 16 * 16;
@@ -123,13 +134,13 @@ cudaError_t cudaFree(void* pointer) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
   const cudaError_t called = emulated_call();
-  if (called == cudaSuccess && bytes > 0) std::memcpy(to, from, bytes);
+  if (called == cudaSuccess && bytes > 0) emulated_submit([=] { std::memcpy(to, from, bytes); });
   return called;
 }
 
 cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t) {
   const cudaError_t called = emulated_call();
-  if (called == cudaSuccess && bytes > 0) std::memset(pointer, value, bytes);
+  if (called == cudaSuccess && bytes > 0) emulated_submit([=] { std::memset(pointer, value, bytes); });
   return called;
 }
 
@@ -138,7 +149,44 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   return emulated_call();
 }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return emulated_call(); }
+// What would wait for the stream, or allocate, is an error while it is captured.
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return runtime.capture ? cudaErrorStreamCaptureUnsupported : emulated_call();
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  const cudaError_t called = emulated_call();
+  if (called == cudaSuccess) runtime.capture = std::make_unique<EmulatedGraph>();
+  return called;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  *graph = runtime.capture.release();
+  return emulated_call();
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  const cudaError_t called = emulated_call();
+  if (called == cudaSuccess) *exec = new EmulatedGraph(*graph);
+  return called;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
+  const cudaError_t called = emulated_call();
+  if (called != cudaSuccess) return called;
+  for (const std::function<void()>& work : exec->work) work();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
+
+void emulated_submit(std::function<void()> work) {
+  if (!runtime.capture) return work();
+  runtime.capture->work.push_back(std::move(work));
+}
 
 cudaError_t emulated_shared_limit(const void* kernel, cudaFuncAttribute, int value) {
   const cudaError_t called = emulated_call();
