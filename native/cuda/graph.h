@@ -20,6 +20,7 @@ class Graph {
   template <class Enqueue>
   void record(Queue& queue, const Enqueue& enqueue) {
     clear();
+    if (!queue.status()) return;
     queue.check("capture of a graph",
                 cudaStreamBeginCapture(queue.stream(), cudaStreamCaptureModeThreadLocal));
     if (!queue.status()) return;

@@ -124,10 +124,11 @@ TEST("a CUDA error at any call of a clip is an error value, and the next clip ru
   CHECK(clip().ok());
   const std::size_t allocated = emulator::allocated_bytes();
   int failures = 0;
-  for (int call = 0;; ++call) {
+  for (int call = 0; call < 2000; ++call) {
     emulator::fail_runtime_call(call, cudaErrorMemoryAllocation);
     const Status failed = clip();
     if (failed.ok()) break;  // past the last call of a clip
+    std::printf("%d %s\n", call, failed.error().message.c_str());
     ++failures;
     CHECK(failed.error().code == ErrorCode::out_of_memory);
     CHECK(mentions(failed.error().message, {"CUDA", "out of memory"}));
