@@ -1,5 +1,6 @@
 // Which key blocks each query block keeps: scores of block means in float32, the k-th largest by its bits,
 // and the indices in ascending order. The lowest index wins a tie.
+#include "cuda/numbers.cuh"
 #include "cuda/self_attention.h"
 
 namespace turboclip::cuda {

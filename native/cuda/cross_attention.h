@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "cuda/numbers.cuh"
+#include "cuda/numbers.h"
 #include "cuda/queue.h"
 
 namespace turboclip::cuda {

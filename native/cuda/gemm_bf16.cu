@@ -1,5 +1,6 @@
 // Eight warps compute 128 rows by 64 columns, each 32 by 32; K goes in blocks of 64, three in flight.
 #include "cuda/gemm_bf16.h"
+#include "cuda/numbers.cuh"
 
 namespace turboclip::cuda {
 namespace {

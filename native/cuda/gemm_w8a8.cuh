@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cuda/gemm_w8a8.h"
+#include "cuda/numbers.cuh"
 
 namespace turboclip::cuda {
 

@@ -1,5 +1,6 @@
 // From the projections to what attention reads. Half a warp holds a head's 128 channels of one row; a block
 // takes the 64 rows of a key block, so that no block needs another.
+#include "cuda/numbers.cuh"
 #include "cuda/self_attention.h"
 
 namespace turboclip::cuda {

@@ -1,5 +1,6 @@
 #include "cuda/latent.h"
 #include "cuda/noise.cuh"
+#include "cuda/numbers.cuh"
 
 namespace turboclip::cuda {
 namespace {

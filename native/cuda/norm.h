@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "cuda/numbers.cuh"
+#include "cuda/numbers.h"
 #include "cuda/queue.h"
 
 namespace turboclip::cuda {
@@ -15,7 +15,7 @@ struct Bf16Rows {
   std::int64_t width;
 };
 
-/// TurboWan's widest model has 5120 channels; a row stays in a warp's registers.
+/// TurboWan's widest model has 5120 channels; a row stays in the registers of four warps.
 inline constexpr std::int64_t kMaxWidth = 5120;
 
 /// LayerNorm(x, eps 1e-6) * (1 + gain) + shift, with gain and shift [width].

@@ -1,40 +1,27 @@
-// Number formats of the kernels, and arithmetic that several of them share.
+// Arithmetic on the kernels' number formats that several of them share.
 #pragma once
 
 #include <cstdint>
 
+#include "cuda/numbers.h"
 #include "cuda/simt.cuh"
 
 namespace turboclip::cuda {
-
-/// A bfloat16 as it lies in memory.
-struct Bf16 {
-  std::uint16_t bits;
-};
-
-/// Values that share one scale: this many channels of a row, and as many rows and channels of a weight.
-inline constexpr int kScaleGroup = 128;
-/// Head width of every TurboWan.
-inline constexpr int kHeadWidth = 128;
-
-__host__ __device__ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-/// Rows between the scales of one group of channels and the next, so that each begins 16-byte aligned.
-__host__ __device__ constexpr std::int64_t scale_stride(std::int64_t rows) { return ceil_div(rows, 4) * 4; }
 
 __device__ __forceinline__ float low_half(std::uint32_t pair) { return __uint_as_float(pair << 16); }
 __device__ __forceinline__ float high_half(std::uint32_t pair) { return __uint_as_float(pair & 0xffff0000u); }
 
 /// Eight neighbouring bfloat16 values, one 16-byte access.
-__device__ __forceinline__ void load_bf16(float (&out)[8], const Bf16* from) {
-  const uint4 raw = *reinterpret_cast<const uint4*>(from);
+__device__ __forceinline__ void unpack_bf16(float (&out)[8], const uint4& raw) {
   const std::uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     out[2 * i] = low_half(words[i]);
     out[2 * i + 1] = high_half(words[i]);
   }
+}
+__device__ __forceinline__ void load_bf16(float (&out)[8], const Bf16* from) {
+  unpack_bf16(out, *reinterpret_cast<const uint4*>(from));
 }
 __device__ __forceinline__ void store_bf16(Bf16* to, const float (&values)[8]) {
   *reinterpret_cast<uint4*>(to) =

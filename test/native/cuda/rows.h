@@ -9,7 +9,7 @@
 
 #include "cpu/reference.h"
 #include "cuda/device_array.h"
-#include "cuda/numbers.cuh"
+#include "cuda/numbers.h"
 #include "engine/sampler/rcm.h"
 
 namespace turboclip::test {
