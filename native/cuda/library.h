@@ -9,6 +9,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+/* All else in the library is hidden. */
+#pragma GCC visibility push(default)
 
 #define TURBOCLIP_CUDA_ABI 1
 
@@ -73,6 +75,7 @@ typedef struct {
 int32_t turboclip_cuda_int8_product(int32_t device, const turboclip_cuda_blocks* x,
                                     const turboclip_cuda_blocks* w, float* y, turboclip_cuda_error* error);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -148,27 +148,5 @@ TEST("the INT8 layer adds its output to the residual stream, gated or not") {
   }
 }
 
-TEST("a launch that fails is an error value with the stage and the kernel, and what follows it is skipped") {
-  cuda::Queue queue;
-  CHECK(queue.open(0).ok());
-  const Layer layer(kCases[0]);
-  const DeviceLayer device(queue, layer);
-  cuda::DeviceArray<cuda::Bf16> y;
-  y.allocate(queue, layer.size.rows * layer.size.out);
-  queue.enter("denoise");
-  emulator::fail_runtime_call(1, cudaErrorIllegalAddress);  // the launch, after the shared memory's limit
-  cuda::linear_bf16(queue, device.rows, device.weight, y.data(), nullptr);
-  cuda::linear_add(queue, device.rows, device.weight, y.data(), nullptr);
-  const Status status = queue.finish();
-  CHECK(!status.ok());
-  CHECK(mentions(status.error().message, {"denoise", "linear_bf16", "illegal memory access"}));
-  queue.enter("denoise");
-  emulator::fail_runtime_call(0, cudaErrorMemoryAllocation);
-  cuda::DeviceArray<float> large;
-  large.allocate(queue, 100);
-  CHECK(large.data() == nullptr);
-  CHECK(queue.status().error().code == ErrorCode::out_of_memory);
-}
-
 }  // namespace
 }  // namespace turboclip::test

@@ -11,6 +11,7 @@
 #include "cuda/device_array.h"
 #include "cuda/numbers.h"
 #include "engine/sampler/rcm.h"
+#include "machine.h"
 
 namespace turboclip::test {
 
