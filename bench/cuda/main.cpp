@@ -67,6 +67,13 @@ int run() {
 
 /// With --check: the checks alone, for compute-sanitizer. Otherwise what is timed has just passed them.
 int main(int argc, char** argv) {
+  int devices = 0;
+  const cudaError_t found = cudaGetDeviceCount(&devices);
+  if (devices == 0) {
+    std::fprintf(stderr, "no CUDA device: %s\n",
+                 found == cudaSuccess ? "the driver shows none" : cudaGetErrorString(found));
+    return 1;
+  }
   const bool check_only = argc > 1 && std::strcmp(argv[1], "--check") == 0;
   const int failed = turboclip::test::run_tests(check_only ? argc - 1 : 1, argv + (check_only ? 1 : 0));
   return failed != 0 || check_only ? failed : turboclip::bench::run();
