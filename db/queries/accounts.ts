@@ -1,11 +1,12 @@
 // Accounts, their balances and their API keys.
 import { and, eq, isNull } from "drizzle-orm";
 import type { AccountId, KeyId } from "../../shared/ids.ts";
-import { micros } from "../../shared/pricing.ts";
+import { type Micros, micros } from "../../shared/pricing.ts";
 import type { Database } from "../database.ts";
 import { accounts, apiKeys, balances } from "../schema.ts";
 
 export type NewAccount = typeof accounts.$inferInsert;
+export type AccountRow = typeof accounts.$inferSelect;
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
 
 /** An account never exists without its balance row: a hold would otherwise check nothing. */
@@ -16,8 +17,20 @@ export async function insertAccount(db: Database, account: NewAccount): Promise<
   ]);
 }
 
-export async function accountExists(db: Database, id: AccountId): Promise<boolean> {
-  return (await db.select({ id: accounts.id }).from(accounts).where(eq(accounts.id, id)).get()) !== undefined;
+export async function findAccount(db: Database, id: AccountId): Promise<AccountRow | undefined> {
+  return await db.select().from(accounts).where(eq(accounts.id, id)).get();
+}
+
+export type AccountLimits = Partial<Pick<AccountRow, "dailyCapMicros" | "maxInFlight">>;
+
+/** The account as it then is; undefined if there is none. */
+export async function limitAccount(
+  db: Database,
+  id: AccountId,
+  limits: AccountLimits,
+): Promise<AccountRow | undefined> {
+  if (Object.keys(limits).length === 0) return await findAccount(db, id);
+  return await db.update(accounts).set(limits).where(eq(accounts.id, id)).returning().get();
 }
 
 export async function findBalance(db: Database, id: AccountId): Promise<typeof balances.$inferSelect | undefined> {
@@ -38,4 +51,13 @@ export async function revokeApiKey(db: Database, id: KeyId, atMs: number): Promi
     .update(apiKeys)
     .set({ revokedAtMs: atMs })
     .where(and(eq(apiKeys.id, id), isNull(apiKeys.revokedAtMs)));
+}
+
+/** The key as it then is; undefined if there is none. */
+export async function limitApiKey(
+  db: Database,
+  id: KeyId,
+  dailyCapMicros: Micros | null,
+): Promise<ApiKeyRow | undefined> {
+  return await db.update(apiKeys).set({ dailyCapMicros }).where(eq(apiKeys.id, id)).returning().get();
 }

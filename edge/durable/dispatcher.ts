@@ -9,11 +9,13 @@ import type { RunnerId } from "../../shared/ids.ts";
 import { describeError, log } from "../platform/log.ts";
 import { cloudflarePorts } from "../platform/ports.ts";
 import { claimClip } from "../services/leases/claim.ts";
-import { sweepLeases } from "../services/leases/sweep.ts";
 import type { Ports } from "../services/ports.ts";
+import { sweep } from "../services/sweep.ts";
 import { readSettings } from "../settings.ts";
 import { Waiters } from "./waiters.ts";
 
+/** A ring is lost with its sender, and its timer with it; while runners poll, no sweep is further away than this. */
+const SWEEP_AT_LEAST_MS = 60_000;
 const SWEEP_RETRY_MS = 2_000;
 /** Heartbeats move deadlines on without telling us; this bounds how often that makes us look in vain. */
 const MIN_SWEEP_GAP_MS = 100;
@@ -25,7 +27,8 @@ export class Dispatcher extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#ports = cloudflarePorts(env, readSettings(env), {
-      ring: async (model) => this.ring(model),
+      ring: async (model, expiresAtMs) => await this.ring(model, expiresAtMs),
+      dismiss: async (runnerId) => this.dismiss(runnerId),
       wakeBy: async (timeMs) => await this.wakeBy(timeMs),
     });
   }
@@ -36,6 +39,7 @@ export class Dispatcher extends DurableObject<Env> {
     const deadline = Date.now() + Math.min(request.wait_s * 1_000, this.#ports.times.pollWaitMs);
     const waiter = this.#waiters.enter({ runnerId, nonce, models, loadedModel });
     try {
+      await this.wakeBy(Date.now() + SWEEP_AT_LEAST_MS);
       for (;;) {
         const rungFor = waiter.rungFor;
         this.#waiters.answer(waiter);
@@ -54,8 +58,13 @@ export class Dispatcher extends DurableObject<Env> {
     }
   }
 
-  ring(model: string): void {
+  async ring(model: string, expiresAtMs: number): Promise<void> {
     this.#waiters.ring(model);
+    await this.wakeBy(expiresAtMs);
+  }
+
+  dismiss(runnerId: RunnerId): void {
+    this.#waiters.dismiss(runnerId);
   }
 
   /** Moves the alarm to this time unless it is set for an earlier one. */
@@ -72,7 +81,7 @@ export class Dispatcher extends DurableObject<Env> {
   /** Cloudflare gives up on an alarm that throws six times, so this one never throws and always sets the next. */
   override async alarm(): Promise<void> {
     try {
-      const next = await sweepLeases(this.#ports);
+      const next = await sweep(this.#ports);
       if (next !== null) await this.wakeBy(Math.max(next, Date.now() + MIN_SWEEP_GAP_MS));
     } catch (error) {
       log("error", "sweep failed", { error: describeError(error) });

@@ -5,6 +5,7 @@ import type { Problem } from "../../shared/contract/clips.ts";
 import { ApiError, ERRORS } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
 import { describeError, log } from "../platform/log.ts";
+import { LimitError } from "../services/clips/refusal.ts";
 import { UnsatisfiableRange } from "../services/files/download.ts";
 import { SettingsError } from "../settings.ts";
 
@@ -18,6 +19,7 @@ function asApiError(error: Error): ApiError | null {
 function extraHeaders(error: ApiError): Record<string, string> {
   const { status } = ERRORS[error.code];
   if (status === 401) return { "www-authenticate": 'Bearer realm="turboclip"' };
+  if (error instanceof LimitError) return { "retry-after": String(error.retryAfterS) };
   if (status === 429 || status === 503 || error.code === "idempotency_in_flight") return { "retry-after": "1" };
   if (error instanceof UnsatisfiableRange) return { "content-range": `bytes */${error.size}` };
   return {};
@@ -34,6 +36,7 @@ function answer(context: Context<EdgeEnv>, error: ApiError): Response {
     request_id: context.get("requestId"),
     retryable,
     ...(error.pointer !== undefined && { pointer: error.pointer }),
+    ...(error instanceof LimitError && { limit: error.limit }),
   };
   return context.body(JSON.stringify(problem), status, {
     "content-type": "application/problem+json",

@@ -21,7 +21,9 @@ async function tolerate<T>(what: string, call: () => Promise<T>, otherwise: T): 
 
 export function remoteBell(namespace: DurableObjectNamespace<Dispatcher>): Bell {
   return {
-    ring: (model) => tolerate("ring", async () => await theDispatcher(namespace).ring(model), undefined),
+    ring: (model, expiresAtMs) =>
+      tolerate("ring", async () => await theDispatcher(namespace).ring(model, expiresAtMs), undefined),
+    dismiss: (runnerId) => tolerate("dismiss", async () => await theDispatcher(namespace).dismiss(runnerId), undefined),
     wakeBy: (timeMs) => tolerate("wakeBy", async () => await theDispatcher(namespace).wakeBy(timeMs), undefined),
   };
 }
@@ -31,5 +33,15 @@ export function remoteFeed(namespace: DurableObjectNamespace<Feed>): ProgressFee
     put: (clipId, attempt, progress) =>
       tolerate("feed", async () => await namespace.getByName(clipId).put(attempt, progress), undefined),
     get: (clipId, attempt) => tolerate("feed", async () => await namespace.getByName(clipId).get(attempt), null),
+    nudge: (clipId) => tolerate("feed", async () => await namespace.getByName(clipId).nudge(), undefined),
+    watch: async (clipId, seen, waitMs) => {
+      try {
+        return await namespace.getByName(clipId).watch(seen, waitMs);
+      } catch (error) {
+        log("warn", "feed failed", { error: describeError(error) });
+        await new Promise((resolve) => setTimeout(resolve, Math.min(waitMs, 1_000)));
+        return seen;
+      }
+    },
   };
 }

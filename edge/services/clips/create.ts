@@ -1,18 +1,18 @@
 // Orders a clip: one batch writes the clip, the hold of its price and the kept answer, or nothing at all.
 import { eq } from "drizzle-orm";
-import { violatedConstraint } from "../../../db/database.ts";
-import { type ClipRow, insertQueued } from "../../../db/queries/clips.ts";
+import type { ClipRow } from "../../../db/queries/clips.ts";
 import { hold } from "../../../db/queries/ledger.ts";
+import { insertQueued } from "../../../db/queries/queue.ts";
 import { commit, recordEvent } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
 import type { CreateClip } from "../../../shared/contract/clips.ts";
-import { ApiError } from "../../../shared/errors.ts";
-import type { AccountId } from "../../../shared/ids.ts";
 import { fingerprintOf, keep, type Once, replay, replayAfterConflict } from "../idempotency.ts";
 import { newId, newTransition } from "../identifiers.ts";
+import type { Caller } from "../keys/verify.ts";
 import type { Ports } from "../ports.ts";
 import { quoteClip } from "./quote.ts";
-import { viewClip } from "./view.ts";
+import { refusalOf } from "./refusal.ts";
+import { NOWHERE, viewClip } from "./view.ts";
 
 export interface CreatedClip {
   /** The body of the answer; with an idempotency key the same bytes each time. */
@@ -26,11 +26,14 @@ function randomSeed(ports: Pick<Ports, "random">): number {
   return ports.random.bytes(SEED_BYTES).reduce((seed, byte) => seed * 256 + byte, 0);
 }
 
-function newRow(ports: Pick<Ports, "clock" | "random">, accountId: AccountId, request: CreateClip): ClipRow {
+function newRow(ports: Pick<Ports, "clock" | "random" | "times">, caller: Caller, request: CreateClip): ClipRow {
   const { model, size, frames, priceMicros } = quoteClip(request);
+  const createdAtMs = ports.clock.now();
+  const waitMs = request.expires_after === undefined ? ports.times.queuedMs : request.expires_after * 1_000;
   return {
     id: newId(ports, "clip"),
-    accountId,
+    accountId: caller.accountId,
+    keyId: caller.keyId,
     state: "queued",
     model: model.id,
     prompt: request.prompt,
@@ -40,6 +43,8 @@ function newRow(ports: Pick<Ports, "clock" | "random">, accountId: AccountId, re
     sampler: request.sampler,
     seed: request.seed ?? randomSeed(ports),
     priceMicros,
+    priority: request.priority,
+    turn: 0, // found by the statement that inserts it
     attempt: 0,
     handedBack: 0,
     leaseToken: null,
@@ -54,24 +59,30 @@ function newRow(ports: Pick<Ports, "clock" | "random">, accountId: AccountId, re
     engine: null,
     outputs: null,
     outputExpiresAtMs: null,
-    createdAtMs: ports.clock.now(),
+    outputRemovedAtMs: null,
+    metadata: request.metadata ?? null,
+    createdAtMs,
+    expiresAtMs: createdAtMs + waitMs,
     startedAtMs: null,
     finishedAtMs: null,
   };
 }
 
-/** Throws prompt_empty, prompt_too_long, model_unknown, size_not_allowed, frames_invalid, insufficient_balance or idempotency_*. */
+/**
+ * Throws prompt_empty, prompt_too_long, model_unknown, size_not_allowed, frames_invalid, insufficient_balance, cap_exceeded,
+ * too_many_in_flight or idempotency_*.
+ */
 export async function createClip(
   ports: Ports,
-  accountId: AccountId,
+  caller: Caller,
   request: CreateClip,
   idempotencyKey: string | null,
 ): Promise<CreatedClip> {
-  const once: Once | null = idempotencyKey === null ? null : await newOnce(ports, accountId, request, idempotencyKey);
+  const once: Once | null = idempotencyKey === null ? null : await newOnce(ports, caller, request, idempotencyKey);
   const before = once === null ? null : await replay(ports, once);
   if (before !== null) return { answer: before, replayed: true };
-  const row = newRow(ports, accountId, request);
-  const answer = JSON.stringify(await viewClip(ports, row, null));
+  const row = newRow(ports, caller, request);
+  const answer = JSON.stringify(await viewClip(ports, row, NOWHERE));
   const transition = newTransition(ports, eq(clips.id, row.id));
   try {
     await commit(ports.db, insertQueued(ports.db, row), recordEvent(ports.db, transition, "queued", null), [
@@ -81,17 +92,13 @@ export async function createClip(
   } catch (error) {
     const won = await replayAfterConflict(ports, once, error);
     if (won !== null) return { answer: won, replayed: true };
-    if (violatedConstraint(error) !== "balance_covers_holds") throw error;
-    throw new ApiError(
-      "insufficient_balance",
-      `The clip costs ${row.priceMicros} micro-dollars, more than is available.`,
-    );
+    throw (await refusalOf(ports, caller, row, error)) ?? error;
   }
-  await ports.bell.ring(row.model);
+  await ports.bell.ring(row.model, row.expiresAtMs);
   return { answer, replayed: false };
 }
 
-async function newOnce(ports: Ports, accountId: AccountId, request: CreateClip, key: string): Promise<Once> {
+async function newOnce(ports: Ports, { accountId }: Caller, request: CreateClip, key: string): Promise<Once> {
   return {
     scope: { accountId, operation: "create_clip", key },
     fingerprint: await fingerprintOf(ports, request),

@@ -17,6 +17,7 @@ export async function failAttempt(ports: EndSource, ref: AttemptRef, failure: Fa
     detail: `${failure.code}: ${failure.message}`,
     error: { code: publicCode(failure.code), message: failure.message },
     retryable: failure.retryable,
+    unharmed: false,
     overdueAtMs: null,
   });
   if (state !== null) return { state };

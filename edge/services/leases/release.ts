@@ -11,6 +11,7 @@ export async function releaseAttempt(ports: EndSource, ref: AttemptRef): Promise
     detail: ref.runnerId,
     error: { code: "no_capacity", message: "The clip was given up after being handed back by its runners too often." },
     retryable: true,
+    unharmed: true,
     overdueAtMs: null,
   });
   if (state === null) throw leaseLost();

@@ -1,6 +1,7 @@
 // Takes back every attempt whose time is up: claimed but never acknowledged, gone silent, or stalled.
 import { findNextDeadline, findOverdue } from "../../../db/queries/clips.ts";
 import type { Ports } from "../ports.ts";
+import { settleEach } from "../settle.ts";
 import type { AttemptRow } from "./attempt.ts";
 import { type EndSource, endAttempt } from "./end-attempt.ts";
 
@@ -18,26 +19,28 @@ function reason(row: AttemptRow, times: Ports["times"]): string {
  */
 export async function sweepLeases(ports: EndSource): Promise<number | null> {
   const overdueAtMs = ports.clock.now();
-  const errors: unknown[] = [];
-  for (const { leaseToken, leaseUntilMs, ...row } of await findOverdue(ports.db, overdueAtMs, PER_SWEEP)) {
-    if (leaseToken === null || leaseUntilMs === null) continue;
-    try {
-      await takeBack(ports, { ...row, leaseToken, leaseUntilMs }, overdueAtMs);
-    } catch (error) {
-      errors.push(error);
-    }
-  }
-  if (errors.length > 0) throw errors[0];
+  const overdue = await findOverdue(ports.db, overdueAtMs, PER_SWEEP);
+  await settleEach(overdue, async ({ leaseToken, leaseUntilMs, ...row }) => {
+    if (leaseToken === null || leaseUntilMs === null) return;
+    await takeBack(ports, { ...row, leaseToken, leaseUntilMs }, overdueAtMs);
+  });
   return await findNextDeadline(ports.db);
 }
 
+/** A claim that nobody took up tells of its runner, not of the clip; one that was taken up may be the clip's fault. */
 async function takeBack(ports: EndSource, attempt: AttemptRow, overdueAtMs: number): Promise<void> {
-  const message = `The clip was given up after ${attempt.attempt} attempts that did not finish.`;
+  const unharmed = attempt.state === "leased";
   await endAttempt(ports, attempt, {
     event: "lease_lost",
     detail: reason(attempt, ports.times),
-    error: { code: "engine_failed", message },
+    error: unharmed
+      ? { code: "no_capacity", message: "The clip was given up after being claimed too often without being started." }
+      : {
+          code: "engine_failed",
+          message: `The clip was given up after ${attempt.attempt} attempts that did not finish.`,
+        },
     retryable: true,
+    unharmed,
     overdueAtMs,
   });
 }

@@ -2,6 +2,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Dispatcher } from "../../../edge/durable/dispatcher.ts";
 import { remoteBell, theDispatcher } from "../../../edge/platform/objects.ts";
+import { cancelClip } from "../../../edge/services/clips/cancel.ts";
 import { heartbeat } from "../../../edge/services/leases/heartbeat.ts";
 import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
 import type { PollRequest } from "../../../shared/contract/runner.ts";
@@ -122,10 +123,11 @@ describe("the Dispatcher", () => {
     await expectInvariants();
   });
 
-  it("sets the alarm anew for a lease that was extended, and to nothing when no attempt is left", async () => {
+  it("sets the alarm anew for a lease that was extended, then for what is kept for a time, and to nothing when nothing can run out", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const world = liveWorld();
-    const { id } = await world.order(await world.account());
+    const account = await world.account();
+    const { id } = await world.order(account);
     const runner = await world.runner();
     const claim = await dispatcher().poll(runner, pollRequest(runner));
     const ref = { runnerId: runner, token: claim?.lease_token ?? "" };
@@ -136,7 +138,28 @@ describe("the Dispatcher", () => {
     vi.setSystemTime(lease_until_ms);
     expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
     expect(await eventsOf(id)).toEqual(["queued 0", "leased 1", "started 1", "lease_lost 1"]);
+    const strayRemoval = lease_until_ms + 2 * DEFAULT_TIMES.uploadUrlMs;
+    expect(await alarmAt()).toBe(strayRemoval);
+    await cancelClip(world.ports, account, id);
+    vi.setSystemTime(strayRemoval);
+    expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
+    const grantForgotten = (await alarmAt()) ?? 0;
+    expect(grantForgotten).toBeGreaterThan(strayRemoval);
+    vi.setSystemTime(grantForgotten);
+    expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
     expect(await alarmAt()).toBeNull();
+  });
+
+  it("sweeps within a minute of any poll, should the ring that carried a deadline be lost", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const world = new World({ clock: { now: () => Date.now() } });
+    const account = await world.account();
+    const { id } = await world.order(account, { expires_after: 10 });
+    const runner = await world.runner();
+    await dispatcher().poll(runner, pollRequest(runner, { models: ["other"], wait_s: 0 }));
+    vi.setSystemTime(Date.now() + 60_000);
+    expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
+    expect(await eventsOf(id)).toEqual(["queued 0", "expired 0"]);
   });
 
   it("survives a database that fails during the alarm: it tries again soon", async () => {

@@ -82,13 +82,19 @@ describe("the service", () => {
       "/v1/clips",
       "/v1/clips/{id}",
       "/v1/clips/{id}/cancel",
+      "/v1/clips/{id}/events",
       "/v1/files/{clip}/{variant}",
+      "/v1/ledger",
+      "/v1/limits",
       "/v1/models",
+      "/v1/statements/{file}",
+      "/v1/usage",
     ]);
     expect(Object.keys(document.components.schemas)).toEqual(
       expect.arrayContaining(["Clip", "CreateClip", "Problem", "Balance", "Model"]),
     );
     expect(Object.keys(document.paths["/v1/clips"]?.post?.responses ?? {}).toSorted()).toEqual([
+      "200",
       "202",
       "400",
       "401",
@@ -96,6 +102,7 @@ describe("the service", () => {
       "409",
       "413",
       "422",
+      "429",
       "500",
     ]);
   });

@@ -31,8 +31,8 @@ describe("a clip that takes its runner down every time", () => {
     const { id } = await world.order(account);
     const runner = await world.runner();
     for (let attempt = 1; attempt <= maxAttempts; attempt++) {
-      expect(await world.claim(runner)).toMatchObject({ clip_id: id, attempt });
-      world.advance(acknowledgeMs);
+      expect((await world.start(runner)).claim).toMatchObject({ clip_id: id, attempt });
+      world.advance(leaseMs);
       await sweepLeases(world.ports);
       await expectInvariants();
     }
@@ -41,7 +41,9 @@ describe("a clip that takes its runner down every time", () => {
       charged_micros: 0,
       error: { code: "engine_failed", message: "The clip was given up after 3 attempts that did not finish." },
     });
-    expect(await claimClip(world.ports, runner, { nonce: freshNonce(), models: [DEMO] })).toBeNull();
+    expect(
+      await claimClip(world.ports, runner, { nonce: freshNonce(), models: [DEMO], loaded_model: null }),
+    ).toBeNull();
     expect((await eventsOf(id)).slice(-2)).toEqual(["lease_lost 3", "failed 3"]);
   });
 
@@ -118,6 +120,58 @@ describe("an attempt that is handed back", () => {
     expect(states.at(-1)).toBe("failed");
     expect(await world.get(account, id)).toMatchObject({ state: "failed", error: { code: "no_capacity" } });
     await expectInvariants();
+  });
+});
+
+describe("a claim that is never taken up", () => {
+  async function loseClaims(world: World, count: number): Promise<void> {
+    const runner = await world.runner();
+    for (let i = 0; i < count; i++) {
+      await world.claim(runner);
+      world.advance(acknowledgeMs);
+      await sweepLeases(world.ports);
+      await expectInvariants();
+    }
+  }
+
+  it("is no attempt of the clip: after 10 of them it still has all three", async () => {
+    const world = new World();
+    const account = await world.account();
+    const { id } = await world.order(account);
+    await loseClaims(world, 10);
+    const states: string[] = [];
+    for (let attempt = 1; attempt <= maxAttempts; attempt++) {
+      const { ref } = await world.start(await world.runner());
+      states.push((await failAttempt(world.ports, ref, CRASH)).state);
+    }
+    expect(states).toEqual(["queued", "queued", "failed"]);
+    expect(await stateOf(id)).toMatchObject({ state: "failed", attempt: 13, handed_back: 10 });
+  });
+
+  it("counts from the 11th on, so that a clip which no runner survives reading ends, free of charge", async () => {
+    const world = new World();
+    const account = await world.account();
+    const { id } = await world.order(account);
+    await loseClaims(world, 10 + maxAttempts - 1);
+    expect(await stateOf(id)).toMatchObject({ state: "queued" });
+    await loseClaims(world, 1);
+    expect(await world.get(account, id)).toMatchObject({
+      state: "failed",
+      attempt: 13,
+      charged_micros: 0,
+      error: { code: "no_capacity" },
+    });
+    expect((await eventsOf(id)).slice(-2)).toEqual(["lease_lost 13", "failed 13"]);
+  });
+
+  it("shares its bound with attempts that are handed back", async () => {
+    const world = new World();
+    const { id } = await world.order(await world.account());
+    await loseClaims(world, 5);
+    for (let i = 0; i < 5; i++) await releaseAttempt(world.ports, (await world.start(await world.runner())).ref);
+    expect(await stateOf(id)).toMatchObject({ state: "queued", handed_back: 10 });
+    await loseClaims(world, 1);
+    expect(await stateOf(id)).toMatchObject({ state: "queued", handed_back: 10, attempt: 11 });
   });
 });
 
@@ -243,7 +297,7 @@ describe("what happens to one clip", () => {
     await world.claim(runner);
     await world.start(runner);
     const others = async () =>
-      (await env.DB.prepare("select * from clips where id <> ? order by id").bind(claim.clip_id).all()).results;
+      (await env.DB.prepare("select * from clips where id <> ? order by turn").bind(claim.clip_id).all()).results;
     const before = await others();
     expect(before.map(({ state }) => state)).toEqual(["leased", "running", "queued"]);
     world.advance(1_000);

@@ -33,11 +33,11 @@ describe("an API key", () => {
   it("has the documented shape, opens its account, and is stored only as a hash", async () => {
     const world = new World();
     const account = await world.account();
-    const issued = await issueKey(world.ports, account, { name: "ci", expiresAtMs: null });
+    const issued = await issueKey(world.ports, account, { name: "ci", expiresAtMs: null, dailyCapMicros: null });
     expect(issued.key).toMatch(/^tc_live_[0-7][0-9a-z]{25}_[0-9A-Za-z]{43}_[0-9a-f]{8}$/);
     expect(issued.key.startsWith(`${issued.shownPrefix}_`)).toBe(true);
     expect(await verifyKey(world.ports, issued.key)).toEqual({ accountId: account, keyId: issued.id });
-    const row = JSON.stringify(await env.DB.prepare("select * from api_keys").first());
+    const row = JSON.stringify(await env.DB.prepare("select * from api_keys where id = ?").bind(issued.id).first());
     const secret = issued.key.split("_")[3] ?? "";
     expect(row).not.toContain(secret);
     expect(row).toContain(issued.shownPrefix);
@@ -46,7 +46,7 @@ describe("an API key", () => {
   it("is unauthenticated when mistyped, forged or of another kind", async () => {
     const world = new World();
     const account = await world.account();
-    const { key } = await issueKey(world.ports, account, { name: "ci", expiresAtMs: null });
+    const { key } = await issueKey(world.ports, account, { name: "ci", expiresAtMs: null, dailyCapMicros: null });
     const body = key.slice(0, -9);
     const forged = `${body.slice(0, -1)}${body.endsWith("0") ? "1" : "0"}`;
     const { token } = await registerRunner(world.ports, "a runner");
@@ -57,18 +57,23 @@ describe("an API key", () => {
 
   it("is refused as key_revoked from the moment it is revoked, and stays revoked since then", async () => {
     const world = new World();
-    const { id, key } = await issueKey(world.ports, await world.account(), { name: "ci", expiresAtMs: null });
+    const { id, key } = await issueKey(world.ports, await world.account(), {
+      name: "ci",
+      expiresAtMs: null,
+      dailyCapMicros: null,
+    });
     await revokeKey(world.ports, id);
     const revokedAt = world.nowMs;
     await expect(verifyKey(world.ports, key)).rejects.toMatchObject({ code: "key_revoked" });
     world.advance(1_000);
     await revokeKey(world.ports, id);
-    expect((await env.DB.prepare("select revoked_at_ms as at from api_keys").first())?.at).toBe(revokedAt);
+    const row = await env.DB.prepare("select revoked_at_ms as at from api_keys where id = ?").bind(id).first();
+    expect(row?.at).toBe(revokedAt);
   });
 
   it("is refused as key_expired from its expiry on", async () => {
     const world = new World();
-    const wanted = { name: "ci", expiresAtMs: world.nowMs + 1_000 };
+    const wanted = { name: "ci", expiresAtMs: world.nowMs + 1_000, dailyCapMicros: null };
     const { key } = await issueKey(world.ports, await world.account(), wanted);
     world.advance(999);
     await verifyKey(world.ports, key);
@@ -82,7 +87,7 @@ describe("a runner token", () => {
     const world = new World();
     const { id, token } = await registerRunner(world.ports, "a runner");
     expect(token).toMatch(/^tcr_[0-7][0-9a-z]{25}_[0-9A-Za-z]{43}_[0-9a-f]{8}$/);
-    expect(await verifyRunner(world.ports, token)).toBe(id);
+    expect(await verifyRunner(world.ports, token)).toEqual({ id, drained: false });
     const key = await world.key(await world.account());
     for (const wrong of [key, token.slice(0, -1), `${token}0`]) {
       await expect(verifyRunner(world.ports, wrong)).rejects.toMatchObject({ code: "unauthenticated" });

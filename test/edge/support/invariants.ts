@@ -30,17 +30,49 @@ export async function expectInvariants(): Promise<void> {
         count(*) filter (where l.kind = 'capture') as captures,
         count(*) filter (where l.kind = 'release') as releases,
         sum(abs(l.amount_micros)) as moved
-      from clips c left join ledger_entries l on l.clip_id = c.id group by c.id
+      from clips c left join ledger_entries l on l.clip_id = c.id and l.kind <> 'refund' group by c.id
       having holds <> 2
         or captures <> (case when c.state = 'succeeded' then 2 else 0 end)
-        or releases <> (case when c.state in ('failed', 'cancelled') then 2 else 0 end)
+        or releases <> (case when c.state in ('failed', 'cancelled', 'expired') then 2 else 0 end)
         or moved <> c.price_micros * (case when c.state in ${LIVE} then 2 else 4 end)`),
+  ).toEqual([]);
+  // What was refunded of a clip is what its row says, and never more than was captured.
+  expect(
+    await rows(`select l.clip_id, r.refunded_micros, sum(l.amount_micros) as refunded from ledger_entries l
+      join clips c on c.id = l.clip_id left join clip_refunds r on r.clip_id = l.clip_id
+      where l.kind = 'refund' and l.book = 'available' group by l.clip_id
+      having refunded is not r.refunded_micros or refunded > c.price_micros or c.state <> 'succeeded'`),
+  ).toEqual([]);
+  // M6: what counts against the caps is what is held and captured, by the day of the order, and fits into them.
+  expect(
+    await rows(`with spent as (
+        select 'account' as spender, account_id as id, created_at_ms / 86400000 as day, price_micros from clips
+          where state not in ('failed', 'cancelled', 'expired')
+        union all
+        select 'key', key_id, created_at_ms / 86400000, price_micros from clips
+          where state not in ('failed', 'cancelled', 'expired'))
+      select d.spender_id, d.utc_day, d.spent_micros, d.cap_micros, coalesce(sum(s.price_micros), 0) as fold
+      from daily_spend d left join spent s on s.spender = d.spender and s.id = d.spender_id and s.day = d.utc_day
+      group by d.spender_id, d.utc_day having fold <> d.spent_micros or d.spent_micros > d.cap_micros`),
+  ).toEqual([]);
+  expect(
+    await rows(`select f.account_id, f.clips, count(c.id) as live from in_flight f
+      left join clips c on c.account_id = f.account_id and c.state in ${LIVE}
+      group by f.account_id having live <> f.clips or f.clips > f.allowed`),
   ).toEqual([]);
   // J1: a clip's end is told by exactly one event, and a clip that lives has none.
   expect(
     await rows(`select c.id, c.state, group_concat(e.event) as ends from clips c
-      left join clip_events e on e.clip_id = c.id and e.event in ('succeeded', 'failed', 'cancelled')
+      left join clip_events e on e.clip_id = c.id and e.event in ('succeeded', 'failed', 'cancelled', 'expired')
       group by c.id having coalesce(ends, 'none') <> (case when c.state in ${LIVE} then 'none' else c.state end)`),
+  ).toEqual([]);
+  // R1: of every attempt that has ended, the bytes are kept, are to be removed, or are removed; never of one under way.
+  expect(
+    await rows(`select c.id, c.state, c.attempt, r.due_at_ms from clips c
+      left join output_removals r on r.clip_id = c.id and r.attempt = c.attempt
+      where (c.state in ('leased', 'running') and r.due_at_ms is not null)
+        or (c.state = 'succeeded' and r.due_at_ms is null and c.output_removed_at_ms is null)
+        or (c.state = 'succeeded' and r.due_at_ms < c.output_expires_at_ms)`),
   ).toEqual([]);
   // J2: a lease exists exactly while an attempt is under way, and each attempt was leased once.
   expect(
@@ -53,7 +85,18 @@ export async function expectInvariants(): Promise<void> {
 
 /** Every row of every table, to show that a refused request changed nothing. */
 export async function everything(): Promise<unknown> {
-  const tables = ["accounts", "balances", "clips", "clip_events", "ledger_entries", "idempotency_keys"];
+  const tables = [
+    "accounts",
+    "balances",
+    "clips",
+    "clip_events",
+    "ledger_entries",
+    "idempotency_keys",
+    "daily_spend",
+    "in_flight",
+    "clip_refunds",
+    "output_removals",
+  ];
   return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
 }
 

@@ -4,7 +4,8 @@ import { cloudflarePorts } from "../../../edge/platform/ports.ts";
 import { createAccount } from "../../../edge/services/accounts/create.ts";
 import { createClip } from "../../../edge/services/clips/create.ts";
 import { getClip } from "../../../edge/services/clips/get.ts";
-import { issueKey } from "../../../edge/services/keys/issue.ts";
+import { type IssuedKey, issueKey } from "../../../edge/services/keys/issue.ts";
+import type { Caller } from "../../../edge/services/keys/verify.ts";
 import type { AttemptRef } from "../../../edge/services/leases/attempt.ts";
 import { claimClip } from "../../../edge/services/leases/claim.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
@@ -15,8 +16,8 @@ import { registerRunner } from "../../../edge/services/runners/register.ts";
 import { readSettings } from "../../../edge/settings.ts";
 import { type Clip, createClipSchema } from "../../../shared/contract/clips.ts";
 import type { Claim, CompleteRequest, HeartbeatRequest } from "../../../shared/contract/runner.ts";
-import type { AccountId, ClipId, RunnerId } from "../../../shared/ids.ts";
-import { micros } from "../../../shared/pricing.ts";
+import type { AccountId, ClipId, KeyId, RunnerId } from "../../../shared/ids.ts";
+import { type Micros, micros } from "../../../shared/pricing.ts";
 import { env } from "./env.ts";
 
 /** A clip of the demo model with its defaults: ceil(1000 * 33 / 81). */
@@ -26,10 +27,17 @@ export const DEMO = "turboclip-demo";
 /** Records who was rung for and when the alarm is wanted. */
 export class RecordingBell implements Bell {
   readonly rings: string[] = [];
+  readonly dismissed: RunnerId[] = [];
+  readonly expiries: number[] = [];
   readonly wakes: number[] = [];
 
-  async ring(model: string): Promise<void> {
+  async ring(model: string, expiresAtMs: number): Promise<void> {
     this.rings.push(model);
+    this.expiries.push(expiresAtMs);
+  }
+
+  async dismiss(runnerId: RunnerId): Promise<void> {
+    this.dismissed.push(runnerId);
   }
 
   async wakeBy(timeMs: number): Promise<void> {
@@ -40,6 +48,8 @@ export class RecordingBell implements Bell {
 const forgetfulFeed: ProgressFeed = {
   put: async () => {},
   get: async () => null,
+  nudge: async () => {},
+  watch: async (_, seen) => seen,
 };
 
 let nonces = 0;
@@ -78,6 +88,7 @@ export class World {
   nowMs = Date.UTC(2026, 10, 23, 12);
   readonly bell = new RecordingBell();
   readonly ports: Ports;
+  readonly #keys = new Map<AccountId, KeyId>();
 
   constructor(overrides: Partial<Ports> = {}) {
     const real = cloudflarePorts(env, readSettings(env), this.bell);
@@ -94,11 +105,23 @@ export class World {
       const amountMicros = micros(creditMicros);
       await grantCredit(this.ports, { accountId: id, amountMicros, reason: "test", idempotencyKey: "first" });
     }
+    this.#keys.set(id, (await this.issueKey(id)).id);
     return id;
   }
 
   async key(accountId: AccountId): Promise<string> {
-    return (await issueKey(this.ports, accountId, { name: "a key", expiresAtMs: null })).key;
+    return (await this.issueKey(accountId)).key;
+  }
+
+  async issueKey(accountId: AccountId, dailyCapMicros: Micros | null = null): Promise<IssuedKey> {
+    return await issueKey(this.ports, accountId, { name: "a key", expiresAtMs: null, dailyCapMicros });
+  }
+
+  /** The account, by the key that came with it. */
+  caller(accountId: AccountId): Caller {
+    const keyId = this.#keys.get(accountId);
+    if (keyId === undefined) throw new Error("not an account of this world");
+    return { accountId, keyId };
   }
 
   async runner(): Promise<RunnerId> {
@@ -106,8 +129,12 @@ export class World {
   }
 
   async order(accountId: AccountId, request: object = {}, idempotencyKey: string | null = null): Promise<Clip> {
+    return await this.orderBy(this.caller(accountId), request, idempotencyKey);
+  }
+
+  async orderBy(caller: Caller, request: object = {}, idempotencyKey: string | null = null): Promise<Clip> {
     const parsed = createClipSchema.parse({ model: DEMO, prompt: "a red ball", ...request });
-    return JSON.parse((await createClip(this.ports, accountId, parsed, idempotencyKey)).answer) as Clip;
+    return JSON.parse((await createClip(this.ports, caller, parsed, idempotencyKey)).answer) as Clip;
   }
 
   async get(accountId: AccountId, id: ClipId): Promise<Clip> {
@@ -115,7 +142,7 @@ export class World {
   }
 
   async claim(runnerId: RunnerId, nonce = freshNonce()): Promise<Claim> {
-    const claim = await claimClip(this.ports, runnerId, { nonce, models: [DEMO] });
+    const claim = await claimClip(this.ports, runnerId, { nonce, models: [DEMO], loaded_model: null });
     if (claim === null) throw new Error("nothing to claim");
     return claim;
   }
@@ -137,7 +164,11 @@ export class World {
 
   /** From order to success. */
   async finished(accountId: AccountId): Promise<Claim> {
-    await this.order(accountId);
+    return await this.finishedBy(this.caller(accountId));
+  }
+
+  async finishedBy(caller: Caller): Promise<Claim> {
+    await this.orderBy(caller);
     const { claim, ref } = await this.start(await this.runner());
     await this.upload(claim);
     await completeAttempt(this.ports, ref, await completion());

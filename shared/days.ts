@@ -1,0 +1,12 @@
+// Days are UTC days, counted from 1970-01-01, as caps, usage and statements go by them.
+
+export const DAY_MS = 86_400_000;
+
+export function utcDay(timeMs: number): number {
+  return Math.floor(timeMs / DAY_MS);
+}
+
+/** "2026-11-23". */
+export function formatDay(day: number): string {
+  return new Date(day * DAY_MS).toISOString().slice(0, 10);
+}
