@@ -1,7 +1,8 @@
 // JSON calls to the public API: a time limit on every one, answers checked against the contract, and a few
 // repeats for calls that are safe to repeat.
 import pRetry from "p-retry";
-import type * as z from "zod";
+import * as z from "zod";
+import { API_VERSIONS, VERSION_HEADER } from "../shared/contract/version.ts";
 import { errorFromAnswer, jsonOrUndefined, TurboclipError, unreachable } from "./errors.ts";
 
 export interface ConnectionOptions {
@@ -19,13 +20,16 @@ export interface ConnectionOptions {
 }
 
 export interface Call<T> {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   readonly path: string;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly answer: z.ZodType<T>;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** The answer to a call that answers nothing. */
+export const NO_CONTENT = z.undefined();
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_RETRIES = 4;
@@ -44,7 +48,7 @@ export class Connection {
   /** Every call made here may be repeated: reads, and writes that the API knows by their idempotency. */
   async call<T>(call: Call<T>): Promise<T> {
     const { retries = DEFAULT_RETRIES, retryDelayMs = DEFAULT_RETRY_DELAY_MS } = this.#options;
-    return pRetry(() => this.#once(call), {
+    return pRetry(() => this.callOnce(call), {
       retries,
       minTimeout: retryDelayMs,
       maxTimeout: MAX_RETRY_DELAY_MS,
@@ -57,7 +61,8 @@ export class Connection {
     });
   }
 
-  async #once<T>({ method, path, body, headers, answer, signal }: Call<T>): Promise<T> {
+  /** A call that is not to be repeated without a look. */
+  async callOnce<T>({ method, path, body, headers, answer, signal }: Call<T>): Promise<T> {
     const { origin, apiKey, fetch: send = fetch, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
     const limit = AbortSignal.timeout(timeoutMs);
     const what = `${method} ${path}`;
@@ -68,6 +73,7 @@ export class Connection {
         method,
         headers: {
           authorization: `Bearer ${apiKey}`,
+          [VERSION_HEADER]: API_VERSIONS[0],
           ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...headers,
         },

@@ -1,4 +1,4 @@
-// The TypeScript client: create, watch, cancel and download clips.
+// The TypeScript client: create, watch, cancel, download and delete clips, and manage keys.
 //
 //   const client = new TurboclipClient({ origin: "https://...", apiKey: "tc_live_..." });
 //   const created = await client.createClip({ model: "turboclip-demo", prompt: "waves at night" });
@@ -14,7 +14,8 @@ import {
 } from "../shared/contract/clips.ts";
 import { isTerminal, type PublicState } from "../shared/states.ts";
 import { type DownloadOptions, download } from "./download.ts";
-import { Connection, type ConnectionOptions, delay } from "./http.ts";
+import { Connection, type ConnectionOptions, delay, NO_CONTENT } from "./http.ts";
+import { KeysClient } from "./keys.ts";
 
 export { type ClientErrorCode, TurboclipError } from "./errors.ts";
 
@@ -45,9 +46,11 @@ const DEFAULT_INTERVAL_MS = 200;
 export class TurboclipClient {
   readonly #connection: Connection;
   readonly #fetch: typeof fetch | undefined;
+  readonly keys: KeysClient;
 
   constructor(options: TurboclipClientOptions) {
     this.#connection = new Connection(options);
+    this.keys = new KeysClient(this.#connection);
     this.#fetch = options.fetch;
   }
 
@@ -90,6 +93,12 @@ export class TurboclipClient {
   cancelClip(id: string, options: { signal?: AbortSignal } = {}): Promise<Clip> {
     const path = `/v1/clips/${encodeURIComponent(id)}/cancel`;
     return this.#connection.call({ method: "POST", path, answer: clipSchema, signal: options.signal });
+  }
+
+  /** Erases a clip that has ended; what it cost stays in the ledger. Deleting it again changes nothing. */
+  async deleteClip(id: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const path = `/v1/clips/${encodeURIComponent(id)}`;
+    await this.#connection.call({ method: "DELETE", path, answer: NO_CONTENT, signal: options.signal });
   }
 
   getBalance(options: { signal?: AbortSignal } = {}): Promise<Balance> {

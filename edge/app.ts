@@ -1,21 +1,31 @@
 // The application: middleware in the order in which a request meets it, then the routes.
 import { type EdgeApp, newApp } from "./context.ts";
+import { requireAccessOfAll, requireScope } from "./middleware/access.ts";
 import { requireAdmin, requireApiKey, requireRunner } from "./middleware/authentication.ts";
 import { limitBody } from "./middleware/body.ts";
+import { allowOrigin, answerPreflight } from "./middleware/cors.ts";
+import { limitHeaders } from "./middleware/headers.ts";
 import { providePorts } from "./middleware/ports.ts";
 import { answerError, answerNotFound } from "./middleware/problem.ts";
+import { limitRate } from "./middleware/rate-limit.ts";
 import { identifyRequest } from "./middleware/request.ts";
+import { negotiateVersion } from "./middleware/version.ts";
 import { registerAdminAccounts } from "./routes/admin/accounts.ts";
+import { registerAdminKeys } from "./routes/admin/keys.ts";
 import { registerAdminLimits } from "./routes/admin/limits.ts";
 import { registerAdminRefunds } from "./routes/admin/refunds.ts";
 import { registerAdminRunners } from "./routes/admin/runners.ts";
 import { registerGetBalance } from "./routes/balance/get.ts";
+import { registerCreateBrowserToken } from "./routes/browser-tokens/create.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
 import { registerCreateClip } from "./routes/clips/create.ts";
+import { registerDeleteClip } from "./routes/clips/delete.ts";
 import { registerWatchClip } from "./routes/clips/events.ts";
 import { registerGetClip } from "./routes/clips/get.ts";
 import { registerListClips } from "./routes/clips/list.ts";
 import { registerDownload } from "./routes/files/download.ts";
+import { registerManageKeys } from "./routes/keys/manage.ts";
+import { registerRotateKey } from "./routes/keys/rotate.ts";
 import { registerListLedger } from "./routes/ledger/list.ts";
 import { registerListLimits } from "./routes/limits/list.ts";
 import { registerListModels } from "./routes/models/list.ts";
@@ -25,11 +35,17 @@ import { registerService } from "./routes/service.ts";
 import { registerGetStatement } from "./routes/statements/get.ts";
 import { registerGetUsage } from "./routes/usage/get.ts";
 
+/** Under /v1 for whoever brings a key; in this order, so that also a refusal tells what is left of the rate. */
+const CUSTOMER = [answerPreflight, negotiateVersion, requireApiKey, allowOrigin, limitRate, requireScope] as const;
+/** Under /v1 for whoever brings a signed URL. */
+const SIGNED = ["GET /v1/files/{clip}/{variant}"];
+
 export function createApp(): EdgeApp {
   const app = newApp();
   app.onError(answerError);
   app.notFound(answerNotFound);
   app.use(identifyRequest);
+  app.use(limitHeaders);
   app.use(limitBody);
   app.use(providePorts);
 
@@ -37,7 +53,7 @@ export function createApp(): EdgeApp {
   registerDownload(app);
   registerService(app);
 
-  app.use("/v1/*", requireApiKey);
+  app.use("/v1/*", ...CUSTOMER);
   app.use("/runner/v1/*", requireRunner);
   app.use("/admin/v1/*", requireAdmin);
 
@@ -46,17 +62,23 @@ export function createApp(): EdgeApp {
   registerListClips(app);
   registerWatchClip(app);
   registerCancelClip(app);
+  registerDeleteClip(app);
   registerListModels(app);
   registerGetBalance(app);
   registerListLimits(app);
   registerGetUsage(app);
   registerListLedger(app);
   registerGetStatement(app);
+  registerManageKeys(app);
+  registerRotateKey(app);
+  registerCreateBrowserToken(app);
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);
+  registerAdminKeys(app);
   registerAdminLimits(app);
   registerAdminRefunds(app);
   registerAdminRunners(app);
+  requireAccessOfAll(app, SIGNED);
   return app;
 }

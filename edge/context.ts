@@ -1,7 +1,7 @@
 // What a request carries from the middleware to its route.
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { refuseInvalid } from "./middleware/validation.ts";
-import type { Caller } from "./services/keys/verify.ts";
+import type { Bearer } from "./services/keys/verify.ts";
 import type { Ports } from "./services/ports.ts";
 import type { VerifiedRunner } from "./services/runners/verify.ts";
 import type { Settings } from "./settings.ts";
@@ -12,8 +12,8 @@ export interface EdgeEnv {
     requestId: string;
     settings: Settings;
     ports: Ports;
-    /** Set under /v1 once the API key is verified. */
-    caller: Caller;
+    /** Set under /v1 once the API key or browser token is verified. */
+    caller: Bearer;
     /** Set under /runner/v1 once the runner's token is verified. */
     runner: VerifiedRunner;
   };

@@ -1,18 +1,113 @@
-// The OpenAPI document, made from the routes and their schemas. A deployment serves it, and docs/openapi.json
-// is a copy of it.
+// The OpenAPI document, made from the routes, their schemas and the table of access. A deployment serves it, and
+// docs/openapi.json is a copy of it.
+import { LIMITS } from "../shared/contract/clips.ts";
+import { KEY_LIMITS } from "../shared/contract/keys.ts";
+import { DEFAULT_RATE_LIMITS, RATE_POLICIES } from "../shared/contract/rate-limits.ts";
+import { API_VERSIONS, VERSION_HEADER } from "../shared/contract/version.ts";
+import { ERRORS, type ErrorCode } from "../shared/errors.ts";
 import type { EdgeApp } from "./context.ts";
+import { ACCESS, type Access } from "./middleware/access.ts";
+
+const RATES = RATE_POLICIES.map((policy) => {
+  const { quota, windowS } = DEFAULT_RATE_LIMITS[policy];
+  return `${policy} ${quota} in ${windowS} s`;
+});
+
+const DESCRIPTION = `Text to video, paid by the clip. Amounts are integer micro-dollars, times RFC 3339.
+
+Limits of a request: ${LIMITS.headerBytes} bytes of headers, ${LIMITS.bodyBytes} bytes of body, ${LIMITS.promptCharacters} \
+characters of prompt, ${LIMITS.idempotencyKeyCharacters} of Idempotency-Key, ${LIMITS.metadata.entries} entries of metadata \
+(names of ${LIMITS.metadata.nameCharacters}, values of ${LIMITS.metadata.valueCharacters} characters). Limits of a list: \
+${LIMITS.page.max} clips or ${KEY_LIMITS.page.max} keys a page. Requests, unless agreed otherwise: ${RATES.join(", ")}.`;
 
 const DOCUMENT = {
   openapi: "3.1.0",
   info: {
     title: "turboclip",
-    version: "1",
-    description: "Text to video, paid by the clip. Amounts are integer micro-dollars, times RFC 3339.",
+    version: API_VERSIONS[0],
+    description: DESCRIPTION,
     license: { name: "Apache-2.0", identifier: "Apache-2.0" },
   },
 };
 
+const versionParameter = {
+  name: "Turboclip-Version",
+  in: "header" as const,
+  required: false,
+  schema: { type: "string" as const, enum: [...API_VERSIONS] },
+  description: `The dated version that you are written for; ${API_VERSIONS.at(-1) ?? ""} if absent`,
+};
+
+const header = (description: string, example: string) => ({
+  description,
+  schema: { type: "string" as const },
+  example,
+});
+const ANSWER_HEADERS = {
+  [VERSION_HEADER]: header("The version that the answer is by", API_VERSIONS[0]),
+  "ratelimit-policy": header("draft-ietf-httpapi-ratelimit-headers-10", '"read";q=6000;w=60'),
+  ratelimit: header("What is left of the quota, and the seconds until it is full again", '"read";r=5999;t=1'),
+};
+const RETRY_AFTER = { "retry-after": header("Seconds", "1") };
+
+interface Answer {
+  description: string;
+  content?: object;
+  headers?: object;
+}
+interface Operation {
+  parameters?: object[];
+  requestBody?: object;
+  responses?: Record<string, Answer>;
+  security?: object[];
+}
+
+/** What any route with this access may answer before its own code runs. */
+function refusedBefore(access: Access, operation: Operation): ErrorCode[] {
+  return [
+    "api_version_unknown",
+    "unauthenticated",
+    "key_revoked",
+    "key_expired",
+    "scope_missing",
+    ...(access.browser === "never" ? [] : (["origin_not_allowed"] as const)),
+    ...(operation.requestBody === undefined ? [] : (["body_too_large"] as const)),
+    "rate_limited",
+    "headers_too_large",
+  ];
+}
+
+/** Each answer with our headers, and those that come from before the route. */
+function completeAnswers(access: Access, operation: Operation): Record<string, Answer> {
+  const responses = structuredClone(operation.responses ?? {});
+  const content = responses[String(ERRORS.internal.status)]?.content ?? {};
+  for (const code of refusedBefore(access, operation)) {
+    const status = String(ERRORS[code].status);
+    const known = responses[status];
+    if (known === undefined) responses[status] = { description: code, content };
+    else if (!known.description.split(", ").includes(code)) known.description += `, ${code}`;
+  }
+  for (const [status, answer] of Object.entries(responses)) {
+    answer.headers = { ...answer.headers, ...ANSWER_HEADERS, ...(status === "429" && RETRY_AFTER) };
+  }
+  return responses;
+}
+
+function securityOf({ scope, browser }: Access): object[] {
+  return [{ apiKey: [scope] }, ...(browser === "never" ? [] : [{ browserToken: [scope] }])];
+}
+
 /** origin: where the API is served, like https://api.example.com. */
 export function describeApi(app: EdgeApp, origin: string) {
-  return app.getOpenAPI31Document({ ...DOCUMENT, servers: [{ url: origin }] });
+  const document = app.getOpenAPI31Document({ ...DOCUMENT, servers: [{ url: origin }] });
+  for (const [name, access] of Object.entries(ACCESS)) {
+    const [method = "", path = ""] = name.split(" ");
+    const item = (document.paths?.[path] ?? {}) as Record<string, Operation>;
+    const operation = item[method.toLowerCase()];
+    if (operation === undefined) continue; // hidden from the document
+    operation.parameters = [...(operation.parameters ?? []), versionParameter];
+    operation.security = securityOf(access);
+    operation.responses = completeAnswers(access, operation);
+  }
+  return document;
 }

@@ -1,6 +1,7 @@
 // What a deployment must be told, checked before anything is done with it. A message names the setting and
 // never its value.
 import * as z from "zod";
+import { DEFAULT_RATE_LIMITS, type RateLimits } from "../shared/contract/rate-limits.ts";
 import { fromBase64 } from "./services/encoding.ts";
 import { DEFAULT_TIMES, type SigningKey, type SigningKeys, type Times } from "./services/ports.ts";
 
@@ -34,8 +35,7 @@ const signingKeys = z.string().transform((text, context): SigningKeys => {
 
 const duration = z.int().min(1);
 
-/** A JSON object that replaces some of the default times, in milliseconds; for tests. */
-const leaseTimes = z
+const jsonText = z
   .string()
   .default("{}")
   .transform((text, context): unknown => {
@@ -45,23 +45,37 @@ const leaseTimes = z
       context.addIssue("must be a JSON object");
       return z.NEVER;
     }
-  })
-  .pipe(
-    z.strictObject({
-      pollWaitMs: duration.default(DEFAULT_TIMES.pollWaitMs),
-      acknowledgeMs: duration.default(DEFAULT_TIMES.acknowledgeMs),
-      heartbeatMs: duration.default(DEFAULT_TIMES.heartbeatMs),
-      leaseMs: duration.default(DEFAULT_TIMES.leaseMs),
-      stallMs: duration.default(DEFAULT_TIMES.stallMs),
-      uploadUrlMs: duration.min(1_000).default(DEFAULT_TIMES.uploadUrlMs),
-      maxAttempts: z.int().min(1).default(DEFAULT_TIMES.maxAttempts),
-      downloadUrlMs: duration.default(DEFAULT_TIMES.downloadUrlMs),
-      loadedModelMs: duration.default(DEFAULT_TIMES.loadedModelMs),
-      queuedMs: duration.default(DEFAULT_TIMES.queuedMs),
-      outputKeptMs: duration.default(DEFAULT_TIMES.outputKeptMs),
-      idempotencyMs: duration.default(DEFAULT_TIMES.idempotencyMs),
-    }) satisfies z.ZodType<Times>,
-  );
+  });
+
+const rateLimit = z.strictObject({ quota: z.int().min(1), windowS: z.int().min(1).max(3_600) });
+
+/** A JSON object that replaces some of the default rate limits. */
+const rateLimits = jsonText.pipe(
+  z.strictObject({
+    read: rateLimit.default(DEFAULT_RATE_LIMITS.read),
+    write: rateLimit.default(DEFAULT_RATE_LIMITS.write),
+    token_read: rateLimit.default(DEFAULT_RATE_LIMITS.token_read),
+    token_write: rateLimit.default(DEFAULT_RATE_LIMITS.token_write),
+  }) satisfies z.ZodType<RateLimits>,
+);
+
+/** A JSON object that replaces some of the default times, in milliseconds; for tests. */
+const leaseTimes = jsonText.pipe(
+  z.strictObject({
+    pollWaitMs: duration.default(DEFAULT_TIMES.pollWaitMs),
+    acknowledgeMs: duration.default(DEFAULT_TIMES.acknowledgeMs),
+    heartbeatMs: duration.default(DEFAULT_TIMES.heartbeatMs),
+    leaseMs: duration.default(DEFAULT_TIMES.leaseMs),
+    stallMs: duration.default(DEFAULT_TIMES.stallMs),
+    uploadUrlMs: duration.min(1_000).default(DEFAULT_TIMES.uploadUrlMs),
+    maxAttempts: z.int().min(1).default(DEFAULT_TIMES.maxAttempts),
+    downloadUrlMs: duration.default(DEFAULT_TIMES.downloadUrlMs),
+    loadedModelMs: duration.default(DEFAULT_TIMES.loadedModelMs),
+    queuedMs: duration.default(DEFAULT_TIMES.queuedMs),
+    outputKeptMs: duration.default(DEFAULT_TIMES.outputKeptMs),
+    idempotencyMs: duration.default(DEFAULT_TIMES.idempotencyMs),
+  }) satisfies z.ZodType<Times>,
+);
 
 const settingsSchema = z.object({
   PUBLIC_ORIGIN: origin,
@@ -72,6 +86,7 @@ const settingsSchema = z.object({
   SIGNING_KEYS: signingKeys,
   ADMIN_TOKEN: z.string().min(MIN_SECRET_BYTES, `must have at least ${MIN_SECRET_BYTES} characters`),
   LEASE_TIMES: leaseTimes,
+  RATE_LIMITS: rateLimits,
 });
 export type Settings = z.output<typeof settingsSchema>;
 

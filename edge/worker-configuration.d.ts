@@ -4,11 +4,12 @@ interface __BaseEnv_Env {
 	DB: D1Database;
 	DISPATCHER: DurableObjectNamespace<import("./index").Dispatcher>;
 	FEED: DurableObjectNamespace<import("./index").Feed>;
+	LIMITER: DurableObjectNamespace<import("./index").Limiter>;
 }
 declare namespace Cloudflare {
 	interface GlobalProps {
 		mainModule: typeof import("./index");
-		durableNamespaces: "Dispatcher" | "Feed";
+		durableNamespaces: "Dispatcher" | "Feed" | "Limiter";
 	}
 	interface Env extends __BaseEnv_Env {}
 }

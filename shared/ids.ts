@@ -7,6 +7,7 @@ export const ID_PREFIXES = {
   clip: "clip",
   account: "acct",
   key: "key",
+  token: "tok",
   runner: "rnr",
   event: "evt",
   transaction: "txn",
@@ -16,6 +17,7 @@ export type Id<K extends IdKind> = string & { readonly __id: K };
 export type ClipId = Id<"clip">;
 export type AccountId = Id<"account">;
 export type KeyId = Id<"key">;
+export type TokenId = Id<"token">;
 export type RunnerId = Id<"runner">;
 export type EventId = Id<"event">;
 export type TransactionId = Id<"transaction">;

@@ -1,6 +1,6 @@
 // Reads of clips, and the first statement of each of their transitions once they have left the queue: the only ones
 // that look at the state.
-import { and, asc, eq, lte, min, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, isNull, lte, min, type SQL, sql } from "drizzle-orm";
 import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { AccountId, ClipId, RunnerId } from "../../shared/ids.ts";
 import type { Database } from "../database.ts";
@@ -18,12 +18,12 @@ export async function findClip(db: Database, id: ClipId): Promise<ClipRow | unde
   return await db.select().from(clips).where(eq(clips.id, id)).get();
 }
 
-/** Null to anyone but its owner, just as if it were absent. */
+/** Undefined to anyone but its owner, and once it is deleted, just as if it were absent. */
 export async function findClipOf(db: Database, accountId: AccountId, id: ClipId): Promise<ClipRow | undefined> {
   return await db
     .select()
     .from(clips)
-    .where(and(eq(clips.id, id), eq(clips.accountId, accountId)))
+    .where(and(eq(clips.id, id), eq(clips.accountId, accountId), isNull(clips.deletedAtMs)))
     .get();
 }
 

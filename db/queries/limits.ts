@@ -1,17 +1,17 @@
-// The counts that an order must fit into: what its account and its key spend on its day, and how many clips its
-// account has in flight. Each is a row with a CHECK, moved in the batch that moves the money, so that of many
+// The counts that an order must fit into: what its account and its key spend on its day, how many clips its account
+// has in flight, and how many its browser token may order. Each is a row with a CHECK, moved in the batch that moves the money, so that of many
 // orders at once exactly those pass that fit; a look beforehand could not promise that.
 import { and, eq, sql } from "drizzle-orm";
 import { DAY_MS } from "../../shared/days.ts";
 import type { AccountId, KeyId } from "../../shared/ids.ts";
 import type { Database } from "../database.ts";
-import { accounts, apiKeys, clips, dailySpend, inFlight } from "../schema.ts";
+import { accounts, apiKeys, browserTokens, clips, dailySpend, inFlight } from "../schema.ts";
 import { type Statement, type Transition, tookPlace } from "./transitions.ts";
 
 /** A clip counts against the day of its order, whenever it ends. */
 const CLIP_DAY = sql`${clips.createdAtMs} / ${sql.raw(String(DAY_MS))}`;
 
-/** Aborts the batch by `account_daily_cap`, `key_daily_cap` or `in_flight_allowed`. */
+/** Aborts the batch by `account_daily_cap`, `key_daily_cap`, `in_flight_allowed` or `browser_token_clips`. */
 export function countOrder(db: Database, transition: Transition): Statement[] {
   const ordered = sql`${transition.clip} and ${tookPlace(transition)}`;
   const spend = (spender: "account" | "key") => {
@@ -41,7 +41,11 @@ export function countOrder(db: Database, transition: Transition): Statement[] {
       target: inFlight.accountId,
       set: { clips: sql`${inFlight.clips} + 1`, allowed: sql`excluded.allowed` },
     });
-  return [spend("account"), spend("key"), flight];
+  const token = db
+    .update(browserTokens)
+    .set({ clips: sql`${browserTokens.clips} + 1` })
+    .where(sql`${browserTokens.id} = (select ${clips.tokenId} from ${clips} where ${ordered})`);
+  return [spend("account"), spend("key"), flight, token];
 }
 
 /** The clip has ended, however it did. */

@@ -60,6 +60,7 @@ export async function findListed(
       and(
         within(span),
         sql`${clips.id} >= coalesce((${oldest}), '')`,
+        isNull(clips.deletedAtMs),
         state === null ? undefined : showsAs(state),
         model === null ? undefined : eq(clips.model, model),
         ...hasMetadata,

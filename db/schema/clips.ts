@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { HeartbeatRequest, OutputKind } from "../../shared/contract/runner.ts";
-import type { AccountId, ClipId, EventId, KeyId, RunnerId } from "../../shared/ids.ts";
+import type { AccountId, ClipId, EventId, KeyId, RunnerId, TokenId } from "../../shared/ids.ts";
 import type { Size } from "../../shared/models.ts";
 import { CLIP_STATES, PRIORITIES, type Stage } from "../../shared/states.ts";
 import { accounts, apiKeys } from "./accounts.ts";
@@ -33,6 +33,8 @@ export const clips = sqliteTable(
     keyId: text("key_id")
       .$type<KeyId>()
       .references(() => apiKeys.id),
+    /** The browser token that ordered it, which may be gone by now; null for none. */
+    tokenId: text("token_id").$type<TokenId>(),
     state: text("state", { enum: CLIP_STATES }).notNull(),
     model: text("model").notNull(),
     prompt: text("prompt").notNull(),
@@ -74,6 +76,8 @@ export const clips = sqliteTable(
     expiresAtMs: timeMs("expires_at_ms").notNull().default(0),
     startedAtMs: timeMs("started_at_ms"),
     finishedAtMs: timeMs("finished_at_ms"),
+    /** When its owner had it deleted: what it showed and said is erased, what it cost stays. */
+    deletedAtMs: timeMs("deleted_at_ms"),
   },
   (t) => [
     uniqueIndex("clips_lease_token").on(t.leaseToken),
@@ -132,6 +136,7 @@ export const CLIP_EVENTS = [
   "failed",
   "cancelled",
   "expired",
+  "deleted",
 ] as const;
 export type ClipEvent = (typeof CLIP_EVENTS)[number];
 

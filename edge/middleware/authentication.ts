@@ -1,9 +1,13 @@
-// Who asks: a customer by API key, a runner by token, the operator by the deployment's own token.
+// Who asks: a customer by API key or browser token, a runner by token, the operator by the deployment's own token.
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { ApiError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
+import { describeError, log } from "../platform/log.ts";
+import { BROWSER_TOKEN } from "../services/credential.ts";
 import { equalInConstantTime, hex } from "../services/encoding.ts";
+import { verifyBrowserToken } from "../services/keys/browser-token.ts";
+import { noteKeyUse } from "../services/keys/use.ts";
 import { verifyKey } from "../services/keys/verify.ts";
 import { verifyRunner } from "../services/runners/verify.ts";
 
@@ -15,8 +19,19 @@ function bearerToken(context: Context<EdgeEnv>): string {
   return match[1];
 }
 
+/** Of an API key or a browser token. Throws unauthenticated, key_revoked or key_expired. */
 export const requireApiKey = createMiddleware<EdgeEnv>(async (context, next) => {
-  context.set("caller", await verifyKey(context.get("ports"), bearerToken(context)));
+  const ports = context.get("ports");
+  const presented = bearerToken(context);
+  const verify = presented.startsWith(`${BROWSER_TOKEN.prefix}_`) ? verifyBrowserToken : verifyKey;
+  const bearer = await verify(ports, presented);
+  context.set("caller", bearer);
+  try {
+    await noteKeyUse(ports, bearer);
+  } catch (error) {
+    // Nobody's request fails because a note could not be taken; the next one takes it.
+    log("warn", "key use not noted", { request_id: context.get("requestId"), error: describeError(error) });
+  }
   await next();
 });
 

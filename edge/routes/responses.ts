@@ -54,3 +54,6 @@ export function requireKey(key: string | undefined): string {
 
 /** Routes that a customer's key opens. */
 export const BEARER = [{ apiKey: [] }];
+
+/** Of answers that hold secrets, or that are another the next time. */
+export const NO_STORE = { "cache-control": "no-store" } as const;

@@ -14,6 +14,7 @@ export interface CredentialKind<K extends IdKind> {
 }
 
 export const API_KEY = { prefix: "tc_live", idKind: "key" } as const satisfies CredentialKind<IdKind>;
+export const BROWSER_TOKEN = { prefix: "tc_web", idKind: "token" } as const satisfies CredentialKind<IdKind>;
 export const RUNNER_TOKEN = { prefix: "tcr", idKind: "runner" } as const satisfies CredentialKind<IdKind>;
 
 export interface IssuedCredential<K extends IdKind> {
@@ -30,7 +31,15 @@ export async function issueCredential<K extends IdKind>(
   ports: Source,
   kind: CredentialKind<K>,
 ): Promise<IssuedCredential<K>> {
-  const id = newId(ports, kind.idKind);
+  return await reissueCredential(ports, kind, newId(ports, kind.idKind));
+}
+
+/** Another secret for an id that has one. */
+export async function reissueCredential<K extends IdKind>(
+  ports: Pick<Source, "random" | "digest">,
+  kind: CredentialKind<K>,
+  id: Id<K>,
+): Promise<IssuedCredential<K>> {
   const shownPrefix = `${kind.prefix}_${id.slice(ID_PREFIXES[kind.idKind].length + 1)}`;
   const body = `${shownPrefix}_${base62(ports.random.bytes(SECRET_BYTES))}`;
   const secret = `${body}_${crc32(body)}`;

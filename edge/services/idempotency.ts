@@ -27,6 +27,9 @@ type Source = Pick<Ports, "db" | "clock" | "times">;
 export async function replay(ports: Source, once: Once): Promise<string | null> {
   const kept = await findAnswer(ports.db, once.scope);
   if (kept === undefined || kept.createdAtMs <= ports.clock.now() - ports.times.idempotencyMs) return null;
+  if (kept.answer === "") {
+    throw new ApiError("clip_deleted", "What this Idempotency-Key ordered was deleted; use another key to order anew.");
+  }
   if (kept.fingerprint !== once.fingerprint) {
     throw new ApiError("idempotency_mismatch", "This Idempotency-Key was used for a request with another body.");
   }

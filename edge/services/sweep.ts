@@ -3,12 +3,13 @@
 import { expireClips } from "./clips/expire.ts";
 import { removeOutputs } from "./files/remove.ts";
 import { forgetAnswers } from "./idempotency.ts";
+import { forgetBrowserTokens } from "./keys/browser-token.ts";
 import { sweepLeases } from "./leases/sweep.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
 
 /** In this order: a clip that is taken back may have expired. */
-const PARTS = [sweepLeases, expireClips, removeOutputs, forgetAnswers] as const;
+const PARTS = [sweepLeases, expireClips, removeOutputs, forgetAnswers, forgetBrowserTokens] as const;
 
 /** Returns when to sweep next, or null when nothing is due to happen. Safe to run at any time, twice, or late. */
 export async function sweep(ports: Ports): Promise<number | null> {

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { idSchema } from "../ids.ts";
 import { STAGES } from "../states.ts";
 import { LIMITS } from "./clips.ts";
+import { scopesSchema } from "./keys.ts";
 
 const name = z.string().trim().min(1).max(100);
 
@@ -47,9 +48,9 @@ export const createKeySchema = z.strictObject({
   name,
   expires_at: z.iso.datetime().optional(),
   daily_cap_micros: cap.default(null),
+  /** All but keys:write if absent. */
+  scopes: scopesSchema.optional(),
 });
-export const keyLimitsSchema = z.strictObject({ daily_cap_micros: cap });
-export const limitedKeySchema = z.object({ id: idSchema("key"), prefix: z.string(), daily_cap_micros: cap });
 /** The only answer that ever holds the key itself. */
 export const issuedKeySchema = z.object({ id: idSchema("key"), key: z.string(), prefix: z.string() });
 

@@ -9,6 +9,8 @@ import { limitSchema } from "./limits.ts";
 export const LIMITS = {
   /** Bytes of a JSON request body. */
   bodyBytes: 64 * 1024,
+  /** Bytes of all names and values of a request's headers. */
+  headerBytes: 16 * 1024,
   /** UTF-16 units of a prompt; the tokeniser then keeps at most 512 tokens. */
   promptCharacters: 4_000,
   idempotencyKeyCharacters: 255,

@@ -1,7 +1,15 @@
 // What an account and its API keys are held to: as a refusal names it, and as GET /v1/limits lists it.
 import * as z from "zod";
 
-const LIMIT_NAMES = ["account_daily_cap", "key_daily_cap", "max_in_flight"] as const;
+const LIMIT_NAMES = [
+  "account_daily_cap",
+  "key_daily_cap",
+  "max_in_flight",
+  "read_requests",
+  "write_requests",
+  "token_read_requests",
+  "token_write_requests",
+] as const;
 export type LimitName = (typeof LIMIT_NAMES)[number];
 
 export const limitSchema = z.object({

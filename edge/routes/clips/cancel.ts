@@ -14,7 +14,7 @@ const route = createRoute({
   request: { params: idParam("clip") },
   responses: {
     200: json(clipSchema, "The cancelled clip"),
-    ...problems("unauthenticated", "key_revoked", "key_expired", "not_found", "not_cancellable"),
+    ...problems("not_found", "not_cancellable"),
   },
 });
 

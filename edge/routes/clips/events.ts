@@ -30,7 +30,7 @@ const route = createRoute({
   responses: {
     200: { description: "Events whose data is a Clip", content: { "text/event-stream": { schema: clipSchema } } },
     204: { description: "The clip has ended, and the event with this Last-Event-ID told so: do not come back" },
-    ...problems("unauthenticated", "key_revoked", "key_expired", "not_found"),
+    ...problems("not_found"),
   },
 });
 

@@ -17,7 +17,7 @@ const route = createRoute({
   request: { params: idParam("clip"), headers: z.object({ prefer: preferHeader }) },
   responses: {
     200: { ...json(clipSchema, "The clip"), headers: preferenceHeader },
-    ...problems("unauthenticated", "key_revoked", "key_expired", "not_found"),
+    ...problems("not_found"),
   },
 });
 

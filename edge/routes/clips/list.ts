@@ -16,7 +16,7 @@ const route = createRoute({
   request: { query: listClipsSchema },
   responses: {
     200: json(clipPageSchema, "A page of clips"),
-    ...problems("unauthenticated", "key_revoked", "key_expired", "invalid_request"),
+    ...problems("invalid_request"),
   },
 });
 

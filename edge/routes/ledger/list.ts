@@ -20,7 +20,7 @@ const route = createRoute({
   },
   responses: {
     200: json(ledgerPageSchema, "A page of transactions"),
-    ...problems("unauthenticated", "key_revoked", "key_expired", "invalid_request"),
+    ...problems("invalid_request"),
   },
 });
 

@@ -14,7 +14,7 @@ const route = createRoute({
   security: BEARER,
   responses: {
     200: json(limitListSchema, "The limits"),
-    ...problems("unauthenticated", "key_revoked", "key_expired"),
+    ...problems(),
   },
 });
 

@@ -12,7 +12,7 @@ const route = createRoute({
   security: BEARER,
   responses: {
     200: json(modelListSchema, "All models"),
-    ...problems("unauthenticated", "key_revoked", "key_expired"),
+    ...problems(),
   },
 });
 

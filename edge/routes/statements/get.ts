@@ -19,7 +19,7 @@ const route = createRoute({
   request: { params: z.object({ file }) },
   responses: {
     200: { description: "RFC 4180, with a header line", content: { "text/csv": {} } },
-    ...problems("unauthenticated", "key_revoked", "key_expired", "not_found"),
+    ...problems("not_found"),
   },
 });
 

@@ -21,7 +21,7 @@ const route = createRoute({
   request: { query: z.object({ from: day, to: day }) },
   responses: {
     200: json(usageSchema, "Integer micro-dollars"),
-    ...problems("unauthenticated", "key_revoked", "key_expired", "invalid_request"),
+    ...problems("invalid_request"),
   },
 });
 

@@ -1,5 +1,6 @@
 // What a caller is held to and how much of it is used.
-import { findAccount, findApiKey } from "../../../db/queries/accounts.ts";
+import { findAccount } from "../../../db/queries/accounts.ts";
+import { findApiKey } from "../../../db/queries/keys.ts";
 import { findInFlight, findSpent } from "../../../db/queries/limits.ts";
 import type { LimitList } from "../../../shared/contract/limits.ts";
 import { DAY_MS, utcDay } from "../../../shared/days.ts";

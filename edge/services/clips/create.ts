@@ -34,6 +34,7 @@ function newRow(ports: Pick<Ports, "clock" | "random" | "times">, caller: Caller
     id: newId(ports, "clip"),
     accountId: caller.accountId,
     keyId: caller.keyId,
+    tokenId: caller.tokenId,
     state: "queued",
     model: model.id,
     prompt: request.prompt,
@@ -65,12 +66,13 @@ function newRow(ports: Pick<Ports, "clock" | "random" | "times">, caller: Caller
     expiresAtMs: createdAtMs + waitMs,
     startedAtMs: null,
     finishedAtMs: null,
+    deletedAtMs: null,
   };
 }
 
 /**
  * Throws prompt_empty, prompt_too_long, model_unknown, size_not_allowed, frames_invalid, insufficient_balance, cap_exceeded,
- * too_many_in_flight or idempotency_*.
+ * too_many_in_flight, token_spent, clip_deleted or idempotency_*.
  */
 export async function createClip(
   ports: Ports,

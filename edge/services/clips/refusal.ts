@@ -1,8 +1,9 @@
 // Why an order did not fit: from the constraint that aborted its batch to an answer that names the limit, its
 // value and when it will be another. The numbers are read after the fact and may have moved on; the refusal has not.
 import { violatedConstraint } from "../../../db/database.ts";
-import { findAccount, findApiKey } from "../../../db/queries/accounts.ts";
+import { findAccount } from "../../../db/queries/accounts.ts";
 import type { ClipRow } from "../../../db/queries/clips.ts";
+import { findApiKey } from "../../../db/queries/keys.ts";
 import { findSpent } from "../../../db/queries/limits.ts";
 import type { Limit, LimitName } from "../../../shared/contract/limits.ts";
 import { DAY_MS, utcDay } from "../../../shared/days.ts";
@@ -56,6 +57,8 @@ export async function refusalOf(ports: Source, caller: Caller, row: ClipRow, err
         IN_FLIGHT_RETRY_S,
       );
     }
+    case "browser_token_clips":
+      return new ApiError("token_spent", "The browser token has ordered all the clips that it may; get a new one.");
     default:
       return null;
   }

@@ -207,10 +207,11 @@ describe("the rest of /v1", () => {
 
   it("refuses a revoked key and an expired one", async () => {
     const tenant = await newTenant();
-    const wanted = { name: "old", expires_at: "2020-01-01T00:00:00Z" };
+    const wanted = { name: "old", expires_at: "2099-01-01T00:00:00Z" };
     const expired = (await (await admin("POST", `/accounts/${tenant.accountId}/keys`, wanted)).json()) as {
       key: string;
     };
+    await env.DB.prepare("update api_keys set expires_at_ms = 1 where name = 'old'").run();
     await expectProblem(await call("GET", "/v1/models", { token: expired.key }), "key_expired");
     expect((await admin("DELETE", `/keys/${tenant.keyId}`)).status).toBe(204);
     await expectProblem(await call("GET", "/v1/models", { token: tenant.key }), "key_revoked");

@@ -79,11 +79,15 @@ describe("the service", () => {
     expect(document.openapi).toBe("3.1.0");
     expect(Object.keys(document.paths).toSorted()).toEqual([
       "/v1/balance",
+      "/v1/browser-tokens",
       "/v1/clips",
       "/v1/clips/{id}",
       "/v1/clips/{id}/cancel",
       "/v1/clips/{id}/events",
       "/v1/files/{clip}/{variant}",
+      "/v1/keys",
+      "/v1/keys/{id}",
+      "/v1/keys/{id}/rotate",
       "/v1/ledger",
       "/v1/limits",
       "/v1/models",
@@ -99,10 +103,13 @@ describe("the service", () => {
       "400",
       "401",
       "402",
+      "403",
       "409",
+      "410",
       "413",
       "422",
       "429",
+      "431",
       "500",
     ]);
   });

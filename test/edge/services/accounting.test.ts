@@ -68,7 +68,7 @@ describe("usage", () => {
     const accountId = await world.account();
     const { id: keyId } = await world.issueKey(accountId);
     await world.finished(accountId);
-    await world.finishedBy({ accountId, keyId });
+    await world.finishedBy({ accountId, keyId, tokenId: null });
     const { data } = await getUsage(world.ports, accountId, ALL);
     const clipsOf = new Map(data.map(({ key_id, clips }) => [key_id, clips]));
     expect(clipsOf).toEqual(

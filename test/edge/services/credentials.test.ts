@@ -36,8 +36,13 @@ describe("an API key", () => {
     const issued = await issueKey(world.ports, account, { name: "ci", expiresAtMs: null, dailyCapMicros: null });
     expect(issued.key).toMatch(/^tc_live_[0-7][0-9a-z]{25}_[0-9A-Za-z]{43}_[0-9a-f]{8}$/);
     expect(issued.key.startsWith(`${issued.shownPrefix}_`)).toBe(true);
-    expect(await verifyKey(world.ports, issued.key)).toEqual({ accountId: account, keyId: issued.id });
-    const row = JSON.stringify(await env.DB.prepare("select * from api_keys where id = ?").bind(issued.id).first());
+    expect(await verifyKey(world.ports, issued.key)).toMatchObject({
+      accountId: account,
+      keyId: issued.id,
+      tokenId: null,
+    });
+    const rows = "select * from api_keys join api_key_secrets on key_id = id where id = ?";
+    const row = JSON.stringify(await env.DB.prepare(rows).bind(issued.id).first());
     const secret = issued.key.split("_")[3] ?? "";
     expect(row).not.toContain(secret);
     expect(row).toContain(issued.shownPrefix);
@@ -62,11 +67,11 @@ describe("an API key", () => {
       expiresAtMs: null,
       dailyCapMicros: null,
     });
-    await revokeKey(world.ports, id);
+    await revokeKey(world.ports, "operator", id);
     const revokedAt = world.nowMs;
     await expect(verifyKey(world.ports, key)).rejects.toMatchObject({ code: "key_revoked" });
     world.advance(1_000);
-    await revokeKey(world.ports, id);
+    await revokeKey(world.ports, "operator", id);
     const row = await env.DB.prepare("select revoked_at_ms as at from api_keys where id = ?").bind(id).first();
     expect(row?.at).toBe(revokedAt);
   });

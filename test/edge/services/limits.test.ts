@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { setAccountLimits } from "../../../edge/services/accounts/limit.ts";
 import { cancelClip } from "../../../edge/services/clips/cancel.ts";
-import { setKeyCap } from "../../../edge/services/keys/limit.ts";
+import { changeKey } from "../../../edge/services/keys/change.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
 import { failAttempt } from "../../../edge/services/leases/fail.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
@@ -117,17 +117,17 @@ describe("a key's daily cap", () => {
     const world = new World();
     const accountId = await world.account();
     const { id: keyId } = await world.issueKey(accountId, micros(CLIP_PRICE));
-    const codes = await codesOf(Array.from({ length: 5 }, () => world.orderBy({ accountId, keyId })));
+    const codes = await codesOf(Array.from({ length: 5 }, () => world.orderBy({ accountId, keyId, tokenId: null })));
     expect(codes.filter((code) => code === "ordered")).toHaveLength(1);
-    await expect(world.orderBy({ accountId, keyId })).rejects.toMatchObject({
+    await expect(world.orderBy({ accountId, keyId, tokenId: null })).rejects.toMatchObject({
       code: "cap_exceeded",
       limit: { name: "key_daily_cap", value: CLIP_PRICE, resets_at: "2026-11-24T00:00:00.000Z" },
     });
     await world.order(accountId);
     expect(await spentOn(keyId)).toEqual([{ spent_micros: CLIP_PRICE }]);
     expect(await spentOn(accountId)).toEqual([{ spent_micros: CLIP_PRICE * 2 }]);
-    await setKeyCap(world.ports, keyId, TWO_CLIPS);
-    await world.orderBy({ accountId, keyId });
+    await changeKey(world.ports, "operator", keyId, { dailyCapMicros: TWO_CLIPS });
+    await world.orderBy({ accountId, keyId, tokenId: null });
     await expectInvariants();
   });
 });

@@ -121,7 +121,7 @@ export class World {
   caller(accountId: AccountId): Caller {
     const keyId = this.#keys.get(accountId);
     if (keyId === undefined) throw new Error("not an account of this world");
-    return { accountId, keyId };
+    return { accountId, keyId, tokenId: null };
   }
 
   async runner(): Promise<RunnerId> {

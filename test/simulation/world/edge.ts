@@ -9,8 +9,8 @@ import { cancelClip } from "../../../edge/services/clips/cancel.ts";
 import { createClip } from "../../../edge/services/clips/create.ts";
 import { getClip } from "../../../edge/services/clips/get.ts";
 import { download } from "../../../edge/services/files/download.ts";
+import { changeKey } from "../../../edge/services/keys/change.ts";
 import { issueKey } from "../../../edge/services/keys/issue.ts";
-import { setKeyCap } from "../../../edge/services/keys/limit.ts";
 import { revokeKey } from "../../../edge/services/keys/revoke.ts";
 import { verifyKey } from "../../../edge/services/keys/verify.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
@@ -169,13 +169,13 @@ export class Edge {
       return null;
     },
     limit_key: async ({ keyId, dailyCapMicros }) => {
-      await setKeyCap(this.ports, keyId, dailyCapMicros);
+      await changeKey(this.ports, "operator", keyId, { dailyCapMicros });
       return null;
     },
     register_runner: async ({ name }) => await registerRunner(this.ports, name),
     issue_key: async ({ accountId }) => await issueKey(this.ports, accountId, UNLIMITED_KEY),
     revoke_key: async ({ keyId }) => {
-      await revokeKey(this.ports, keyId);
+      await revokeKey(this.ports, "operator", keyId);
       return null;
     },
     poll: async ({ runner, poll }) => {

@@ -1,0 +1,84 @@
+// The one table of what a route under /v1 asks of who calls it. A route that is not in it is open to nobody, and the app
+// does not start with one.
+import { createMiddleware } from "hono/factory";
+import { matchedRoutes } from "hono/route";
+import type { Scope } from "../../shared/contract/keys.ts";
+import { ApiError } from "../../shared/errors.ts";
+import { idSchema } from "../../shared/ids.ts";
+import type { EdgeApp, EdgeEnv } from "../context.ts";
+import { requireOwnClip } from "../services/keys/browser-token.ts";
+
+export interface Access {
+  readonly scope: Scope;
+  /** Whether browser tokens may call it: never, always, or about a clip (`id`) that was ordered with them. */
+  readonly browser: "never" | "always" | "own clip";
+}
+
+const route = (scope: Scope, browser: Access["browser"] = "never"): Access => ({ scope, browser });
+
+export const ACCESS: Readonly<Record<string, Access>> = {
+  "POST /v1/clips": route("clips:write", "always"),
+  "GET /v1/clips": route("clips:read"),
+  "GET /v1/clips/{id}": route("clips:read", "own clip"),
+  "DELETE /v1/clips/{id}": route("clips:write", "own clip"),
+  "GET /v1/clips/{id}/events": route("clips:read", "own clip"),
+  "POST /v1/clips/{id}/cancel": route("clips:write", "own clip"),
+  "GET /v1/models": route("clips:read", "always"),
+  "GET /v1/balance": route("billing:read"),
+  "GET /v1/limits": route("billing:read"),
+  "GET /v1/usage": route("billing:read"),
+  "GET /v1/ledger": route("billing:read"),
+  "GET /v1/statements/{file}": route("billing:read"),
+  "GET /v1/keys": route("keys:write"),
+  "POST /v1/keys": route("keys:write"),
+  "GET /v1/keys/{id}": route("keys:write"),
+  "PATCH /v1/keys/{id}": route("keys:write"),
+  "POST /v1/keys/{id}/rotate": route("keys:write"),
+  "DELETE /v1/keys/{id}": route("keys:write"),
+  // What a token may do is bounded by its key's scopes, so making one asks for the least of them.
+  "POST /v1/browser-tokens": route("clips:write"),
+};
+
+const asTemplate = (path: string) => path.replaceAll(/:(\w+)(\{[^}]*\})?/g, "{$1}");
+
+/** Throws at start for a route that the table has forgotten. */
+export function requireAccessOfAll(app: EdgeApp, open: readonly string[]): void {
+  for (const { method, path } of app.routes) {
+    const name = `${method} ${asTemplate(path)}`;
+    if (method === "ALL" || method === "OPTIONS" || !path.startsWith("/v1/") || open.includes(name)) continue;
+    if (ACCESS[name] === undefined) throw new Error(`edge/middleware/access.ts does not say who may call ${name}`);
+  }
+}
+
+/** Throws scope_missing, or not_found for what a browser token may not see. */
+export const requireScope = createMiddleware<EdgeEnv>(async (context, next) => {
+  const matched = matchedRoutes(context).findLast(({ method }) => method !== "ALL");
+  const access = matched && ACCESS[`${matched.method} ${asTemplate(matched.path)}`];
+  if (access === undefined) throw new ApiError("not_found", "There is nothing at this address.");
+  const bearer = context.get("caller");
+  if (!bearer.scopes.includes(access.scope)) {
+    const whose = bearer.token === null ? `key ${bearer.key.shownPrefix}` : "browser token";
+    throw new ApiError("scope_missing", `The ${whose} lacks the scope ${access.scope}; use one that has it.`);
+  }
+  if (bearer.token !== null) {
+    if (access.browser === "never") {
+      throw new ApiError("scope_missing", "Browser tokens may not do this; call it from your server with an API key.");
+    }
+    const clipId = idSchema("clip").safeParse(context.req.path.split("/")[3]);
+    if (access.browser === "own clip" && clipId.success)
+      await requireOwnClip(context.get("ports"), bearer, clipId.data);
+  }
+  await next();
+});
+
+const openToBrowsers = Object.entries(ACCESS)
+  .filter(([, { browser }]) => browser !== "never")
+  .map(([name]) => {
+    const [method = "", path = ""] = name.split(" ");
+    return { method, pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, "[^/]+")}$`) };
+  });
+
+/** With which methods a page's script may call this path by a browser token. */
+export function browserMethods(path: string): readonly string[] {
+  return openToBrowsers.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
+}
