@@ -247,6 +247,18 @@ test("cancelling posts to the clip and returns it", async () => {
   expect(requests[0]).toMatchObject({ method: "POST", url: `/v1/clips/${CLIP.id}/cancel` });
 });
 
+test("deleting asks for no answer, and is repeated until it is there", async () => {
+  answers = [hangUp, (_, response) => response.writeHead(204).end()];
+  expect(await client.deleteClip(CLIP.id)).toBeUndefined();
+  expect(requests[1]).toMatchObject({ method: "DELETE", url: `/v1/clips/${CLIP.id}` });
+});
+
+test("every call names the dated version that the client is written for", async () => {
+  answers = [json(CLIP)];
+  await client.getClip(CLIP.id);
+  expect(requests[0]?.headers["turboclip-version"]).toBe("2026-11-01");
+});
+
 describe("a download", () => {
   const file = randomBytes(300_000);
   const ETAG = '"abc"';

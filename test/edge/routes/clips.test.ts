@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { balanceSchema } from "../../../shared/contract/balance.ts";
 import { clipSchema, LIMITS } from "../../../shared/contract/clips.ts";
 import { modelListSchema } from "../../../shared/contract/models.ts";
+import { env } from "../support/env.ts";
 import { call, expectProblem } from "../support/http.ts";
 import { everything, expectInvariants } from "../support/invariants.ts";
 import { admin, claimOne, newRunner, newTenant, type Tenant } from "../support/tenant.ts";
