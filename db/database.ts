@@ -10,12 +10,12 @@ export function openDatabase(d1: D1Database): Database {
 
 /**
  * The constraint whose violation aborted a batch, as SQLite names it: a CHECK by its name
- * ("balance_covers_holds"), a UNIQUE by its columns ("idempotency_keys.account_id, ..."). Null for any
- * other error.
+ * ("balance_covers_holds"), a UNIQUE or NOT NULL by its columns ("idempotency_keys.account_id, ..."). Null
+ * for any other error.
  */
 export function violatedConstraint(error: unknown): string | null {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const match = /(?:CHECK|UNIQUE) constraint failed: ([\w.]+(?:, [\w.]+)*)/.exec(cause.message);
+    const match = /(?:CHECK|UNIQUE|NOT NULL) constraint failed: ([\w.]+(?:, [\w.]+)*)/.exec(cause.message);
     if (match?.[1] !== undefined) return match[1];
   }
   return null;

@@ -1,7 +1,7 @@
 // API keys and the secrets that open them.
 import { and, desc, eq, gt, isNull, lt, lte, or, type SQL, sql } from "drizzle-orm";
 import type { AccountId, KeyId } from "../../shared/ids.ts";
-import type { Database } from "../database.ts";
+import { type Database, violatedConstraint } from "../database.ts";
 import { apiKeySecrets, apiKeys } from "../schema.ts";
 
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
@@ -12,17 +12,25 @@ function isActive(nowMs: number): SQL | undefined {
   return and(isNull(apiKeys.revokedAtMs), or(isNull(apiKeys.expiresAtMs), gt(apiKeys.expiresAtMs, nowMs)));
 }
 
-/** False, and nothing is written, where the account has `maxActive` active keys already. */
+/**
+ * False, and nothing is written, where the account has `maxActive` active keys already. The guard stands in the VALUES, as
+ * a name that is NULL then: an insert by SELECT would have SQLite plan a search of every table that refers to keys.
+ */
 export async function insertApiKey(db: Database, key: ApiKeyRow, sha256: string, maxActive: number): Promise<boolean> {
+  const { id, createdAtMs } = key;
   const active = sql`(select count(*) from ${apiKeys} where ${apiKeys.accountId} = ${key.accountId}
-    and ${isActive(key.createdAtMs)})`;
-  const inserted = db.insert(apiKeys).select(sql`select ${key.id}, ${key.accountId}, ${key.name}, ${key.shownPrefix},
-    ${JSON.stringify(key.scopes)}, ${key.createdAtMs}, ${key.expiresAtMs}, ${key.revokedAtMs}, ${key.dailyCapMicros},
-    ${key.lastUsedAtMs} where ${active} < ${maxActive}`);
-  const secret = db.insert(apiKeySecrets).select(sql`select ${sha256}, ${apiKeys.id}, ${apiKeys.createdAtMs}, null
-    from ${apiKeys} where ${apiKeys.id} = ${key.id}`);
-  const [result] = await db.batch([inserted, secret]);
-  return result.meta.changes === 1;
+    and ${isActive(createdAtMs)})`;
+  const name = sql`case when ${active} < ${maxActive} then ${key.name} end`;
+  try {
+    await db.batch([
+      db.insert(apiKeys).values({ ...key, name }),
+      db.insert(apiKeySecrets).values({ sha256, keyId: id, createdAtMs }),
+    ]);
+  } catch (error) {
+    if (violatedConstraint(error) === "api_keys.name") return false;
+    throw error;
+  }
+  return true;
 }
 
 export async function findApiKey(db: Database, id: KeyId): Promise<ApiKeyRow | undefined> {

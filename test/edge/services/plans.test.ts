@@ -1,7 +1,15 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { openDatabase } from "../../../db/database.ts";
 import { cancelClip } from "../../../edge/services/clips/cancel.ts";
+import { deleteClip } from "../../../edge/services/clips/delete.ts";
 import { listClips } from "../../../edge/services/clips/list.ts";
+import { issueBrowserToken, requireOwnClip, verifyBrowserToken } from "../../../edge/services/keys/browser-token.ts";
+import { changeKey } from "../../../edge/services/keys/change.ts";
+import { listKeys } from "../../../edge/services/keys/list.ts";
+import { revokeKey } from "../../../edge/services/keys/revoke.ts";
+import { rotateKey } from "../../../edge/services/keys/rotate.ts";
+import { noteKeyUse } from "../../../edge/services/keys/use.ts";
+import { verifyKey } from "../../../edge/services/keys/verify.ts";
 import { heartbeat } from "../../../edge/services/leases/heartbeat.ts";
 import { listLedger } from "../../../edge/services/money/ledger.ts";
 import { refundClip } from "../../../edge/services/money/refund.ts";
@@ -10,6 +18,7 @@ import { getUsage } from "../../../edge/services/money/usage.ts";
 import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
 import { viewFleet } from "../../../edge/services/runners/fleet.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
+import { createBrowserTokenSchema } from "../../../shared/contract/keys.ts";
 import { makeId } from "../../../shared/ids.ts";
 import { env } from "../support/env.ts";
 import { freshDeployment, LOADING, World } from "../support/world.ts";
@@ -42,7 +51,8 @@ async function planOf(sql: string): Promise<string[]> {
 
 /** Small by nature: runners; and what is read of clips in motion by indexes that hold no others. */
 const SHORT = /^SCAN (?:runners|clips USING (?:COVERING )?INDEX clips_(?:leased|expiring|turn|flow)\b)/;
-const GROWING = /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|daily_spend|flows)\b/;
+const GROWING =
+  /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|daily_spend|flows|api_keys|api_key_secrets|browser_tokens)\b/;
 
 describe("no statement of the services", () => {
   it("reads through a table that grows with what has been done", async () => {
@@ -71,6 +81,17 @@ describe("no statement of the services", () => {
     await listLedger(world.ports, account, { limit: 10, after });
     for await (const _ of openStatement(world.ports, account, "2026-11"));
     await viewFleet(world.ports);
+    const { id: keyId, key } = await world.issueKey(account);
+    await changeKey(world.ports, "operator", keyId, { name: "x" });
+    await rotateKey(world.ports, "operator", keyId, 1_000);
+    await listKeys(world.ports, account, { limit: 10, after: keyId });
+    const bearer = await verifyKey(world.ports, key);
+    await noteKeyUse(world.ports, bearer);
+    const wanted = createBrowserTokenSchema.parse({ scopes: ["clips:read"], origins: ["https://www.example.com"] });
+    const visitor = await verifyBrowserToken(world.ports, (await issueBrowserToken(world.ports, bearer, wanted)).token);
+    await expect(requireOwnClip(world.ports, visitor, clipId)).rejects.toMatchObject({ code: "not_found" });
+    await revokeKey(world.ports, "operator", keyId);
+    await deleteClip(world.ports, account, clipId);
     world.advance(DEFAULT_TIMES.outputKeptMs);
     await sweep(world.ports);
     await sweep(world.ports);
