@@ -138,7 +138,7 @@ export class Auditor {
     for (const { after } of commit.idempotency_keys) {
       if (after !== null) this.#bodies.set(after.answer, requestText(operation as Operation<"create">));
     }
-    for (const { after } of commit.api_keys) if (after !== null) this.#secrets.set(after.sha256, after.id);
+    for (const { after } of commit.api_key_secrets) if (after !== null) this.#secrets.set(after.sha256, after.key_id);
     for (const { after } of commit.runners) if (after !== null) this.#secrets.set(after.token_sha256, after.id);
     const touched = commit.clips.length + commit.ledger_entries.length + commit.idempotency_keys.length;
     if (touched > 0) written.commits += 1;

@@ -27,6 +27,7 @@ const TABLES: readonly Table[] = [
   "ledger_entries",
   "balances",
   "api_keys",
+  "api_key_secrets",
   "idempotency_keys",
   "runners",
   "output_removals",
@@ -109,6 +110,8 @@ function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: num
       return answerName(String(row.account_id), String(row.operation), String(row.key));
     case "output_removals":
       return `${String(row.clip_id)}/${String(row.attempt)}`;
+    case "api_key_secrets":
+      return String(row.sha256);
     case "clip_events":
     case "ledger_entries":
       return String(rowid);

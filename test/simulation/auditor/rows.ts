@@ -75,8 +75,12 @@ export interface KeyRow {
   readonly id: string;
   readonly daily_cap_micros: number | null;
   readonly account_id: string;
-  readonly sha256: string;
   readonly revoked_at_ms: number | null;
+}
+
+export interface SecretRow {
+  readonly sha256: string;
+  readonly key_id: string;
 }
 
 export interface AnswerRow {
@@ -109,6 +113,7 @@ export interface Tables {
   ledger_entries: LedgerRow;
   balances: BalanceRow;
   api_keys: KeyRow;
+  api_key_secrets: SecretRow;
   idempotency_keys: AnswerRow;
   runners: RunnerRow;
   output_removals: RemovalRow;
