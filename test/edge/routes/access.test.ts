@@ -60,6 +60,45 @@ describe("the table of access", () => {
   });
 });
 
+describe("the OpenAPI document", () => {
+  interface Described {
+    readonly parameters: readonly { readonly name: string }[];
+    readonly security: readonly Readonly<Record<string, readonly string[]>>[];
+    readonly responses: Readonly<Record<string, { readonly description: string; readonly headers: object }>>;
+  }
+  interface Document {
+    readonly info: { readonly description: string };
+    readonly paths: Readonly<Record<string, Readonly<Record<string, Described>>>>;
+  }
+  const described = async () => (await (await call("GET", "/openapi.json")).json()) as Document;
+
+  it("says of every row of the table its scope, its version and what may be refused before the route", async () => {
+    const { paths } = await described();
+    for (const [name, { scope, browser }] of Object.entries(ACCESS)) {
+      const [method = "", path = ""] = name.split(" ");
+      const operation = paths[path]?.[method.toLowerCase()];
+      if (operation === undefined) throw new Error(`${name} is not described`);
+      const tokens = browser === "never" ? [] : [{ browserToken: [scope] }];
+      expect(operation.security, name).toEqual([{ apiKey: [scope] }, ...tokens]);
+      expect(operation.parameters.map((parameter) => parameter.name)).toContain("Turboclip-Version");
+      const codes = Object.values(operation.responses).flatMap(({ description }) => description.split(", "));
+      expect(codes, name).toEqual(
+        expect.arrayContaining(["unauthenticated", "key_revoked", "key_expired", "scope_missing", "rate_limited"]),
+      );
+      expect(codes.includes("origin_not_allowed"), name).toBe(browser !== "never");
+      expect(operation.responses["429"]?.headers).toHaveProperty("retry-after");
+      for (const { headers } of Object.values(operation.responses)) expect(headers).toHaveProperty("ratelimit");
+    }
+  });
+
+  it("states the limits of headers, bodies, prompts and lists", async () => {
+    const { description } = (await described()).info;
+    for (const limit of [LIMITS.headerBytes, LIMITS.bodyBytes, LIMITS.promptCharacters, LIMITS.page.max]) {
+      expect(description).toContain(String(limit));
+    }
+  });
+});
+
 describe("Turboclip-Version", () => {
   it("is told with every answer, and may be left out", async () => {
     const { key } = await newTenant();
