@@ -52,7 +52,8 @@ export function requireAccessOfAll(app: EdgeApp, open: readonly string[]): void 
 
 /** Throws scope_missing, or not_found for what a browser token may not see. */
 export const requireScope = createMiddleware<EdgeEnv>(async (context, next) => {
-  const matched = matchedRoutes(context).findLast(({ method }) => method !== "ALL");
+  // The first handler that matches is the one that answers.
+  const matched = matchedRoutes(context).find(({ method }) => method !== "ALL");
   const access = matched && ACCESS[`${matched.method} ${asTemplate(matched.path)}`];
   if (access === undefined) throw new ApiError("not_found", "There is nothing at this address.");
   const bearer = context.get("caller");
