@@ -5,42 +5,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TurboclipClient } from "../client/index.ts";
-import { createAccount, createRunner } from "../scripts/local/account.ts";
-import { type Edge, freePort, startEdge } from "../scripts/local/edge.ts";
-import { claimSchema } from "../shared/contract/runner.ts";
+import { createAccount } from "../scripts/local/account.ts";
+import { freePort, startEdge } from "../scripts/local/edge.ts";
+import { makePoller, type Poller } from "./poller.ts";
 import { percentile, type Result } from "./table.ts";
 
 const CLIPS = 200;
 const WARM_UP = 20;
-const POLL_WAIT_S = 25;
 const ORDER = { model: "turboclip-demo", prompt: "latency" } as const;
-
-interface Poller {
-  /** Asks for work and reads the claim's clip id. */
-  poll(): Promise<string>;
-}
-
-async function makePoller(edge: Edge): Promise<Poller> {
-  const runner = await createRunner(edge, "bench");
-  return {
-    async poll() {
-      const answer = await fetch(`${edge.origin}/runner/v1/poll`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${runner.token}`, "content-type": "application/json" },
-        body: JSON.stringify({
-          runner_id: runner.runnerId,
-          nonce: crypto.randomUUID(),
-          models: [ORDER.model],
-          loaded_model: ORDER.model,
-          version: "0.1.0",
-          wait_s: POLL_WAIT_S,
-        }),
-      });
-      if (answer.status !== 200) throw new Error(`poll answered ${answer.status}: ${await answer.text()}`);
-      return claimSchema.parse(await answer.json()).clip_id;
-    },
-  };
-}
 
 /** One clip: the poll parks first, then the clip is created, then it is cancelled so that nothing is left. */
 async function sample(client: TurboclipClient, poller: Poller): Promise<{ create: number; lease: number }> {
@@ -61,7 +33,7 @@ export async function leaseLatency(): Promise<Result> {
   try {
     const { apiKey } = await createAccount(edge, "bench", 1_000_000);
     const client = new TurboclipClient({ origin: edge.origin, apiKey });
-    const poller = await makePoller(edge);
+    const poller = await makePoller(edge, ORDER.model);
     const samples: Awaited<ReturnType<typeof sample>>[] = [];
     for (let i = 0; i < WARM_UP + CLIPS; i++) samples.push(await sample(client, poller));
     const measured = samples.slice(WARM_UP);

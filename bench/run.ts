@@ -8,6 +8,8 @@ import { cpuKernels } from "./cpu-kernels.ts";
 import { demoModel } from "./demo-model.ts";
 import { demoWallTime } from "./demo-wall-time.ts";
 import { leaseLatency } from "./lease-latency.ts";
+import { queueLoad } from "./queue-load.ts";
+import { soak } from "./soak/soak.ts";
 import type { Benchmark } from "./table.ts";
 import { renderTable } from "./table.ts";
 
@@ -15,8 +17,10 @@ const RESULTS = resolve(import.meta.dirname, "results");
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cpu-kernels": cpuKernels,
   "lease-latency": leaseLatency,
+  "queue-load": queueLoad,
   "demo-model": demoModel,
   "demo-wall-time": demoWallTime,
+  soak,
 };
 
 /** What a reader must know to compare: processor, cores, memory, Node, commit. */

@@ -59,6 +59,9 @@ function enginePid(command: Command): number {
   return Number(pid);
 }
 
+/** Heartbeats tell the latest stage only: a quick one may pass between two of them. */
+const computing = (clip: Clip) =>
+  edge.until(() => clip.beats.some(({ stage }) => stage === "denoise" || stage === "decode"));
 const succeeded = (clip: Clip) => edge.until(() => clip.state === "succeeded");
 
 describe("turboclip-runner start", () => {
@@ -81,8 +84,10 @@ describe("turboclip-runner start", () => {
     const runner = run(["start", "--gpus", "cpu,cpu"]);
     const long = { ...REQUEST, width: 256, height: 192, frames: 33, steps: 4 };
     const [first, second] = [edge.queue(long), edge.queue(long)];
-    for (const clip of [first, second]) await edge.until(() => clip.beats.some((beat) => beat.stage === "denoise"));
-    expect([first.state, second.state]).toEqual(["leased", "leased"]);
+    for (const clip of [first, second]) await computing(clip);
+    // One engine alone would have taken up the second after sampling the first.
+    expect(["denoise", "decode"]).toContain(first.beats.at(-1)?.stage);
+    expect(["denoise", "decode"]).toContain(second.beats.at(-1)?.stage);
     for (const clip of [first, second]) await succeeded(clip);
     expect(second.completed?.outputs.mp4.sha256).toBe(first.completed?.outputs.mp4.sha256);
     runner.child.kill("SIGTERM");
@@ -117,7 +122,7 @@ describe("turboclip-runner start", () => {
   test("stops the real engine within a block when the clip is cancelled, and goes on", async () => {
     const runner = run(["start"]);
     const long = edge.queue({ ...REQUEST, width: 256, height: 192, frames: 33, steps: 4 });
-    await edge.until(() => long.beats.some((beat) => beat.stage === "denoise" && beat.step >= 1));
+    await computing(long);
     long.cancelled = true;
     await succeeded(edge.queue(REQUEST));
     expect(long.files.size).toBe(0);
@@ -135,7 +140,7 @@ describe("turboclip-runner start", () => {
   test("is killed with kill -9 in mid-clip: its engine process goes too", async () => {
     const runner = run(["start"]);
     const clip = edge.queue({ ...REQUEST, width: 256, height: 192, frames: 33, steps: 4 });
-    await edge.until(() => clip.beats.some((beat) => beat.stage === "denoise"));
+    await computing(clip);
     const engine = enginePid(runner);
     runner.child.kill("SIGKILL");
     await vi.waitFor(() => expect(isAlive(engine)).toBe(false), { timeout: 10_000, interval: 20 });

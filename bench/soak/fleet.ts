@@ -1,0 +1,84 @@
+// Real runner processes that the soak kills, freezes and starts again under the same identity.
+import { readdirSync, readFileSync } from "node:fs";
+import { createRunner, type RunnerIdentity } from "../../scripts/local/account.ts";
+import type { Edge } from "../../scripts/local/edge.ts";
+import { startRunner } from "../../scripts/local/runner.ts";
+import type { Service } from "../../scripts/local/service.ts";
+
+export interface FleetOptions {
+  readonly edge: Edge;
+  /** What the runners dial: a proxy before the edge. */
+  readonly origin: string;
+  readonly home: string;
+  readonly modelsDir: string;
+  readonly size: number;
+}
+
+export class Member {
+  readonly #name: string;
+  readonly #options: FleetOptions;
+  readonly #identity: RunnerIdentity;
+  #service: Service;
+
+  private constructor(name: string, options: FleetOptions, identity: RunnerIdentity) {
+    this.#name = name;
+    this.#options = options;
+    this.#identity = identity;
+    this.#service = this.#start();
+  }
+
+  static async join(name: string, options: FleetOptions): Promise<Member> {
+    return new Member(name, options, await createRunner(options.edge, name));
+  }
+
+  #start(): Service {
+    const { home, modelsDir, origin } = this.#options;
+    return startRunner({ home, modelsDir, name: this.#name, edgeOrigin: origin, identity: this.#identity });
+  }
+
+  get id(): string {
+    return this.#identity.runnerId;
+  }
+
+  async killAndRestart(): Promise<void> {
+    await this.#service.kill();
+    this.#service = this.#start();
+  }
+
+  /** Ends the engine process alone; false where none is running just now. */
+  killEngine(): boolean {
+    const pid = enginePid(this.#service.group);
+    if (pid === undefined) return false;
+    process.kill(pid, "SIGKILL");
+    return true;
+  }
+
+  /** Control and engine stand still for as long. */
+  async freeze(wait: Promise<unknown>): Promise<void> {
+    process.kill(-this.#service.group, "SIGSTOP");
+    await wait;
+    process.kill(-this.#service.group, "SIGCONT");
+  }
+
+  kill(): Promise<void> {
+    return this.#service.kill();
+  }
+}
+
+/** The engine process in a runner's process group, from the system's list. */
+function enginePid(group: number): number | undefined {
+  const pids = readdirSync("/proc", { encoding: "utf8" }).filter((name) => /^\d+$/.test(name));
+  const found = pids.find((pid) => {
+    try {
+      // Fields after the command's closing parenthesis: state, parent, process group.
+      const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+        .replace(/^.*\) /s, "")
+        .split(" ");
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      return fields[0] !== "Z" && Number(fields[2]) === group && command.includes("engine/main");
+    } catch {
+      return false; // ended meanwhile
+    }
+  });
+  return found === undefined ? undefined : Number(found);
+}
