@@ -14,10 +14,13 @@ import type { Benchmark } from "./table.ts";
 import { renderTable } from "./table.ts";
 
 const RESULTS = resolve(import.meta.dirname, "results");
+/** By its path, since it runs the edge's code and so is typed by a project of its own. */
+const DATABASE_TIME = new URL("./database/database-time.ts", import.meta.url).href;
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cpu-kernels": cpuKernels,
   "lease-latency": leaseLatency,
   "queue-load": queueLoad,
+  "database-time": async () => await (await import(DATABASE_TIME)).databaseTime(),
   "demo-model": demoModel,
   "demo-wall-time": demoWallTime,
   soak,

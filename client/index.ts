@@ -5,8 +5,14 @@
 //   const clip = await client.waitForClip(created.id);
 //   if (clip.output) await client.download(clip.output.mp4.url, "waves.mp4");
 import { type Balance, balanceSchema } from "../shared/contract/balance.ts";
-import { type Clip, type CreateClipInput, clipSchema } from "../shared/contract/clips.ts";
-import { isTerminal } from "../shared/states.ts";
+import {
+  type Clip,
+  type ClipPage,
+  type CreateClipInput,
+  clipPageSchema,
+  clipSchema,
+} from "../shared/contract/clips.ts";
+import { isTerminal, type PublicState } from "../shared/states.ts";
 import { type DownloadOptions, download } from "./download.ts";
 import { Connection, type ConnectionOptions, delay } from "./http.ts";
 
@@ -20,6 +26,18 @@ export interface WaitOptions {
   readonly onProgress?: (clip: Clip) => void;
   /** Between two looks; 200 ms if absent. */
   readonly intervalMs?: number;
+}
+
+export interface ListOptions {
+  readonly state?: PublicState;
+  readonly model?: string;
+  readonly createdFrom?: Date;
+  readonly createdUntil?: Date;
+  /** All of these names have these values. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Clips a request; 20 if absent, at most 100. */
+  readonly pageSize?: number;
+  readonly signal?: AbortSignal;
 }
 
 const DEFAULT_INTERVAL_MS = 200;
@@ -53,6 +71,22 @@ export class TurboclipClient {
     return this.#connection.call({ method: "GET", path, answer: clipSchema, signal: options.signal });
   }
 
+  /** Your clips, newest first, fetched a page at a time as they are asked for. */
+  async *listClips(options: ListOptions = {}): AsyncGenerator<Clip, void> {
+    const query = listQuery(options);
+    for (;;) {
+      const page: ClipPage = await this.#connection.call({
+        method: "GET",
+        path: `/v1/clips?${query.toString()}`,
+        answer: clipPageSchema,
+        signal: options.signal,
+      });
+      yield* page.data;
+      if (page.next === null) return;
+      query.set("after", page.next);
+    }
+  }
+
   cancelClip(id: string, options: { signal?: AbortSignal } = {}): Promise<Clip> {
     const path = `/v1/clips/${encodeURIComponent(id)}/cancel`;
     return this.#connection.call({ method: "POST", path, answer: clipSchema, signal: options.signal });
@@ -82,4 +116,17 @@ export class TurboclipClient {
   download(url: string, file: string, options: DownloadOptions = {}): Promise<number> {
     return download(url, file, { ...(this.#fetch === undefined ? {} : { fetch: this.#fetch }), ...options });
   }
+}
+
+function listQuery(options: ListOptions): URLSearchParams {
+  const { state, model, createdFrom, createdUntil, metadata = {}, pageSize } = options;
+  const query = new URLSearchParams();
+  const set = (name: string, value: string | undefined) => value !== undefined && query.set(name, value);
+  set("state", state);
+  set("model", model);
+  set("created_from", createdFrom?.toISOString());
+  set("created_until", createdUntil?.toISOString());
+  set("limit", pageSize?.toString());
+  for (const [name, value] of Object.entries(metadata)) query.append("metadata", `${name}=${value}`);
+  return query;
 }

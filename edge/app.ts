@@ -7,16 +7,22 @@ import { answerError, answerNotFound } from "./middleware/problem.ts";
 import { identifyRequest } from "./middleware/request.ts";
 import { registerAdminAccounts } from "./routes/admin/accounts.ts";
 import { registerAdminLimits } from "./routes/admin/limits.ts";
+import { registerAdminRefunds } from "./routes/admin/refunds.ts";
 import { registerAdminRunners } from "./routes/admin/runners.ts";
 import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
 import { registerCreateClip } from "./routes/clips/create.ts";
 import { registerGetClip } from "./routes/clips/get.ts";
+import { registerListClips } from "./routes/clips/list.ts";
 import { registerDownload } from "./routes/files/download.ts";
+import { registerListLedger } from "./routes/ledger/list.ts";
+import { registerListLimits } from "./routes/limits/list.ts";
 import { registerListModels } from "./routes/models/list.ts";
 import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
+import { registerGetStatement } from "./routes/statements/get.ts";
+import { registerGetUsage } from "./routes/usage/get.ts";
 
 export function createApp(): EdgeApp {
   const app = newApp();
@@ -36,13 +42,19 @@ export function createApp(): EdgeApp {
 
   registerCreateClip(app);
   registerGetClip(app);
+  registerListClips(app);
   registerCancelClip(app);
   registerListModels(app);
   registerGetBalance(app);
+  registerListLimits(app);
+  registerGetUsage(app);
+  registerListLedger(app);
+  registerGetStatement(app);
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);
   registerAdminLimits(app);
+  registerAdminRefunds(app);
   registerAdminRunners(app);
   return app;
 }

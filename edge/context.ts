@@ -1,9 +1,9 @@
 // What a request carries from the middleware to its route.
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { RunnerId } from "../shared/ids.ts";
 import { refuseInvalid } from "./middleware/validation.ts";
 import type { Caller } from "./services/keys/verify.ts";
 import type { Ports } from "./services/ports.ts";
+import type { VerifiedRunner } from "./services/runners/verify.ts";
 import type { Settings } from "./settings.ts";
 
 export interface EdgeEnv {
@@ -15,7 +15,7 @@ export interface EdgeEnv {
     /** Set under /v1 once the API key is verified. */
     caller: Caller;
     /** Set under /runner/v1 once the runner's token is verified. */
-    runnerId: RunnerId;
+    runner: VerifiedRunner;
   };
 }
 

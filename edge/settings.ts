@@ -56,6 +56,7 @@ const leaseTimes = z
       uploadUrlMs: duration.min(1_000).default(DEFAULT_TIMES.uploadUrlMs),
       maxAttempts: z.int().min(1).default(DEFAULT_TIMES.maxAttempts),
       downloadUrlMs: duration.default(DEFAULT_TIMES.downloadUrlMs),
+      loadedModelMs: duration.default(DEFAULT_TIMES.loadedModelMs),
       queuedMs: duration.default(DEFAULT_TIMES.queuedMs),
       outputKeptMs: duration.default(DEFAULT_TIMES.outputKeptMs),
       idempotencyMs: duration.default(DEFAULT_TIMES.idempotencyMs),

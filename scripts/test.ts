@@ -44,6 +44,7 @@ function staticChecks(): Counts {
     check("tsc (Node side)", bin("tsc"), ["--noEmit", "-p", "tsconfig.json"]),
     check("tsc (edge)", bin("tsc"), ["--noEmit", "-p", "edge/tsconfig.json"]),
     check("tsc (edge tests)", bin("tsc"), ["--noEmit", "-p", "test/edge/tsconfig.json"]),
+    check("tsc (database benchmark)", bin("tsc"), ["--noEmit", "-p", "bench/database/tsconfig.json"]),
     check("knip (unused files, exports, dependencies)", bin("knip"), []),
     check("clang-format", bin("clang-format"), ["--dry-run", "--Werror", ...cpp]),
     check("generated files are current", node, ["scripts/generate.ts", "--check"]),

@@ -5,3 +5,8 @@ export const DAY_MS = 86_400_000;
 export function utcDay(timeMs: number): number {
   return Math.floor(timeMs / DAY_MS);
 }
+
+/** "2026-11-23". */
+export function formatDay(day: number): string {
+  return new Date(day * DAY_MS).toISOString().slice(0, 10);
+}

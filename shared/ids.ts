@@ -50,6 +50,11 @@ export function makeId<K extends IdKind>(kind: K, timeMs: number, random: Uint8A
   return `${ID_PREFIXES[kind]}_${ulid(timeMs, random)}` as Id<K>;
 }
 
+/** Before every id of this moment (milliseconds since 1970) and after every one before it. */
+export function firstIdAt<K extends IdKind>(kind: K, timeMs: number): Id<K> {
+  return makeId(kind, timeMs, new Uint8Array(10));
+}
+
 /** A schema for one kind of id; anything else is refused without saying whether it exists. */
 export function idSchema<K extends IdKind>(kind: K) {
   const pattern = new RegExp(`^${ID_PREFIXES[kind]}_${ULID_TEXT}$`);

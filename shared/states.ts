@@ -19,6 +19,9 @@ export function publicState(state: ClipState): PublicState {
   return state === "leased" ? "queued" : state;
 }
 
+/** Classes of an order: low gives way to normal and is still served. */
+export const PRIORITIES = ["normal", "low"] as const;
+
 /** The stages of a running attempt, in order. Only `denoise` counts steps. */
 export const STAGES = ["load", "text_encode", "denoise", "decode", "encode", "upload"] as const;
 export type Stage = (typeof STAGES)[number];

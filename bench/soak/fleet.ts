@@ -1,4 +1,5 @@
-// Real runner processes that the soak kills, freezes and starts again under the same identity.
+// Real runner processes that the soak kills, freezes and starts again under the same identity. A runner that ends by
+// itself, such as one whose engine is killed before it was ever ready, is started again as a supervisor would.
 import { readdirSync, readFileSync } from "node:fs";
 import { createRunner, type RunnerIdentity } from "../../scripts/local/account.ts";
 import type { Edge } from "../../scripts/local/edge.ts";
@@ -19,6 +20,7 @@ export class Member {
   readonly #options: FleetOptions;
   readonly #identity: RunnerIdentity;
   #service: Service;
+  #leaving = false;
 
   private constructor(name: string, options: FleetOptions, identity: RunnerIdentity) {
     this.#name = name;
@@ -33,16 +35,23 @@ export class Member {
 
   #start(): Service {
     const { home, modelsDir, origin } = this.#options;
-    return startRunner({ home, modelsDir, name: this.#name, edgeOrigin: origin, identity: this.#identity });
+    const service = startRunner({ home, modelsDir, name: this.#name, edgeOrigin: origin, identity: this.#identity });
+    void this.#supervise(service);
+    return service;
+  }
+
+  async #supervise(service: Service): Promise<void> {
+    await service.ended();
+    if (!this.#leaving) this.#service = this.#start();
   }
 
   get id(): string {
     return this.#identity.runnerId;
   }
 
+  /** Its supervisor starts it again. */
   async killAndRestart(): Promise<void> {
     await this.#service.kill();
-    this.#service = this.#start();
   }
 
   /** Ends the engine process alone; false where none is running just now. */
@@ -55,13 +64,15 @@ export class Member {
 
   /** Control and engine stand still for as long. */
   async freeze(wait: Promise<unknown>): Promise<void> {
-    process.kill(-this.#service.group, "SIGSTOP");
+    const { group } = this.#service;
+    process.kill(-group, "SIGSTOP");
     await wait;
-    process.kill(-this.#service.group, "SIGCONT");
+    process.kill(-group, "SIGCONT");
   }
 
-  kill(): Promise<void> {
-    return this.#service.kill();
+  async kill(): Promise<void> {
+    this.#leaving = true;
+    await this.#service.kill();
   }
 }
 

@@ -1,5 +1,6 @@
-// Reads of clips, and the first statement of each of their transitions: the only ones that look at the state.
-import { and, asc, eq, gt, inArray, lte, min, type SQL, sql } from "drizzle-orm";
+// Reads of clips, and the first statement of each of their transitions once they have left the queue: the only ones
+// that look at the state.
+import { and, asc, eq, lte, min, type SQL, sql } from "drizzle-orm";
 import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { AccountId, ClipId, RunnerId } from "../../shared/ids.ts";
 import type { Database } from "../database.ts";
@@ -9,10 +10,13 @@ import type { Statement } from "./transitions.ts";
 export type ClipRow = typeof clips.$inferSelect;
 
 // Literals, not parameters: only then can SQLite prove that an index on these states covers the query.
-const IS_QUEUED = sql`${clips.state} = 'queued'`;
 /** An attempt is under way and a lease token fences it. */
 const IS_HELD = sql`${clips.state} in ('leased', 'running')`;
 const IS_LIVE = sql`${clips.state} in ('queued', 'leased', 'running')`;
+
+export async function findClip(db: Database, id: ClipId): Promise<ClipRow | undefined> {
+  return await db.select().from(clips).where(eq(clips.id, id)).get();
+}
 
 /** Null to anyone but its owner, just as if it were absent. */
 export async function findClipOf(db: Database, accountId: AccountId, id: ClipId): Promise<ClipRow | undefined> {
@@ -41,15 +45,6 @@ export async function findClipByNonce(db: Database, runnerId: RunnerId, nonce: s
     .get();
 }
 
-export async function anyQueued(db: Database, models: readonly string[], nowMs: number): Promise<boolean> {
-  const row = await db.select({ id: clips.id }).from(clips).where(isClaimable(models, nowMs)).limit(1).get();
-  return row !== undefined;
-}
-
-function isClaimable(models: readonly string[], nowMs: number): SQL | undefined {
-  return and(IS_QUEUED, inArray(clips.model, [...models]), gt(clips.expiresAtMs, nowMs));
-}
-
 /** Attempts whose time is up, the longest overdue first. */
 export async function findOverdue(db: Database, nowMs: number, limit: number): Promise<ClipRow[]> {
   return await db
@@ -70,48 +65,6 @@ export async function findNextDeadline(db: Database): Promise<number | null> {
   return row?.at ?? null;
 }
 
-export type NewClip = Omit<typeof clips.$inferInsert, "state" | "attempt" | "handedBack">;
-
-export function insertQueued(db: Database, clip: NewClip): Statement {
-  return db.insert(clips).values({ ...clip, state: "queued", attempt: 0, handedBack: 0 });
-}
-
-export interface NewLease {
-  readonly runnerId: RunnerId;
-  readonly nonce: string;
-  readonly token: string;
-  readonly untilMs: number;
-  readonly atMs: number;
-}
-
-/**
- * Leases the oldest queued clip of these models. The clip is chosen inside the statement, so that pollers
- * never race for one clip while another waits. A nonce that has a claim gets no second one.
- */
-export function leaseOldest(db: Database, models: readonly string[], lease: NewLease): Statement {
-  const oldest = db
-    .select({ id: clips.id })
-    .from(clips)
-    .where(isClaimable(models, lease.atMs))
-    .orderBy(asc(clips.id))
-    .limit(1);
-  const claimed = sql`exists (select 1 from clips as claimed
-    where claimed.runner_id = ${lease.runnerId} and claimed.poll_nonce = ${lease.nonce})`;
-  return db
-    .update(clips)
-    .set({
-      state: "leased",
-      attempt: sql`${clips.attempt} + 1`,
-      leaseToken: lease.token,
-      leaseUntilMs: lease.untilMs,
-      runnerId: lease.runnerId,
-      pollNonce: lease.nonce,
-      progress: null,
-      progressAtMs: lease.atMs,
-    })
-    .where(and(eq(clips.id, sql`(${oldest})`), IS_QUEUED, sql`not ${claimed}`));
-}
-
 export interface LeaseExtension {
   readonly untilMs: number;
   readonly progress: HeartbeatRequest;
@@ -130,13 +83,19 @@ export function startRunning(db: Database, token: string, lease: LeaseExtension,
     .where(and(eq(clips.leaseToken, token), eq(clips.state, "leased")));
 }
 
-/** No transition, so no event; false when the token no longer fences a running clip. */
-export async function extendLease(db: Database, token: string, lease: LeaseExtension): Promise<boolean> {
-  const { meta } = await db
+/** No transition, so no event. `seen` notes in the same batch that the runner lives. False when the token no longer fences a running clip. */
+export async function extendLease(
+  db: Database,
+  token: string,
+  lease: LeaseExtension,
+  seen: Statement,
+): Promise<boolean> {
+  const extended = db
     .update(clips)
     .set(extension(lease))
     .where(and(eq(clips.leaseToken, token), eq(clips.state, "running")));
-  return meta.changes === 1;
+  const [result] = await db.batch([extended, seen]);
+  return result.meta.changes === 1;
 }
 
 function attemptIs(token: string, overdueAtMs: number | null): SQL | undefined {
@@ -159,7 +118,7 @@ export interface Requeue {
   readonly startedExpiresAtMs: number;
 }
 
-/** Back into the queue, in its old place (queued clips are taken in order of their ids). */
+/** Back into the queue, in its old place: its turn stays. */
 export function requeue(db: Database, end: AttemptEnd, { handedBack, startedExpiresAtMs }: Requeue): Statement {
   return db
     .update(clips)
@@ -212,32 +171,4 @@ export function cancel(db: Database, accountId: AccountId, id: ClipId, atMs: num
     .update(clips)
     .set({ state: "cancelled", finishedAtMs: atMs })
     .where(and(eq(clips.id, id), eq(clips.accountId, accountId), IS_LIVE));
-}
-
-/** Queued clips whose time to be started is over, the longest overdue first. */
-export async function findUnstarted(db: Database, nowMs: number, limit: number): Promise<ClipId[]> {
-  const rows = await db
-    .select({ id: clips.id })
-    .from(clips)
-    .where(and(IS_QUEUED, lte(clips.expiresAtMs, nowMs)))
-    .orderBy(asc(clips.expiresAtMs))
-    .limit(limit);
-  return rows.map(({ id }) => id);
-}
-
-/** When the next queued clip expires, or null when none is queued. */
-export async function findNextExpiry(db: Database): Promise<number | null> {
-  const row = await db
-    .select({ at: min(clips.expiresAtMs) })
-    .from(clips)
-    .where(IS_QUEUED)
-    .get();
-  return row?.at ?? null;
-}
-
-export function expire(db: Database, id: ClipId, error: ClipError, atMs: number): Statement {
-  return db
-    .update(clips)
-    .set({ state: "expired", errorCode: error.code, errorMessage: error.message, finishedAtMs: atMs })
-    .where(and(eq(clips.id, id), IS_QUEUED, lte(clips.expiresAtMs, atMs)));
 }

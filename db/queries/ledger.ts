@@ -5,10 +5,11 @@
 // Two books per account: `available` and `held`. The balance row is their fold: posted = available + held,
 // pending = held.
 import { eq, type SQL, sql } from "drizzle-orm";
-import type { AccountId, TransactionId } from "../../shared/ids.ts";
+import type { LEDGER_KINDS } from "../../shared/contract/accounting.ts";
+import type { AccountId, ClipId, KeyId, TransactionId } from "../../shared/ids.ts";
 import { type Micros, micros } from "../../shared/pricing.ts";
 import type { Database } from "../database.ts";
-import { balances, clips, type LEDGER_BOOKS, type LEDGER_KINDS, ledgerEntries } from "../schema.ts";
+import { balances, clipRefunds, clips, type LEDGER_BOOKS, ledgerEntries } from "../schema.ts";
 import { countEnd, countOrder, uncountSpend } from "./limits.ts";
 import { type Statement, type Transition, tookPlace } from "./transitions.ts";
 
@@ -94,9 +95,56 @@ export function topUp(db: Database, credit: TopUp): Statement[] {
       { ...row, book: "funding", amountMicros: micros(0 - amountMicros) },
       { ...row, book: "available", amountMicros },
     ]),
-    db
-      .update(balances)
-      .set({ postedMicros: sql`${balances.postedMicros} + ${amountMicros}` })
-      .where(eq(balances.accountId, accountId)),
+    addToPosted(db, accountId, amountMicros),
   ];
+}
+
+export interface Refund {
+  readonly transactionId: TransactionId;
+  readonly accountId: AccountId;
+  readonly clipId: ClipId;
+  readonly keyId: KeyId | null;
+  readonly capturedMicros: Micros;
+  readonly amountMicros: Micros;
+  readonly reason: string;
+  readonly atMs: number;
+}
+
+/**
+ * Gives back what was captured, by rows that compensate; what was booked stays. The CHECK `refund_within_capture`
+ * aborts the batch when all refunds of the clip together would exceed its capture. Otherwise unguarded: the
+ * batch's idempotency row aborts a repetition.
+ */
+export function refund(db: Database, { capturedMicros, amountMicros, ...rest }: Refund): Statement[] {
+  const row = { ...rest, kind: "refund" } as const;
+  return [
+    db
+      .insert(clipRefunds)
+      .values({ clipId: rest.clipId, capturedMicros, refundedMicros: amountMicros })
+      .onConflictDoUpdate({
+        target: clipRefunds.clipId,
+        set: { refundedMicros: sql`${clipRefunds.refundedMicros} + excluded.refunded_micros` },
+      }),
+    db.insert(ledgerEntries).values([
+      { ...row, book: "revenue", amountMicros: micros(0 - amountMicros) },
+      { ...row, book: "available", amountMicros },
+    ]),
+    addToPosted(db, rest.accountId, amountMicros),
+  ];
+}
+
+function addToPosted(db: Database, accountId: AccountId, amountMicros: Micros): Statement {
+  return db
+    .update(balances)
+    .set({ postedMicros: sql`${balances.postedMicros} + ${amountMicros}` })
+    .where(eq(balances.accountId, accountId));
+}
+
+export async function findRefunded(db: Database, clipId: ClipId): Promise<Micros> {
+  const row = await db
+    .select({ refunded: clipRefunds.refundedMicros })
+    .from(clipRefunds)
+    .where(eq(clipRefunds.clipId, clipId))
+    .get();
+  return row?.refunded ?? micros(0);
 }

@@ -76,3 +76,8 @@ export async function findSpent(db: Database, spenderId: AccountId | KeyId, utcD
     .get();
   return row?.spent ?? 0;
 }
+
+export async function findInFlight(db: Database, accountId: AccountId): Promise<number> {
+  const row = await db.select({ clips: inFlight.clips }).from(inFlight).where(eq(inFlight.accountId, accountId)).get();
+  return row?.clips ?? 0;
+}

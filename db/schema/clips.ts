@@ -1,10 +1,10 @@
 // Clips and what happened to them.
 import { sql } from "drizzle-orm";
-import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { HeartbeatRequest, OutputKind } from "../../shared/contract/runner.ts";
 import type { AccountId, ClipId, EventId, KeyId, RunnerId } from "../../shared/ids.ts";
 import type { Size } from "../../shared/models.ts";
-import { CLIP_STATES, type Stage } from "../../shared/states.ts";
+import { CLIP_STATES, PRIORITIES, type Stage } from "../../shared/states.ts";
 import { accounts, apiKeys } from "./accounts.ts";
 import { money, timeMs } from "./columns.ts";
 import { runners } from "./runners.ts";
@@ -42,6 +42,9 @@ export const clips = sqliteTable(
     sampler: text("sampler", { enum: ["sde", "ode"] }).notNull(),
     seed: integer("seed").notNull(),
     priceMicros: money("price_micros").notNull(),
+    priority: text("priority", { enum: PRIORITIES }).notNull().default("normal"),
+    /** Its place among the queued clips of its model: the smallest is taken first. */
+    turn: integer("turn").notNull().default(0),
     /** Claims so far; it never goes back, so that (clip, attempt) names one try. */
     attempt: integer("attempt").notNull(),
     /** Claims that came back unharmed: they do not count against the maximum. */
@@ -63,6 +66,9 @@ export const clips = sqliteTable(
     engine: text("engine"),
     outputs: text("outputs", { mode: "json" }).$type<OutputRecords>(),
     outputExpiresAtMs: timeMs("output_expires_at_ms"),
+    /** When its outputs were removed from the bucket. */
+    outputRemovedAtMs: timeMs("output_removed_at_ms"),
+    metadata: text("metadata", { mode: "json" }).$type<Readonly<Record<string, string>>>(),
     createdAtMs: timeMs("created_at_ms").notNull(),
     /** A clip that is still queued then expires. */
     expiresAtMs: timeMs("expires_at_ms").notNull().default(0),
@@ -73,10 +79,46 @@ export const clips = sqliteTable(
     uniqueIndex("clips_lease_token").on(t.leaseToken),
     uniqueIndex("clips_runner_nonce").on(t.runnerId, t.pollNonce),
     index("clips_account").on(t.accountId, t.id),
-    index("clips_queued").on(t.id, t.model).where(sql`state = 'queued'`),
+    index("clips_turn").on(t.model, t.turn, t.id).where(sql`state = 'queued'`),
+    index("clips_flow").on(t.accountId, t.model, t.priority, t.turn).where(sql`state = 'queued'`),
+    index("clips_succeeded").on(t.model, t.finishedAtMs).where(sql`state = 'succeeded'`),
     index("clips_expiring").on(t.expiresAtMs).where(sql`state = 'queued'`),
     index("clips_leased").on(t.leaseUntilMs).where(sql`state in ('leased', 'running')`),
   ],
+);
+
+/**
+ * Attempts that have ended and may have left bytes in the bucket, and from when these are to be removed: written in
+ * the transaction that ends the attempt, so nothing in the bucket is ever without either an attempt or a removal.
+ */
+export const outputRemovals = sqliteTable(
+  "output_removals",
+  {
+    clipId: text("clip_id")
+      .$type<ClipId>()
+      .notNull()
+      .references(() => clips.id),
+    attempt: integer("attempt").notNull(),
+    dueAtMs: timeMs("due_at_ms").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.clipId, t.attempt] }), index("output_removals_due").on(t.dueAtMs)],
+);
+
+/** An account's clips of one model and priority: what of them was taken last, and when. */
+export const flows = sqliteTable(
+  "flows",
+  {
+    accountId: text("account_id")
+      .$type<AccountId>()
+      .notNull()
+      .references(() => accounts.id),
+    model: text("model").notNull(),
+    priority: text("priority", { enum: PRIORITIES }).notNull(),
+    /** The largest turn of all that were taken. */
+    turn: integer("turn").notNull(),
+    takenAtMs: timeMs("taken_at_ms").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.accountId, t.model, t.priority] }), index("flows_clock").on(t.model, t.turn)],
 );
 
 export const CLIP_EVENTS = [

@@ -1,10 +1,10 @@
 // Answers kept for requests that are to be done once.
-import { primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { AccountId } from "../../shared/ids.ts";
 import { accounts } from "./accounts.ts";
 import { timeMs } from "./columns.ts";
 
-export const IDEMPOTENT_OPERATIONS = ["create_clip", "grant_credit"] as const;
+export const IDEMPOTENT_OPERATIONS = ["create_clip", "grant_credit", "refund_clip"] as const;
 export type IdempotentOperation = (typeof IDEMPOTENT_OPERATIONS)[number];
 
 /** The answer to a request with an Idempotency-Key, written in the transaction that did the work. */
@@ -23,5 +23,5 @@ export const idempotencyKeys = sqliteTable(
     answer: text("answer").notNull(),
     createdAtMs: timeMs("created_at_ms").notNull(),
   },
-  (t) => [primaryKey({ columns: [t.accountId, t.operation, t.key] })],
+  (t) => [primaryKey({ columns: [t.accountId, t.operation, t.key] }), index("idempotency_age").on(t.createdAtMs)],
 );

@@ -2,12 +2,12 @@
 // that would break it, what no look beforehand could refuse for certain.
 import { sql } from "drizzle-orm";
 import { check, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { LEDGER_KINDS } from "../../shared/contract/accounting.ts";
 import type { AccountId, ClipId, KeyId, TransactionId } from "../../shared/ids.ts";
 import { accounts, apiKeys } from "./accounts.ts";
 import { clips } from "./clips.ts";
 import { money, timeMs } from "./columns.ts";
 
-export const LEDGER_KINDS = ["hold", "capture", "release", "top_up", "refund"] as const;
 /** An account's own books (available, held) and the two sides of ours that they are moved against. */
 export const LEDGER_BOOKS = ["available", "held", "revenue", "funding"] as const;
 
@@ -60,6 +60,20 @@ export const balances = sqliteTable(
     check("balance_covers_holds", sql`${t.postedMicros} - ${t.pendingMicros} >= 0`),
     check("balance_pending_not_negative", sql`${t.pendingMicros} >= 0`),
   ],
+);
+
+/** What of a clip's charge has been given back; the CHECK refuses more than was captured. */
+export const clipRefunds = sqliteTable(
+  "clip_refunds",
+  {
+    clipId: text("clip_id")
+      .$type<ClipId>()
+      .primaryKey()
+      .references(() => clips.id),
+    capturedMicros: money("captured_micros").notNull(),
+    refundedMicros: money("refunded_micros").notNull(),
+  },
+  (t) => [check("refund_within_capture", sql`${t.refundedMicros} <= ${t.capturedMicros}`)],
 );
 
 /** Which caps there are on what is spent in a day. */

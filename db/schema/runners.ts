@@ -10,6 +10,13 @@ export const runners = sqliteTable("runners", {
   createdAtMs: timeMs("created_at_ms").notNull(),
   lastSeenMs: timeMs("last_seen_ms"),
   models: text("models", { mode: "json" }).$type<readonly string[]>().notNull(),
+  /** Of the engine that polled last. */
   loadedModel: text("loaded_model"),
   version: text("version"),
+  /** Backend and version, like cpu/0.1.0. */
+  engine: text("engine"),
+  /** What each of its engines computes on. */
+  devices: text("devices", { mode: "json" }).$type<readonly string[]>().notNull().default(["unknown"]),
+  /** Since when the operator wants it to take no more clips. */
+  drainedSinceMs: timeMs("drained_since_ms"),
 });

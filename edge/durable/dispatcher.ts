@@ -28,6 +28,7 @@ export class Dispatcher extends DurableObject<Env> {
     super(ctx, env);
     this.#ports = cloudflarePorts(env, readSettings(env), {
       ring: async (model, expiresAtMs) => await this.ring(model, expiresAtMs),
+      dismiss: async (runnerId) => this.dismiss(runnerId),
       wakeBy: async (timeMs) => await this.wakeBy(timeMs),
     });
   }
@@ -60,6 +61,10 @@ export class Dispatcher extends DurableObject<Env> {
   async ring(model: string, expiresAtMs: number): Promise<void> {
     this.#waiters.ring(model);
     await this.wakeBy(expiresAtMs);
+  }
+
+  dismiss(runnerId: RunnerId): void {
+    this.#waiters.dismiss(runnerId);
   }
 
   /** Moves the alarm to this time unless it is set for an earlier one. */

@@ -27,15 +27,23 @@ export class Waiters {
 
   /** A poll with the same nonce is the same runner asking again: the older one's client is gone. */
   enter(request: WaiterRequest): Waiter {
-    for (const other of this.#waiters) {
-      if (other.runnerId === request.runnerId && other.nonce === request.nonce) {
-        other.displaced = true;
-        other.wake?.();
-      }
-    }
+    this.#displace((other) => other.runnerId === request.runnerId && other.nonce === request.nonce);
     const waiter: Waiter = { ...request, rungFor: null, displaced: false, wake: null };
     this.#waiters.add(waiter);
     return waiter;
+  }
+
+  /** The runner is to take no more clips: all its polls end. */
+  dismiss(runnerId: string): void {
+    this.#displace((other) => other.runnerId === runnerId);
+  }
+
+  #displace(isMeant: (waiter: Waiter) => boolean): void {
+    for (const waiter of this.#waiters) {
+      if (!isMeant(waiter)) continue;
+      waiter.displaced = true;
+      waiter.wake?.();
+    }
   }
 
   /** A ring that the leaving waiter did not answer goes to the next one: no clip waits because a poll ended. */
@@ -46,8 +54,14 @@ export class Waiters {
 
   /** Wakes one waiter for one clip, preferably one that has the model loaded. False when none can take it. */
   ring(model: string): boolean {
-    const free = [...this.#waiters].filter((w) => w.rungFor === null && !w.displaced && w.models.includes(model));
-    const chosen = free.find((waiter) => waiter.loadedModel === model) ?? free[0];
+    let chosen: Waiter | undefined;
+    for (const waiter of this.#waiters) {
+      if (waiter.rungFor !== null || waiter.displaced || !waiter.models.includes(model)) continue;
+      chosen ??= waiter;
+      if (waiter.loadedModel !== model) continue;
+      chosen = waiter;
+      break;
+    }
     if (chosen === undefined) return false;
     chosen.rungFor = model;
     chosen.wake?.();

@@ -21,7 +21,7 @@ export const requireApiKey = createMiddleware<EdgeEnv>(async (context, next) => 
 });
 
 export const requireRunner = createMiddleware<EdgeEnv>(async (context, next) => {
-  context.set("runnerId", await verifyRunner(context.get("ports"), bearerToken(context)));
+  context.set("runner", await verifyRunner(context.get("ports"), bearerToken(context)));
   await next();
 });
 

@@ -21,7 +21,7 @@ export const identifyRequest = createMiddleware<EdgeEnv>(async (context, next) =
     route: routePath(context, -1),
     status: context.res.status,
     account: context.get("caller")?.accountId,
-    runner: context.get("runnerId"),
+    runner: context.get("runner")?.id,
     ms: Date.now() - began,
   });
 });

@@ -23,6 +23,7 @@ export function remoteBell(namespace: DurableObjectNamespace<Dispatcher>): Bell 
   return {
     ring: (model, expiresAtMs) =>
       tolerate("ring", async () => await theDispatcher(namespace).ring(model, expiresAtMs), undefined),
+    dismiss: (runnerId) => tolerate("dismiss", async () => await theDispatcher(namespace).dismiss(runnerId), undefined),
     wakeBy: (timeMs) => tolerate("wakeBy", async () => await theDispatcher(namespace).wakeBy(timeMs), undefined),
   };
 }

@@ -1,5 +1,6 @@
 // The ports of services.ts on Cloudflare: D1, R2, Durable Objects, WebCrypto and the real clock.
 import { openDatabase } from "../../db/database.ts";
+import manifest from "../../package.json" with { type: "json" };
 import type { Bell, Digest, Ports } from "../services/ports.ts";
 import type { Settings } from "../settings.ts";
 import { remoteFeed } from "./objects.ts";
@@ -30,5 +31,6 @@ export function cloudflarePorts(env: Env, settings: Settings, bell: Bell): Ports
     times: settings.LEASE_TIMES,
     signingKeys: settings.SIGNING_KEYS,
     publicOrigin: settings.PUBLIC_ORIGIN,
+    version: manifest.version,
   };
 }

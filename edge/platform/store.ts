@@ -21,6 +21,9 @@ export function bucketStore(bucket: R2Bucket): ObjectStore {
       const object = await bucket.get(key, length > 0 ? { range: { offset, length } } : {});
       return object?.body ?? null;
     },
+    async remove(keys) {
+      await bucket.delete([...keys]);
+    },
   };
 }
 

@@ -2,7 +2,7 @@
 import type * as z from "zod";
 import * as zod from "zod";
 import { LIMITS, problemSchema } from "../../shared/contract/clips.ts";
-import { ERRORS, type ErrorCode } from "../../shared/errors.ts";
+import { ApiError, ERRORS, type ErrorCode } from "../../shared/errors.ts";
 import { ID_PREFIXES, type IdKind, idSchema } from "../../shared/ids.ts";
 
 export function json<S extends z.ZodType>(schema: S, description: string) {
@@ -45,6 +45,12 @@ export const idempotencyKey = zod
     description:
       "Makes the request safe to repeat: for 24 hours the same key with the same body gets the first answer again",
   });
+
+/** For routes that move money by hand: none of them without a key. */
+export function requireKey(key: string | undefined): string {
+  if (key !== undefined) return key;
+  throw new ApiError("invalid_request", "What moves money needs an Idempotency-Key, so that it is never done twice.");
+}
 
 /** Routes that a customer's key opens. */
 export const BEARER = [{ apiKey: [] }];

@@ -4,9 +4,11 @@
 import type { Database } from "../../db/database.ts";
 import { violatedConstraint } from "../../db/database.ts";
 import { dropOldAnswer, findAnswer, type IdempotencyScope, keepAnswer } from "../../db/queries/idempotency.ts";
+import { dropAnswers, findOldestAnswer } from "../../db/queries/retention.ts";
 import type { Statement } from "../../db/queries/transitions.ts";
 import { ApiError } from "../../shared/errors.ts";
 import { hex } from "./encoding.ts";
+import { HOUSEKEEPING_MS } from "./housekeeping.ts";
 import type { Ports } from "./ports.ts";
 
 export interface Once {
@@ -32,12 +34,29 @@ export async function replay(ports: Source, once: Once): Promise<string | null> 
 }
 
 /** The statements that keep `answer`; they abort the batch if the key has an answer by then. */
-export function keep(db: Database, ports: Source, once: Once, answer: string): Statement[] {
+export function keep(db: Database, ports: Source, once: Once, answer: string): [Statement, Statement] {
   const createdAtMs = ports.clock.now();
   return [
     dropOldAnswer(db, once.scope, createdAtMs - ports.times.idempotencyMs),
     keepAnswer(db, once.scope, { fingerprint: once.fingerprint, answer, createdAtMs }),
   ];
+}
+
+/** Commits work together with the answer to it; the bytes of the answer that stands for this key from then on. */
+export async function commitOnce(
+  ports: Source,
+  once: Once,
+  answer: string,
+  work: readonly Statement[],
+): Promise<string> {
+  try {
+    await ports.db.batch([...keep(ports.db, ports, once, answer), ...work]);
+  } catch (error) {
+    const won = await replayAfterConflict(ports, once, error);
+    if (won === null) throw error;
+    return won;
+  }
+  return answer;
 }
 
 /** After a batch was aborted: the answer of the request that came first with this key, or null if none did. */
@@ -48,4 +67,15 @@ export async function replayAfterConflict(ports: Source, once: Once | null, erro
     throw new ApiError("idempotency_in_flight", "A request with this Idempotency-Key is being handled; try again.");
   }
   return answer;
+}
+
+const DROPPED_PER_SWEEP = 500;
+
+/** Drops answers that are too old to be given again. Returns when to come back, or null when none is kept. */
+export async function forgetAnswers(ports: Source): Promise<number | null> {
+  const now = ports.clock.now();
+  const dropped = await dropAnswers(ports.db, now - ports.times.idempotencyMs, DROPPED_PER_SWEEP);
+  if (dropped === DROPPED_PER_SWEEP) return now;
+  const oldest = await findOldestAnswer(ports.db);
+  return oldest === null ? null : Math.max(oldest + ports.times.idempotencyMs, now + HOUSEKEEPING_MS);
 }

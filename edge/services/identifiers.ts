@@ -8,7 +8,12 @@ type Source = Pick<Ports, "clock" | "random">;
 const ULID_RANDOM_BYTES = 10;
 
 export function newId<K extends IdKind>(ports: Source, kind: K): Id<K> {
-  return makeId(kind, ports.clock.now(), ports.random.bytes(ULID_RANDOM_BYTES));
+  return newIdAt(ports, kind, ports.clock.now());
+}
+
+/** An id that carries this time, so that sorting by id is sorting by the row's own time, to the millisecond. */
+export function newIdAt<K extends IdKind>(ports: Pick<Ports, "random">, kind: K, atMs: number): Id<K> {
+  return makeId(kind, atMs, ports.random.bytes(ULID_RANDOM_BYTES));
 }
 
 /** `clip` is the condition that names the clip after the transition's first statement. */
@@ -17,9 +22,9 @@ export function newTransition(ports: Source, clip: SQL): Transition {
   return {
     clip,
     batchId: ulid(atMs, ports.random.bytes(ULID_RANDOM_BYTES)),
-    eventId: newId(ports, "event"),
-    endEventId: newId(ports, "event"),
-    transactionId: newId(ports, "transaction"),
+    eventId: newIdAt(ports, "event", atMs),
+    endEventId: newIdAt(ports, "event", atMs),
+    transactionId: newIdAt(ports, "transaction", atMs),
     atMs,
   };
 }

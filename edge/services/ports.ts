@@ -2,7 +2,7 @@
 // network or environment of their own), so that tests and a simulator can run the same code against theirs.
 import type { Database } from "../../db/database.ts";
 import { DEFAULT_LEASE_TIMES, type HeartbeatRequest, type LeaseTimes } from "../../shared/contract/runner.ts";
-import type { ClipId } from "../../shared/ids.ts";
+import type { ClipId, RunnerId } from "../../shared/ids.ts";
 
 export interface Clock {
   /** Milliseconds since 1970. */
@@ -21,12 +21,13 @@ export interface Digest {
 }
 
 /**
- * The Dispatcher, as services call it. A ring or alarm that is lost costs seconds, never a clip, so neither
- * call fails.
+ * The Dispatcher, as services call it. A call that is lost costs seconds, never a clip, so none of them fails.
  */
 export interface Bell {
   /** A clip of this model has become claimable, and expires at this time unless it is started. */
   ring(model: string, expiresAtMs: number): Promise<void>;
+  /** This runner's parked polls are to be answered empty. */
+  dismiss(runnerId: RunnerId): Promise<void>;
   /** Sweep at this time or before. */
   wakeBy(timeMs: number): Promise<void>;
 }
@@ -59,10 +60,14 @@ export interface ObjectStore {
   head(key: string): Promise<StoredObject | null>;
   /** The bytes from `offset`; null when the object is gone. */
   read(key: string, offset: number, length: number): Promise<ReadableStream<Uint8Array> | null>;
+  /** A key that is not there is removed already. At most 1,000. */
+  remove(keys: readonly string[]): Promise<void>;
 }
 
 export interface Times extends LeaseTimes {
   readonly downloadUrlMs: number;
+  /** How much longer a clip must have waited for a runner to load another model for it. */
+  readonly loadedModelMs: number;
   /** How long a clip waits to be started, unless its order says otherwise. */
   readonly queuedMs: number;
   readonly outputKeptMs: number;
@@ -74,6 +79,7 @@ const HOUR_MS = 3_600_000;
 export const DEFAULT_TIMES: Times = {
   ...DEFAULT_LEASE_TIMES,
   downloadUrlMs: HOUR_MS,
+  loadedModelMs: 60_000,
   queuedMs: 24 * HOUR_MS,
   outputKeptMs: 7 * 24 * HOUR_MS,
   idempotencyMs: 24 * HOUR_MS,
@@ -99,4 +105,6 @@ export interface Ports {
   readonly signingKeys: SigningKeys;
   /** Scheme and host of every URL that we hand out; never the request's own. */
   readonly publicOrigin: string;
+  /** Of this edge, like 0.1.0: which runners it works with. */
+  readonly version: string;
 }

@@ -1,12 +1,14 @@
 // All that time does to the service, in bounded batches: one run of the Dispatcher's alarm. Each part reads what
 // is due from the database and may die anywhere; the next run goes on from there.
 import { expireClips } from "./clips/expire.ts";
+import { removeOutputs } from "./files/remove.ts";
+import { forgetAnswers } from "./idempotency.ts";
 import { sweepLeases } from "./leases/sweep.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
 
 /** In this order: a clip that is taken back may have expired. */
-const PARTS = [sweepLeases, expireClips] as const;
+const PARTS = [sweepLeases, expireClips, removeOutputs, forgetAnswers] as const;
 
 /** Returns when to sweep next, or null when nothing is due to happen. Safe to run at any time, twice, or late. */
 export async function sweep(ports: Ports): Promise<number | null> {

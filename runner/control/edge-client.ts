@@ -7,6 +7,7 @@ import {
   type Claim,
   type CompleteRequest,
   claimSchema,
+  DRAIN_HEADER,
   type FailRequest,
   type HeartbeatReply,
   type HeartbeatRequest,
@@ -53,6 +54,8 @@ const problem = z.object({ code: z.string(), detail: z.string().optional() });
 
 interface Answer {
   readonly status: number;
+  /** The operator wants this runner to take no more clips. */
+  readonly drained: boolean;
   readonly text: string;
 }
 
@@ -63,10 +66,11 @@ export class EdgeClient {
     this.#options = options;
   }
 
-  /** A claim, or null when there was no work while the poll was parked. */
-  async poll(poll: PollRequest, signal: AbortSignal): Promise<Claim | null> {
+  /** A claim, null when there was no work while the poll was parked, or that there will be none for this runner. */
+  async poll(poll: PollRequest, signal: AbortSignal): Promise<Claim | null | "drained"> {
     const answer = await this.#post("/runner/v1/poll", poll, poll.wait_s * 1_000 + POLL_GRACE_MS, signal);
-    return answer.status === 204 ? null : parseAnswer("poll", answer, claimSchema);
+    if (answer.status === 204) return answer.drained ? "drained" : null;
+    return parseAnswer("poll", answer, claimSchema);
   }
 
   heartbeat(token: string, beat: HeartbeatRequest, signal: AbortSignal): Promise<HeartbeatReply> {
@@ -106,7 +110,8 @@ export class EdgeClient {
         bodyTimeout: CALL_TIMEOUT_MS,
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
       });
-      return { status: reply.statusCode, text: await readLimited(reply.body) };
+      const drained = reply.headers[DRAIN_HEADER] !== undefined;
+      return { status: reply.statusCode, drained, text: await readLimited(reply.body) };
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof EdgeError) throw error;
@@ -126,7 +131,7 @@ async function readLimited(body: AsyncIterable<Uint8Array>): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-function parseAnswer<T>(call: string, { status, text }: Answer, schema: z.ZodType<T>): T {
+function parseAnswer<T>(call: string, { status, text }: Pick<Answer, "status" | "text">, schema: z.ZodType<T>): T {
   const json = jsonOrUndefined(text);
   if (status < 200 || status > 299) throw errorOf(call, status, json);
   const parsed = schema.safeParse(json);

@@ -8,10 +8,12 @@ import type { AttemptTools } from "./attempt.ts";
 import { Backoff } from "./clock.ts";
 import { EdgeError, reasonOf } from "./edge-client.ts";
 
-export interface PollerTools extends Pick<AttemptTools, "edge" | "models" | "clock" | "random" | "log"> {
+export interface PollerTools extends Pick<AttemptTools, "edge" | "models" | "clock" | "random" | "log" | "engineName"> {
   readonly engine: Pick<EngineHost, "whenReady" | "loadedModel">;
   readonly runnerId: RunnerId;
   readonly version: string;
+  /** What each engine of the runner computes on. */
+  readonly devices: readonly string[];
   readonly runnerTimes: PollTimes;
   readonly admission: Admission;
 }
@@ -37,6 +39,7 @@ export class Poller {
   readonly #tools: PollerTools;
   readonly #drain: AbortSignal;
   readonly #backoff: Backoff;
+  #drained = false;
   /** Kept while an answer may have been lost: the edge then gives the same claim again. */
   #nonce: string | undefined;
 
@@ -71,16 +74,18 @@ export class Poller {
 
   /** One poll; null when there was no work. */
   async #poll(): Promise<Claim | null | "failed"> {
-    const { edge, runnerId, models, engine, version, runnerTimes, admission, log } = this.#tools;
+    const { edge, runnerId, models, engine, engineName, devices, version, runnerTimes, admission, log } = this.#tools;
     this.#nonce ??= randomUUID();
     try {
-      const claim = await edge.poll(
+      const answer = await edge.poll(
         {
           runner_id: runnerId,
           nonce: this.#nonce,
           models: [...models.keys()],
           loaded_model: engine.loadedModel,
           version,
+          engine: engineName,
+          devices: [...devices],
           wait_s: runnerTimes.pollWaitS,
         },
         this.#drain,
@@ -88,7 +93,8 @@ export class Poller {
       this.#nonce = undefined;
       if (!admission.granted) log.info({ models: [...models.keys()] }, "connected to the edge");
       admission.granted = true;
-      return claim;
+      this.#noteDrained(answer === "drained");
+      return answer === "drained" ? null : answer;
     } catch (error) {
       if (this.#drain.aborted) return null;
       this.#judge(error);
@@ -97,10 +103,18 @@ export class Poller {
     }
   }
 
+  /** Says once that the operator has drained the runner, and once that it is over. */
+  #noteDrained(drained: boolean): void {
+    if (drained === this.#drained) return;
+    this.#drained = drained;
+    this.#tools.log.info({}, drained ? "drained by the operator: no more clips until resumed" : "resumed");
+  }
+
   /** Throws what no repeat can mend. Once admitted, even a refusal may be a mistake that is mended there. */
   #judge(error: unknown): void {
     if (!(error instanceof EdgeError)) throw error;
     if (this.#tools.admission.granted || (error.kind !== "unauthorized" && error.kind !== "refused")) return;
+    if (error.code === "version_unsupported") throw new NotAdmittedError(error.message);
     throw new NotAdmittedError(
       `${error.message}. TURBOCLIP_RUNNER_ID and TURBOCLIP_RUNNER_TOKEN must be a pair that this edge has given out`,
     );

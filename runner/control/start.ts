@@ -59,6 +59,7 @@ export async function startRunner(settings: Settings, stop: StopSignals): Promis
         privateFolders: [settings.modelsDir, workFolder.path],
         runnerId: settings.runnerId,
         version: readVersion(),
+        devices: settings.devices,
         runnerTimes: DEFAULT_RUNNER_TIMES,
       },
       stop,

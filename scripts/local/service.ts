@@ -51,6 +51,11 @@ export class Service {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** Resolves when the service has ended, however that went. */
+  async ended(): Promise<void> {
+    if (this.running) await once(this.#child, "exit");
+  }
+
   /** The last lines that the service wrote. */
   logTail(lines = 15): string {
     return readFileSync(this.#logFile, "utf8").trimEnd().split("\n").slice(-lines).join("\n");

@@ -1,6 +1,7 @@
 // The operator's routes under /admin/v1, authenticated by `Authorization: Bearer <ADMIN_TOKEN>`.
 import * as z from "zod";
 import { idSchema } from "../ids.ts";
+import { STAGES } from "../states.ts";
 import { LIMITS } from "./clips.ts";
 
 const name = z.string().trim().min(1).max(100);
@@ -19,17 +20,28 @@ export const limitedAccountSchema = accountSchema.extend({ daily_cap_micros: cap
 /** One grant at most, in micro-dollars: a slip of the keyboard stays bounded. */
 const MAX_GRANT_MICROS = 1_000_000_000_000;
 
+const reason = z.string().trim().min(1).max(500);
+/** Instead of the Idempotency-Key header; one of the two must be there. */
+const idempotency_key = z.string().min(1).max(LIMITS.idempotencyKeyCharacters).optional();
+
 export const grantSchema = z.strictObject({
   amount_micros: z.int().min(1).max(MAX_GRANT_MICROS),
-  reason: z.string().trim().min(1).max(500),
-  /** Instead of the Idempotency-Key header; one of the two must be there. */
-  idempotency_key: z.string().min(1).max(LIMITS.idempotencyKeyCharacters).optional(),
+  reason,
+  idempotency_key,
 });
 export const grantReplySchema = z.object({
   transaction_id: z.string(),
   account_id: idSchema("account"),
   amount_micros: z.int(),
 });
+
+/** Without an amount: all that has not been refunded yet. */
+export const refundSchema = z.strictObject({
+  amount_micros: z.int().min(1).max(MAX_GRANT_MICROS).optional(),
+  reason,
+  idempotency_key,
+});
+export const refundReplySchema = grantReplySchema.extend({ clip_id: idSchema("clip") });
 
 export const createKeySchema = z.strictObject({
   name,
@@ -40,6 +52,34 @@ export const keyLimitsSchema = z.strictObject({ daily_cap_micros: cap });
 export const limitedKeySchema = z.object({ id: idSchema("key"), prefix: z.string(), daily_cap_micros: cap });
 /** The only answer that ever holds the key itself. */
 export const issuedKeySchema = z.object({ id: idSchema("key"), key: z.string(), prefix: z.string() });
+
+export const fleetSchema = z.object({
+  data: z.array(
+    z.object({
+      id: idSchema("runner"),
+      name: z.string(),
+      state: z.enum(["never_seen", "live", "draining", "dead"]),
+      drained_since: z.iso.datetime().nullable(),
+      last_seen_at: z.iso.datetime().nullable(),
+      version: z.string().nullable(),
+      engine: z.string().nullable(),
+      devices: z.array(z.string()),
+      models: z.array(z.string()),
+      loaded_model: z.string().nullable(),
+      attempts: z.array(
+        z.object({
+          clip_id: idSchema("clip"),
+          attempt: z.int(),
+          model: z.string(),
+          /** null until its first heartbeat. */
+          stage: z.enum(STAGES).nullable(),
+          lease_until: z.iso.datetime(),
+        }),
+      ),
+    }),
+  ),
+});
+export type Fleet = z.infer<typeof fleetSchema>;
 
 export const createRunnerSchema = z.strictObject({ name });
 /** The only answer that ever holds the token itself. */

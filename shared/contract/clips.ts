@@ -2,7 +2,8 @@
 import * as z from "zod";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { idSchema } from "../ids.ts";
-import { PUBLIC_STATES, STAGES } from "../states.ts";
+import { PRIORITIES, PUBLIC_STATES, STAGES } from "../states.ts";
+import { limitSchema } from "./limits.ts";
 
 /** Limits of one create request; the OpenAPI document states them. */
 export const LIMITS = {
@@ -13,12 +14,29 @@ export const LIMITS = {
   idempotencyKeyCharacters: 255,
   /** Seconds that an order may wait to be started. */
   expiresAfter: { min: 10, max: 7 * 24 * 3_600 },
+  /** Of a clip's metadata: entries, and characters of a name and of a value. */
+  metadata: { entries: 16, nameCharacters: 40, valueCharacters: 500 },
+  /** Clips of one page of a list. */
+  page: { default: 20, max: 100 },
 } as const;
 
 const size = z
   .string()
   .regex(/^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$/, "must be <width>x<height> in pixels, like 832x480")
   .transform((text) => text as `${number}x${number}`);
+
+const METADATA_NAME = `[A-Za-z0-9_.-]{1,${LIMITS.metadata.nameCharacters}}`;
+const metadataName = z
+  .string()
+  .regex(
+    new RegExp(`^${METADATA_NAME}$`),
+    `a name has 1 to ${LIMITS.metadata.nameCharacters} letters, digits, dots, hyphens and underscores`,
+  );
+const metadataSchema = z
+  .record(metadataName, z.string().max(LIMITS.metadata.valueCharacters))
+  .refine((entries) => Object.keys(entries).length <= LIMITS.metadata.entries, {
+    error: `at most ${LIMITS.metadata.entries} entries`,
+  });
 
 /**
  * Form only: which model, size and number of frames are allowed depends on the registry, and those
@@ -38,12 +56,17 @@ export const createClipSchema = z
       .max(Number.MAX_SAFE_INTEGER)
       .optional()
       .meta({ description: "Same seed and settings, same clip; drawn at random if absent" }),
+    priority: z.enum(PRIORITIES).default("normal").meta({ description: "Low gives way to normal; both cost the same" }),
     expires_after: z
       .int()
       .min(LIMITS.expiresAfter.min)
       .max(LIMITS.expiresAfter.max)
       .optional()
       .meta({ description: "Seconds within which the clip must be started, else it expires; a day if absent" }),
+    metadata: metadataSchema.optional().meta({
+      maxProperties: LIMITS.metadata.entries,
+      description: "Your own names and values; shown with the clip, and lists can ask for them",
+    }),
   })
   .meta({ id: "CreateClip" });
 export type CreateClip = z.infer<typeof createClipSchema>;
@@ -84,6 +107,16 @@ export const clipSchema = z
     steps: z.int(),
     sampler: z.enum(["sde", "ode"]),
     seed: z.int(),
+    priority: z.enum(PRIORITIES),
+    queue: z
+      .object({
+        position: z.int().meta({ description: "1 is the next of its model" }),
+        expected_start_at: timestamp
+          .nullable()
+          .meta({ description: "An estimate; null while there is no ground for one" }),
+      })
+      .nullable()
+      .meta({ description: "Its place, when read while it waits" }),
     price_micros: z.int().meta({ description: "Quoted price, held until the clip ends" }),
     charged_micros: z.int().meta({ description: "The price once succeeded, otherwise 0" }),
     attempt: z.int().meta({ description: "Attempts started so far" }),
@@ -94,6 +127,7 @@ export const clipSchema = z
       .object({ mp4: outputFile, poster: outputFile, expires_at: timestamp })
       .nullable()
       .meta({ description: "Present once succeeded, until it expires" }),
+    metadata: z.record(z.string(), z.string()),
     created_at: timestamp,
     expires_at: timestamp.nullable().meta({ description: "When it expires unless it is started; null once it is" }),
     started_at: timestamp.nullable(),
@@ -102,15 +136,40 @@ export const clipSchema = z
   .meta({ id: "Clip" });
 export type Clip = z.infer<typeof clipSchema>;
 
-export const LIMIT_NAMES = ["account_daily_cap", "key_daily_cap", "max_in_flight"] as const;
-export type LimitName = (typeof LIMIT_NAMES)[number];
+/** "order=42" -> ["order", "42"]. */
+const metadataFilter = z
+  .string()
+  .max(LIMITS.metadata.nameCharacters + 1 + LIMITS.metadata.valueCharacters)
+  .regex(new RegExp(`^${METADATA_NAME}=`), "must be <name>=<value>, the name as metadata has it")
+  .transform((text) => {
+    const at = text.indexOf("=");
+    return [text.slice(0, at), text.slice(at + 1)] as const;
+  });
 
-const reachedLimitSchema = z.object({
-  name: z.enum(LIMIT_NAMES),
-  value: z.int().meta({ description: "Micro-dollars for a cap, else a count" }),
-  resets_at: timestamp.nullable().meta({ description: "When it is counted anew; null if only by clips that end" }),
+/** What a list of clips may ask for; all that is given must hold. */
+export const listClipsSchema = z.object({
+  limit: z.coerce.number().int().min(1).max(LIMITS.page.max).default(LIMITS.page.default),
+  after: idSchema("clip").optional().meta({ description: "`next` of the page before" }),
+  state: z.enum(PUBLIC_STATES).optional(),
+  model: z.string().max(100).optional(),
+  created_from: timestamp.optional().meta({ description: "At this moment or later" }),
+  created_until: timestamp.optional().meta({ description: "Before this moment" }),
+  metadata: z
+    .union([metadataFilter.transform((one) => [one]), z.array(metadataFilter).max(LIMITS.metadata.entries)])
+    .default([])
+    .meta({ type: "array", items: { type: "string" }, description: "`name=value`; may be given several times" }),
 });
-export type ReachedLimit = z.infer<typeof reachedLimitSchema>;
+export type ListClips = z.output<typeof listClipsSchema>;
+
+export const clipPageSchema = z
+  .object({
+    data: z.array(clipSchema),
+    next: idSchema("clip")
+      .nullable()
+      .meta({ description: "`after` of the next page; null on the last. A page may hold fewer clips than its limit" }),
+  })
+  .meta({ id: "ClipPage" });
+export type ClipPage = z.infer<typeof clipPageSchema>;
 
 /** RFC 9457, with our code, request id and whether trying again can help. */
 export const problemSchema = z
@@ -123,7 +182,7 @@ export const problemSchema = z
     request_id: z.string(),
     retryable: z.boolean(),
     pointer: z.string().optional(),
-    limit: reachedLimitSchema.optional().meta({ description: "Which limit was reached" }),
+    limit: limitSchema.optional().meta({ description: "Which limit was reached" }),
   })
   .meta({ id: "Problem" });
 export type Problem = z.infer<typeof problemSchema>;

@@ -36,8 +36,14 @@ export const pollRequestSchema = z.object({
   models: z.array(z.string().max(100)).min(1).max(32),
   loaded_model: z.string().max(100).nullable(),
   version: z.string().max(32),
+  /** Backend and version, like cpu/0.1.0. */
+  engine: z.string().max(100).optional(),
+  /** What each of its engines computes on; one engine if absent. */
+  devices: z.array(z.string().max(100)).min(1).max(64).optional(),
   wait_s: z.number().min(0).max(30),
 });
+/** On an empty answer to a poll: the operator wants this runner to take no more clips. */
+export const DRAIN_HEADER = "turboclip-drain";
 export type PollRequest = z.infer<typeof pollRequestSchema>;
 
 /** All that an engine needs; every default is already filled in. */
@@ -71,7 +77,12 @@ export const heartbeatRequestSchema = z.object({
 });
 export type HeartbeatRequest = z.infer<typeof heartbeatRequestSchema>;
 
-export const heartbeatReplySchema = z.object({ lease_until_ms: z.int(), cancel: z.boolean() });
+export const heartbeatReplySchema = z.object({
+  lease_until_ms: z.int(),
+  cancel: z.boolean(),
+  /** The operator wants this runner to take no more clips; the one it has is to be finished. */
+  drain: z.boolean().optional(),
+});
 export type HeartbeatReply = z.infer<typeof heartbeatReplySchema>;
 
 export const OUTPUT_KINDS = ["mp4", "poster"] as const;

@@ -64,8 +64,11 @@ const CLIP: Clip = {
   timings: null,
   error: null,
   output: null,
+  metadata: {},
   created_at: "2026-01-01T00:00:00.000Z",
   expires_at: null,
+  priority: "normal",
+  queue: null,
   started_at: null,
   finished_at: null,
 };
@@ -181,6 +184,32 @@ describe("an error", () => {
     const waiting = client.getClip(CLIP.id, { signal: stop.signal });
     stop.abort(new Error("enough"));
     await expect(waiting).rejects.toThrow("enough");
+  });
+});
+
+describe("listing clips", () => {
+  test("asks for what is wanted and fetches the next page only when it is needed", async () => {
+    const asked: string[] = [];
+    const page =
+      (data: readonly Clip[], next: string | null): Answer =>
+      (request, response, body) => {
+        asked.push(request.url ?? "");
+        json({ data, next })(request, response, body);
+      };
+    answers = [page([CLIP, CLIP], CLIP.id), page([], CLIP.id), page([CLIP], null)];
+    const listed = client.listClips({
+      ...{ state: "succeeded", model: "turboclip-demo", createdFrom: new Date(0), createdUntil: new Date(1) },
+      ...{ metadata: { order: "4=2" }, pageSize: 2 },
+    });
+    await listed.next();
+    await listed.next();
+    const query =
+      "/v1/clips?state=succeeded&model=turboclip-demo&created_from=1970-01-01T00%3A00%3A00.000Z" +
+      "&created_until=1970-01-01T00%3A00%3A00.001Z&limit=2&metadata=order%3D4%3D2";
+    expect(asked).toEqual([query]);
+    expect((await listed.next()).value).toEqual(CLIP);
+    expect(asked.slice(1)).toEqual([`${query}&after=${CLIP.id}`, `${query}&after=${CLIP.id}`]);
+    expect((await listed.next()).done).toBe(true);
   });
 });
 

@@ -9,14 +9,13 @@ import {
   grantSchema,
   issuedKeySchema,
 } from "../../../shared/contract/admin.ts";
-import { ApiError } from "../../../shared/errors.ts";
 import { micros } from "../../../shared/pricing.ts";
 import type { EdgeApp } from "../../context.ts";
 import { createAccount } from "../../services/accounts/create.ts";
 import { issueKey } from "../../services/keys/issue.ts";
 import { revokeKey } from "../../services/keys/revoke.ts";
 import { grantCredit } from "../../services/money/grant.ts";
-import { idempotencyKey, idParam, json, jsonBody, problems } from "../responses.ts";
+import { idempotencyKey, idParam, json, jsonBody, problems, requireKey } from "../responses.ts";
 
 const createAccountRoute = createRoute({
   method: "post",
@@ -69,15 +68,11 @@ export function registerAdminAccounts(app: EdgeApp): void {
   });
   app.openapi(grantRoute, async (c) => {
     const { amount_micros, reason, idempotency_key } = c.req.valid("json");
-    const key = c.req.valid("header")["idempotency-key"] ?? idempotency_key;
-    if (key === undefined) {
-      throw new ApiError("invalid_request", "A grant needs an Idempotency-Key, so that it is never made twice.");
-    }
     const answer = await grantCredit(c.get("ports"), {
       accountId: c.req.valid("param").id,
       amountMicros: micros(amount_micros),
       reason,
-      idempotencyKey: key,
+      idempotencyKey: requireKey(c.req.valid("header")["idempotency-key"] ?? idempotency_key),
     });
     return c.json(grantReplySchema.parse(JSON.parse(answer)), 201);
   });

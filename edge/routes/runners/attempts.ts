@@ -46,13 +46,14 @@ const releaseRoute = createRoute({
 });
 
 function attempt(c: Context<EdgeEnv>, token: string): AttemptRef {
-  return { runnerId: c.get("runnerId"), token };
+  return { runnerId: c.get("runner").id, token };
 }
 
 export function registerAttempts(app: EdgeApp): void {
   app.openapi(heartbeatRoute, async (c) => {
     const ref = attempt(c, c.req.valid("param").token);
-    return c.json(await heartbeat(c.get("ports"), ref, c.req.valid("json")), 200);
+    const reply = await heartbeat(c.get("ports"), ref, c.req.valid("json"));
+    return c.json({ ...reply, drain: c.get("runner").drained }, 200);
   });
   app.openapi(uploadsRoute, async (c) => {
     const ref = attempt(c, c.req.valid("param").token);

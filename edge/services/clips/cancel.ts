@@ -3,15 +3,17 @@
 import { eq } from "drizzle-orm";
 import { cancel, findClipOf } from "../../../db/queries/clips.ts";
 import { release } from "../../../db/queries/ledger.ts";
+import { scheduleRemoval } from "../../../db/queries/retention.ts";
 import { commit, recordEvent } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
 import type { Clip } from "../../../shared/contract/clips.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import type { AccountId, ClipId } from "../../../shared/ids.ts";
+import { strayDueMs } from "../files/remove.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
 import { noSuchClip } from "./get.ts";
-import { viewClip } from "./view.ts";
+import { NOWHERE, viewClip } from "./view.ts";
 
 /** Cancelling again answers the same; a clip that ended otherwise is `not_cancellable`. */
 export async function cancelClip(ports: Ports, accountId: AccountId, id: ClipId): Promise<Clip> {
@@ -20,10 +22,10 @@ export async function cancelClip(ports: Ports, accountId: AccountId, id: ClipId)
     ports.db,
     cancel(ports.db, accountId, id, transition.atMs),
     recordEvent(ports.db, transition, "cancelled", null),
-    release(ports.db, transition),
+    [...release(ports.db, transition), scheduleRemoval(ports.db, transition, strayDueMs(transition.atMs, ports.times))],
   );
   const row = await findClipOf(ports.db, accountId, id);
   if (row === undefined) throw noSuchClip();
   if (row.state !== "cancelled") throw new ApiError("not_cancellable", `The clip has already ${row.state}.`);
-  return await viewClip(ports, row, null);
+  return await viewClip(ports, row, NOWHERE);
 }

@@ -1,7 +1,8 @@
 // Orders a clip: one batch writes the clip, the hold of its price and the kept answer, or nothing at all.
 import { eq } from "drizzle-orm";
-import { type ClipRow, insertQueued } from "../../../db/queries/clips.ts";
+import type { ClipRow } from "../../../db/queries/clips.ts";
 import { hold } from "../../../db/queries/ledger.ts";
+import { insertQueued } from "../../../db/queries/queue.ts";
 import { commit, recordEvent } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
 import type { CreateClip } from "../../../shared/contract/clips.ts";
@@ -11,7 +12,7 @@ import type { Caller } from "../keys/verify.ts";
 import type { Ports } from "../ports.ts";
 import { quoteClip } from "./quote.ts";
 import { refusalOf } from "./refusal.ts";
-import { viewClip } from "./view.ts";
+import { NOWHERE, viewClip } from "./view.ts";
 
 export interface CreatedClip {
   /** The body of the answer; with an idempotency key the same bytes each time. */
@@ -42,6 +43,8 @@ function newRow(ports: Pick<Ports, "clock" | "random" | "times">, caller: Caller
     sampler: request.sampler,
     seed: request.seed ?? randomSeed(ports),
     priceMicros,
+    priority: request.priority,
+    turn: 0, // found by the statement that inserts it
     attempt: 0,
     handedBack: 0,
     leaseToken: null,
@@ -56,6 +59,8 @@ function newRow(ports: Pick<Ports, "clock" | "random" | "times">, caller: Caller
     engine: null,
     outputs: null,
     outputExpiresAtMs: null,
+    outputRemovedAtMs: null,
+    metadata: request.metadata ?? null,
     createdAtMs,
     expiresAtMs: createdAtMs + waitMs,
     startedAtMs: null,
@@ -77,7 +82,7 @@ export async function createClip(
   const before = once === null ? null : await replay(ports, once);
   if (before !== null) return { answer: before, replayed: true };
   const row = newRow(ports, caller, request);
-  const answer = JSON.stringify(await viewClip(ports, row, null));
+  const answer = JSON.stringify(await viewClip(ports, row, NOWHERE));
   const transition = newTransition(ports, eq(clips.id, row.id));
   try {
     await commit(ports.db, insertQueued(ports.db, row), recordEvent(ports.db, transition, "queued", null), [

@@ -1,8 +1,8 @@
 // Ends clips that nobody has started in time: terminal, free, and told by an event. Against a claim exactly one
 // wins, because both start by testing that the clip is queued.
 import { eq } from "drizzle-orm";
-import { expire, findNextExpiry, findUnstarted } from "../../../db/queries/clips.ts";
 import { release } from "../../../db/queries/ledger.ts";
+import { expire, findNextExpiry, findUnstarted } from "../../../db/queries/queue.ts";
 import { commit, recordEvent } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
 import type { ClipId } from "../../../shared/ids.ts";

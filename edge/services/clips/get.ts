@@ -5,6 +5,7 @@ import { ApiError } from "../../../shared/errors.ts";
 import type { AccountId, ClipId } from "../../../shared/ids.ts";
 import { latest } from "../leases/progress.ts";
 import type { Ports } from "../ports.ts";
+import { findPlace } from "./place.ts";
 import { viewClip } from "./view.ts";
 
 /** One answer for absent and foreign clips alike; it does not repeat the id, so that both are the same bytes. */
@@ -15,7 +16,8 @@ export function noSuchClip(): ApiError {
 export async function getClip(ports: Ports, accountId: AccountId, id: ClipId): Promise<Clip> {
   const row = await findClipOf(ports.db, accountId, id);
   if (row === undefined) throw noSuchClip();
-  return await viewClip(ports, row, await currentProgress(ports, row));
+  const [progress, place] = await Promise.all([currentProgress(ports, row), findPlace(ports, row)]);
+  return await viewClip(ports, row, { progress, place });
 }
 
 async function currentProgress(ports: Pick<Ports, "feed">, row: ClipRow): Promise<Progress | null> {

@@ -4,7 +4,7 @@ import { violatedConstraint } from "../../../db/database.ts";
 import { findAccount, findApiKey } from "../../../db/queries/accounts.ts";
 import type { ClipRow } from "../../../db/queries/clips.ts";
 import { findSpent } from "../../../db/queries/limits.ts";
-import type { LimitName, ReachedLimit } from "../../../shared/contract/clips.ts";
+import type { Limit, LimitName } from "../../../shared/contract/limits.ts";
 import { DAY_MS, utcDay } from "../../../shared/days.ts";
 import { ApiError, type ErrorCode } from "../../../shared/errors.ts";
 import type { Caller } from "../keys/verify.ts";
@@ -13,10 +13,10 @@ import { timestamp } from "./view.ts";
 
 /** A refusal that passes: it says which limit was reached and when to come back. */
 export class LimitError extends ApiError {
-  readonly limit: ReachedLimit;
+  readonly limit: Limit;
   readonly retryAfterS: number;
 
-  constructor(code: ErrorCode, detail: string, limit: ReachedLimit, retryAfterS: number) {
+  constructor(code: ErrorCode, detail: string, limit: Limit, retryAfterS: number) {
     super(code, detail);
     this.limit = limit;
     this.retryAfterS = retryAfterS;

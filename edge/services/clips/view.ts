@@ -36,7 +36,15 @@ async function output(ports: Source, row: ClipRow): Promise<Clip["output"]> {
   return { mp4: await file("mp4"), poster: await file("poster"), expires_at: timestamp(outputExpiresAtMs) };
 }
 
-export async function viewClip(ports: Source, row: ClipRow, progress: Progress | null): Promise<Clip> {
+/** What the row does not say: how far a running clip is, and where in the queue a waiting one. */
+export interface Whereabouts {
+  readonly progress: Progress | null;
+  readonly place: Clip["queue"];
+}
+
+export const NOWHERE: Whereabouts = { progress: null, place: null };
+
+export async function viewClip(ports: Source, row: ClipRow, { progress, place }: Whereabouts): Promise<Clip> {
   return {
     id: row.id,
     object: "clip",
@@ -49,6 +57,8 @@ export async function viewClip(ports: Source, row: ClipRow, progress: Progress |
     steps: row.steps,
     sampler: row.sampler,
     seed: row.seed,
+    priority: row.priority,
+    queue: place,
     price_micros: row.priceMicros,
     charged_micros: row.state === "succeeded" ? row.priceMicros : 0,
     attempt: row.attempt,
@@ -56,6 +66,7 @@ export async function viewClip(ports: Source, row: ClipRow, progress: Progress |
     timings: row.timings,
     error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? "" },
     output: await output(ports, row),
+    metadata: { ...row.metadata },
     created_at: timestamp(row.createdAtMs),
     expires_at: row.startedAtMs === null && shownState(row) === "queued" ? timestamp(row.expiresAtMs) : null,
     started_at: row.startedAtMs === null ? null : timestamp(row.startedAtMs),

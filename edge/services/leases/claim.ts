@@ -1,7 +1,8 @@
 // Claims a clip for a runner. The claim is committed before the reply: a reply that is lost leaves a lease
 // that the same nonce finds again, and that runs out soon if nobody acknowledges it.
 import { eq } from "drizzle-orm";
-import { anyQueued, type ClipRow, findClipByLease, findClipByNonce, leaseOldest } from "../../../db/queries/clips.ts";
+import { type ClipRow, findClipByLease, findClipByNonce } from "../../../db/queries/clips.ts";
+import { advanceFlow, anyQueued, leaseNext } from "../../../db/queries/queue.ts";
 import { commit, recordEvent } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
 import type { Claim, PollRequest } from "../../../shared/contract/runner.ts";
@@ -30,9 +31,9 @@ function toClaim(row: ClipRow | undefined): Claim | null {
 export async function claimClip(
   ports: Pick<Ports, "db" | "clock" | "random" | "bell" | "times">,
   runnerId: RunnerId,
-  poll: Pick<PollRequest, "nonce" | "models">,
+  poll: Pick<PollRequest, "nonce" | "models" | "loaded_model">,
 ): Promise<Claim | null> {
-  const { nonce, models } = poll;
+  const { nonce, models, loaded_model: loadedModel } = poll;
   const earlier = toClaim(await findClipByNonce(ports.db, runnerId, nonce));
   if (earlier !== null) return earlier;
   if (!(await anyQueued(ports.db, models, ports.clock.now()))) return null;
@@ -45,8 +46,13 @@ export async function claimClip(
   await ports.bell.wakeBy(untilMs);
   const claimed = await commit(
     ports.db,
-    leaseOldest(ports.db, models, { runnerId, nonce, token, untilMs, atMs }),
+    leaseNext(
+      ports.db,
+      { models, loadedModel, handicapMs: ports.times.loadedModelMs },
+      { runnerId, nonce, token, untilMs, atMs },
+    ),
     recordEvent(ports.db, transition, "leased", runnerId),
+    [advanceFlow(ports.db, transition)],
   );
   const row = claimed
     ? await findClipByLease(ports.db, token, runnerId)

@@ -3,11 +3,13 @@
 import { eq } from "drizzle-orm";
 import { succeed } from "../../../db/queries/clips.ts";
 import { capture } from "../../../db/queries/ledger.ts";
+import { scheduleRemoval } from "../../../db/queries/retention.ts";
 import { commit, recordEvent } from "../../../db/queries/transitions.ts";
 import { clips, type OutputRecord } from "../../../db/schema.ts";
 import type { AttemptEndReply, CompleteRequest, OutputKind } from "../../../shared/contract/runner.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import { outputKey } from "../files/output.ts";
+import { strayDueMs } from "../files/remove.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
 import { type AttemptRef, type AttemptRow, endedAs, findAttempt, leaseLost } from "./attempt.ts";
@@ -49,17 +51,20 @@ export async function completeAttempt(
   };
   const transition = newTransition(ports, eq(clips.leaseToken, row.leaseToken));
   const { atMs } = transition;
+  const outputExpiresAtMs = atMs + ports.times.outputKeptMs;
+  // Not before its upload URLs are dead, or one of them could bring the object back.
+  const removedAtMs = Math.max(outputExpiresAtMs, strayDueMs(atMs, ports.times));
   const succeeded = await commit(
     ports.db,
     succeed(ports.db, row.leaseToken, {
       outputs,
-      outputExpiresAtMs: atMs + ports.times.outputKeptMs,
+      outputExpiresAtMs,
       timings: request.timings,
       engine: request.engine,
       finishedAtMs: atMs,
     }),
     recordEvent(ports.db, transition, "succeeded", null),
-    capture(ports.db, transition),
+    [...capture(ports.db, transition), scheduleRemoval(ports.db, transition, removedAtMs)],
   );
   // Not ours: either a twin of this request was first, or the clip was cancelled or taken back meanwhile.
   if (!succeeded && !endedAs(await findAttempt(ports, ref), "succeeded")) throw leaseLost();

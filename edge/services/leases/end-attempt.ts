@@ -3,8 +3,10 @@
 import { eq } from "drizzle-orm";
 import { type ClipError, fail, requeue } from "../../../db/queries/clips.ts";
 import { release } from "../../../db/queries/ledger.ts";
+import { scheduleRemoval } from "../../../db/queries/retention.ts";
 import { commit, recordEnd, recordEvent } from "../../../db/queries/transitions.ts";
 import { type ClipEvent, clips } from "../../../db/schema.ts";
+import { strayDueMs } from "../files/remove.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
 import type { AttemptRow } from "./attempt.ts";
@@ -40,10 +42,11 @@ export async function endAttempt(
   // By the clip's id: a requeued clip has no token any more.
   const transition = newTransition(ports, eq(clips.id, row.id));
   const happened = recordEvent(ports.db, transition, end.event, end.detail);
+  const removal = scheduleRemoval(ports.db, transition, strayDueMs(transition.atMs, ports.times));
   if (again) {
     const startedExpiresAtMs = transition.atMs + ports.times.queuedMs;
     const back = { handedBack: uncounted ? 1 : 0, startedExpiresAtMs } as const;
-    const queued = await commit(ports.db, requeue(ports.db, attempt, back), happened);
+    const queued = await commit(ports.db, requeue(ports.db, attempt, back), happened, [removal]);
     if (!queued) return null;
     await ports.bell.ring(row.model, row.startedAtMs === null ? row.expiresAtMs : startedExpiresAtMs);
     return "queued";
@@ -51,6 +54,7 @@ export async function endAttempt(
   const failed = await commit(ports.db, fail(ports.db, attempt, end.error, transition.atMs), happened, [
     recordEnd(ports.db, transition, "failed", end.error.code),
     ...release(ports.db, transition),
+    removal,
   ]);
   return failed ? "failed" : null;
 }

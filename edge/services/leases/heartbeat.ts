@@ -5,9 +5,11 @@
 // and for stalling, and the sweep needs to look at nothing else.
 import { eq } from "drizzle-orm";
 import { extendLease, startRunning } from "../../../db/queries/clips.ts";
+import { touchRunner } from "../../../db/queries/runners.ts";
 import { commit, recordEvent } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
 import type { HeartbeatReply, HeartbeatRequest } from "../../../shared/contract/runner.ts";
+import type { RunnerId } from "../../../shared/ids.ts";
 import { isTerminal } from "../../../shared/states.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
@@ -20,7 +22,7 @@ export async function heartbeat(ports: Source, ref: AttemptRef, beat: HeartbeatR
   const row = await findAttempt(ports, ref);
   if (row.state === "cancelled") return cancelled(row);
   if (isTerminal(row.state)) throw leaseLost();
-  const untilMs = await keepAlive(ports, row, beat);
+  const untilMs = await keepAlive(ports, ref.runnerId, row, beat);
   if (untilMs === null) {
     // The state moved between reading and writing: cancelled, or taken back.
     const now = await findAttempt(ports, ref);
@@ -36,20 +38,26 @@ function cancelled(row: AttemptRow): HeartbeatReply {
 }
 
 /** The lease's end after this heartbeat; null when the attempt was no longer there to be extended. */
-async function keepAlive(ports: Source, row: AttemptRow, beat: HeartbeatRequest): Promise<number | null> {
+async function keepAlive(
+  ports: Source,
+  runnerId: RunnerId,
+  row: AttemptRow,
+  beat: HeartbeatRequest,
+): Promise<number | null> {
   const now = ports.clock.now();
   const moved = row.progress === null || isFurther(beat, row.progress);
   const progressAtMs = moved ? now : (row.progressAtMs ?? now);
   const untilMs = Math.min(now + ports.times.leaseMs, progressAtMs + ports.times.stallMs);
   if (untilMs <= now) throw leaseLost();
   const extension = { untilMs, progress: latest(row.progress, beat) ?? beat, progressAtMs };
+  const seen = touchRunner(ports.db, runnerId, now);
   if (row.state === "leased") {
     const transition = newTransition(ports, eq(clips.leaseToken, row.leaseToken));
     const first = startRunning(ports.db, row.leaseToken, extension, now);
-    const started = await commit(ports.db, first, recordEvent(ports.db, transition, "started", null));
+    const started = await commit(ports.db, first, recordEvent(ports.db, transition, "started", null), [seen]);
     // A repeated first heartbeat finds the clip running: as good as having started it.
-    return started || (await extendLease(ports.db, row.leaseToken, extension)) ? untilMs : null;
+    return started || (await extendLease(ports.db, row.leaseToken, extension, seen)) ? untilMs : null;
   }
   if (row.leaseUntilMs - now >= ports.times.leaseMs / 2) return row.leaseUntilMs;
-  return (await extendLease(ports.db, row.leaseToken, extension)) ? untilMs : null;
+  return (await extendLease(ports.db, row.leaseToken, extension, seen)) ? untilMs : null;
 }

@@ -4,8 +4,8 @@ import { topUp } from "../../../db/queries/ledger.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import type { AccountId } from "../../../shared/ids.ts";
 import type { Micros } from "../../../shared/pricing.ts";
-import { fingerprintOf, keep, type Once, replay, replayAfterConflict } from "../idempotency.ts";
-import { newId } from "../identifiers.ts";
+import { commitOnce, fingerprintOf, type Once, replay } from "../idempotency.ts";
+import { newIdAt } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
 
 export interface Grant {
@@ -29,17 +29,9 @@ export async function grantCredit(
   };
   const before = await replay(ports, once);
   if (before !== null) return before;
-  const transactionId = newId(ports, "transaction");
+  const atMs = ports.clock.now();
+  const transactionId = newIdAt(ports, "transaction", atMs);
   const answer = JSON.stringify({ transaction_id: transactionId, account_id: accountId, amount_micros: amountMicros });
-  const [first, ...rest] = keep(ports.db, ports, once, answer);
-  const credit = topUp(ports.db, { transactionId, accountId, amountMicros, reason, atMs: ports.clock.now() });
-  if (first === undefined) throw new RangeError("keeping an answer takes statements");
-  try {
-    await ports.db.batch([first, ...rest, ...credit]);
-  } catch (error) {
-    const won = await replayAfterConflict(ports, once, error);
-    if (won === null) throw error;
-    return won;
-  }
-  return answer;
+  const credit = topUp(ports.db, { transactionId, accountId, amountMicros, reason, atMs });
+  return await commitOnce(ports, once, answer, credit);
 }

@@ -123,7 +123,7 @@ describe("the Dispatcher", () => {
     await expectInvariants();
   });
 
-  it("sets the alarm anew for a lease that was extended, then for the clip that waits again, and to nothing when nothing can run out", async () => {
+  it("sets the alarm anew for a lease that was extended, then for what is kept for a time, and to nothing when nothing can run out", async () => {
     vi.useFakeTimers({ toFake: ["Date"] });
     const world = liveWorld();
     const account = await world.account();
@@ -138,10 +138,14 @@ describe("the Dispatcher", () => {
     vi.setSystemTime(lease_until_ms);
     expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
     expect(await eventsOf(id)).toEqual(["queued 0", "leased 1", "started 1", "lease_lost 1"]);
-    const waitsUntil = lease_until_ms + DEFAULT_TIMES.queuedMs;
-    expect(await alarmAt()).toBe(waitsUntil);
+    const strayRemoval = lease_until_ms + 2 * DEFAULT_TIMES.uploadUrlMs;
+    expect(await alarmAt()).toBe(strayRemoval);
     await cancelClip(world.ports, account, id);
-    vi.setSystemTime(waitsUntil);
+    vi.setSystemTime(strayRemoval);
+    expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
+    const grantForgotten = (await alarmAt()) ?? 0;
+    expect(grantForgotten).toBeGreaterThan(strayRemoval);
+    vi.setSystemTime(grantForgotten);
     expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
     expect(await alarmAt()).toBeNull();
   });

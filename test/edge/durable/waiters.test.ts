@@ -43,6 +43,18 @@ describe("waiters", () => {
     expect(await Promise.all(all.map((waiter) => waiters.park(waiter, LONG_MS)))).toEqual(["rung", "rung", "rung"]);
   });
 
+  it("sends all of a dismissed runner's polls away, and passes a ring that one of them had on to another's", async () => {
+    const waiters = new Waiters();
+    const [one, two] = [waiters.enter(request(["a"])), waiters.enter(request(["a"]))];
+    const other = waiters.enter({ ...request(["a"]), runnerId: "rnr_2" });
+    const parked = [waiters.park(one, LONG_MS), waiters.park(two, LONG_MS)];
+    waiters.ring("a");
+    waiters.dismiss("rnr_1");
+    expect(await Promise.all(parked)).toEqual(["displaced", "displaced"]);
+    for (const waiter of [one, two]) waiters.leave(waiter);
+    expect(await waiters.park(other, LONG_MS)).toBe("rung");
+  });
+
   it("remembers a ring that comes while the waiter is reading the database", async () => {
     const waiters = new Waiters();
     const waiter = waiters.enter(request(["a"]));

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { limitListSchema } from "../../../shared/contract/limits.ts";
 import { call, expectProblem } from "../support/http.ts";
 import { admin, newTenant } from "../support/tenant.ts";
 import { CLIP_PRICE, DEMO, freshDeployment } from "../support/world.ts";
@@ -40,6 +41,27 @@ describe("PATCH /admin/v1/accounts/{id}", () => {
   it("is not_found for an account that does not exist", async () => {
     const answer = await admin("PATCH", "/accounts/acct_01j9z3k4m5n6p7q8r9s0t1v2w3", { max_in_flight: 1 });
     await expectProblem(answer, "not_found");
+  });
+});
+
+describe("GET /v1/limits", () => {
+  it("lists what the caller is held to and what of it is used", async () => {
+    const { accountId, key, keyId } = await newTenant();
+    const limits = async () =>
+      limitListSchema.parse(await (await call("GET", "/v1/limits", { token: key })).json()).data;
+    expect(await limits()).toEqual([{ name: "max_in_flight", value: 1_000, used: 0, resets_at: null }]);
+    await admin("PATCH", `/accounts/${accountId}`, { daily_cap_micros: 5_000 });
+    await admin("PATCH", `/keys/${keyId}`, { daily_cap_micros: 4_000 });
+    await order(key);
+    expect(await limits()).toMatchObject([
+      { name: "account_daily_cap", value: 5_000, used: CLIP_PRICE },
+      { name: "key_daily_cap", value: 4_000, used: CLIP_PRICE },
+      { name: "max_in_flight", value: 1_000, used: 1, resets_at: null },
+    ]);
+  });
+
+  it("is closed without a key", async () => {
+    await expectProblem(await call("GET", "/v1/limits"), "unauthenticated");
   });
 });
 

@@ -1,9 +1,16 @@
-import { beforeEach, describe, expect, it } from "vitest";
-import { attemptEndReplySchema, claimSchema, uploadReplySchema } from "../../../shared/contract/runner.ts";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { theDispatcher } from "../../../edge/platform/objects.ts";
+import { fleetSchema } from "../../../shared/contract/admin.ts";
+import {
+  attemptEndReplySchema,
+  claimSchema,
+  DRAIN_HEADER,
+  uploadReplySchema,
+} from "../../../shared/contract/runner.ts";
 import { env } from "../support/env.ts";
 import { call, expectProblem } from "../support/http.ts";
 import { everything, expectInvariants } from "../support/invariants.ts";
-import { claimOne, newRunner, newTenant, pollBody, pollOnce, type TestRunner } from "../support/tenant.ts";
+import { admin, claimOne, newRunner, newTenant, pollBody, pollOnce, type TestRunner } from "../support/tenant.ts";
 import { completion, DEMO, freshDeployment, freshNonce, LOADING } from "../support/world.ts";
 
 beforeEach(freshDeployment);
@@ -46,6 +53,38 @@ describe("POST /runner/v1/poll", () => {
 
   it("ignores members that it does not know, so that neighbouring versions can talk", async () => {
     expect((await pollOnce(await newRunner(), { driver: "580.1" })).status).toBe(204);
+  });
+
+  it("refuses a version that is too far away", async () => {
+    await expectProblem(await pollOnce(await newRunner(), { version: "9.0.0" }), "version_unsupported", "/version");
+  });
+
+  it("tells a drained runner so and gives it nothing, while its heartbeats tell it too", async () => {
+    await orderOne();
+    const runner = await newRunner();
+    const { lease_token } = await claimOne(runner);
+    await orderOne();
+    expect((await admin("POST", `/runners/${runner.id}/drain`)).status).toBe(204);
+    const answer = await pollOnce(runner, { wait_s: 25 });
+    expect(answer.status).toBe(204);
+    expect(answer.headers.get(DRAIN_HEADER)).toBe("1");
+    expect(await (await attempt(runner, lease_token, "heartbeat", LOADING)).json()).toMatchObject({ drain: true });
+    const fleet = fleetSchema.parse(await (await admin("GET", "/runners")).json());
+    expect(fleet.data).toMatchObject([{ id: runner.id, state: "draining", attempts: [{ stage: "load" }] }]);
+    expect((await admin("POST", `/runners/${runner.id}/resume`)).status).toBe(204);
+    expect((await pollOnce(runner)).status).toBe(200);
+    expect(await (await attempt(runner, lease_token, "heartbeat", LOADING)).json()).toMatchObject({ drain: false });
+    await expectProblem(await admin("POST", "/runners/rnr_01j9z3k4m5n6p7q8r9s0t1v2w3/drain"), "not_found");
+  });
+
+  it("ends a parked poll when its runner is drained, and the clip goes to another", async () => {
+    const [drained, other] = [await newRunner(), await newRunner()];
+    const parked = pollOnce(drained, { wait_s: 25 });
+    await vi.waitFor(async () => expect(await theDispatcher(env.DISPATCHER).waiting()).toBe(1));
+    await admin("POST", `/runners/${drained.id}/drain`);
+    expect((await parked).status).toBe(204);
+    await orderOne();
+    expect((await pollOnce(other)).status).toBe(200);
   });
 
   it("refuses another runner's id, and what is no poll", async () => {

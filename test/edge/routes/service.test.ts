@@ -83,7 +83,11 @@ describe("the service", () => {
       "/v1/clips/{id}",
       "/v1/clips/{id}/cancel",
       "/v1/files/{clip}/{variant}",
+      "/v1/ledger",
+      "/v1/limits",
       "/v1/models",
+      "/v1/statements/{file}",
+      "/v1/usage",
     ]);
     expect(Object.keys(document.components.schemas)).toEqual(
       expect.arrayContaining(["Clip", "CreateClip", "Problem", "Balance", "Model"]),

@@ -41,7 +41,9 @@ describe("a clip that takes its runner down every time", () => {
       charged_micros: 0,
       error: { code: "engine_failed", message: "The clip was given up after 3 attempts that did not finish." },
     });
-    expect(await claimClip(world.ports, runner, { nonce: freshNonce(), models: [DEMO] })).toBeNull();
+    expect(
+      await claimClip(world.ports, runner, { nonce: freshNonce(), models: [DEMO], loaded_model: null }),
+    ).toBeNull();
     expect((await eventsOf(id)).slice(-2)).toEqual(["lease_lost 3", "failed 3"]);
   });
 
@@ -295,7 +297,7 @@ describe("what happens to one clip", () => {
     await world.claim(runner);
     await world.start(runner);
     const others = async () =>
-      (await env.DB.prepare("select * from clips where id <> ? order by id").bind(claim.clip_id).all()).results;
+      (await env.DB.prepare("select * from clips where id <> ? order by turn").bind(claim.clip_id).all()).results;
     const before = await others();
     expect(before.map(({ state }) => state)).toEqual(["leased", "running", "queued"]);
     world.advance(1_000);

@@ -47,7 +47,7 @@ describe("ordering a clip", () => {
       seed: Number.MAX_SAFE_INTEGER,
       prompt: "na\u00efve \u{1f3a5} \u0000 end",
     });
-    expect(await world.get(account, clip.id)).toEqual(clip);
+    expect({ ...(await world.get(account, clip.id)), queue: null }).toEqual(clip);
   });
 
   it("prices by resolution and frames, whatever the steps and the seed", async () => {
@@ -176,6 +176,41 @@ describe("an idempotency key", () => {
     expect(anew.replayed).toBe(false);
     expect(anew.answer).not.toBe(first.answer);
     await expectInvariants();
+  });
+
+  it("whose first answer ran out between writing and reading is in flight, and then orders anew", async () => {
+    const world = new World();
+    const account = await world.account();
+    const { db } = world.ports;
+    let raced = false;
+    const racing = new Proxy(db, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name);
+        if (name !== "batch" || raced) return typeof value === "function" ? value.bind(target) : value;
+        return async (statements: Parameters<typeof db.batch>[0]) => {
+          raced = true;
+          await createClip(world.ports, world.caller(account), request, "k");
+          world.advance(24 * 3_600_000);
+          return await target.batch(statements);
+        };
+      },
+    });
+    const late = createClip({ ...world.ports, db: racing }, world.caller(account), request, "k");
+    await expect(late).rejects.toMatchObject({ code: "idempotency_in_flight" });
+    expect((await getBalance(world.ports, account)).pending_micros).toBe(CLIP_PRICE);
+    expect((await createClip(world.ports, world.caller(account), request, "k")).replayed).toBe(false);
+    await expectInvariants();
+  });
+
+  it("is its account's, whichever of its API keys sends it", async () => {
+    const world = new World();
+    const accountId = await world.account();
+    const { id: keyId } = await world.issueKey(accountId);
+    const first = await createClip(world.ports, world.caller(accountId), request, "k");
+    expect(await createClip(world.ports, { accountId, keyId }, request, "k")).toEqual({
+      answer: first.answer,
+      replayed: true,
+    });
   });
 
   it("keeps nothing of a refusal: the same request passes once there is credit", async () => {

@@ -87,7 +87,7 @@ describe("a runner token", () => {
     const world = new World();
     const { id, token } = await registerRunner(world.ports, "a runner");
     expect(token).toMatch(/^tcr_[0-7][0-9a-z]{25}_[0-9A-Za-z]{43}_[0-9a-f]{8}$/);
-    expect(await verifyRunner(world.ports, token)).toBe(id);
+    expect(await verifyRunner(world.ports, token)).toEqual({ id, drained: false });
     const key = await world.key(await world.account());
     for (const wrong of [key, token.slice(0, -1), `${token}0`]) {
       await expect(verifyRunner(world.ports, wrong)).rejects.toMatchObject({ code: "unauthenticated" });

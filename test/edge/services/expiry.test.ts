@@ -21,10 +21,10 @@ describe("a clip that nobody starts", () => {
     const clip = await world.order(account, { expires_after: 60 });
     expect(clip.expires_at).toBe("2026-11-23T12:01:00.000Z");
     world.advance(60_000 - 1);
-    expect(await sweep(world.ports)).toBe(world.nowMs + 1);
+    expect(await expireClips(world.ports)).toBe(world.nowMs + 1);
     expect(await world.get(account, clip.id)).toMatchObject({ state: "queued" });
     world.advance(1);
-    expect(await sweep(world.ports)).toBeNull();
+    expect(await expireClips(world.ports)).toBeNull();
     expect(await world.get(account, clip.id)).toMatchObject({
       state: "expired",
       charged_micros: 0,
@@ -60,7 +60,7 @@ describe("a clip that nobody starts", () => {
     const account = await world.account();
     await world.order(account, { expires_after: 10 });
     world.advance(10_000);
-    const poll = { nonce: freshNonce(), models: [DEMO] };
+    const poll = { nonce: freshNonce(), models: [DEMO], loaded_model: null };
     expect(await claimClip(world.ports, await world.runner(), poll)).toBeNull();
   });
 
@@ -99,7 +99,7 @@ describe("a clip that came back into the queue", () => {
     const { id } = await world.order(account, { expires_after: 10 });
     await world.claim(await world.runner());
     world.advance(acknowledgeMs);
-    expect(await sweep(world.ports)).toBeNull();
+    await sweep(world.ports);
     expect(await eventsOf(id)).toEqual(["queued 0", "leased 1", "lease_lost 1", "expired 1"]);
     await expectInvariants();
   });
@@ -110,7 +110,8 @@ describe("a clip that came back into the queue", () => {
     const { id } = await world.order(account, { expires_after: 10 });
     await world.start(await world.runner());
     world.advance(leaseMs);
-    expect(await sweep(world.ports)).toBe(world.nowMs + queuedMs);
+    await sweep(world.ports);
+    expect(await expireClips(world.ports)).toBe(world.nowMs + queuedMs);
     expect(world.bell.expiries.at(-1)).toBe(world.nowMs + queuedMs);
     expect(await world.get(account, id)).toMatchObject({ state: "running", expires_at: null });
     world.advance(queuedMs);
@@ -130,7 +131,7 @@ describe("expiry against a claim", () => {
       const early = { ...world.ports, clock: { now: () => world.nowMs - 1 } };
       world.advance(10_000);
       const moves = [
-        () => claimClip(early, runner, { nonce: freshNonce(), models: [DEMO] }),
+        () => claimClip(early, runner, { nonce: freshNonce(), models: [DEMO], loaded_model: null }),
         () => expireClips(world.ports),
       ];
       if (round % 2 === 1) moves.reverse();
@@ -155,7 +156,7 @@ describe("expiry against a claim", () => {
         const value: unknown = Reflect.get(target, name);
         if (name !== "batch") return typeof value === "function" ? value.bind(target) : value;
         return async (statements: Parameters<typeof db.batch>[0]) => {
-          await claimClip(early, runner, { nonce: freshNonce(), models: [DEMO] });
+          await claimClip(early, runner, { nonce: freshNonce(), models: [DEMO], loaded_model: null });
           return await target.batch(statements);
         };
       },

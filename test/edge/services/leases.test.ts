@@ -46,7 +46,7 @@ describe("claiming", () => {
   it("finds nothing for models that no queued clip wants, and sets no timer", async () => {
     const world = new World();
     await world.order(await world.account());
-    const poll = { nonce: freshNonce(), models: ["turbowan2.1-t2v-1.3b-480p"] };
+    const poll = { nonce: freshNonce(), models: ["turbowan2.1-t2v-1.3b-480p"], loaded_model: null };
     expect(await claimClip(world.ports, await world.runner(), poll)).toBeNull();
     expect(world.bell.wakes).toEqual([]);
   });
@@ -83,7 +83,7 @@ describe("claiming", () => {
     for (let i = 0; i < 5; i++) await world.order(account);
     const runner = await world.runner();
     const polls = Array.from({ length: 8 }, () =>
-      claimClip(world.ports, runner, { nonce: freshNonce(), models: [DEMO] }),
+      claimClip(world.ports, runner, { nonce: freshNonce(), models: [DEMO], loaded_model: null }),
     );
     const claims = (await Promise.all(polls)).filter((claim) => claim !== null);
     expect(new Set(claims.map(({ clip_id }) => clip_id)).size).toBe(5);
@@ -96,7 +96,9 @@ describe("claiming", () => {
     await world.order(await world.account());
     const nonce = freshNonce();
     await world.claim(await world.runner(), nonce);
-    expect(await claimClip(world.ports, await world.runner(), { nonce, models: [DEMO] })).toBeNull();
+    expect(
+      await claimClip(world.ports, await world.runner(), { nonce, models: [DEMO], loaded_model: null }),
+    ).toBeNull();
   });
 });
 

@@ -58,7 +58,7 @@ describe.each(["request", "answer"] as const)("when the database loses the %s", 
     const runner = await world.runner();
     const nonce = freshNonce();
     lose(loss);
-    await expect(claimClip(world.ports, runner, { nonce, models: [DEMO] })).rejects.toThrow(lost);
+    await expect(claimClip(world.ports, runner, { nonce, models: [DEMO], loaded_model: null })).rejects.toThrow(lost);
     expect(await world.claim(runner, nonce)).toEqual(await world.claim(runner, nonce));
     await expectInvariants();
   });

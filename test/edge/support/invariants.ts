@@ -30,11 +30,18 @@ export async function expectInvariants(): Promise<void> {
         count(*) filter (where l.kind = 'capture') as captures,
         count(*) filter (where l.kind = 'release') as releases,
         sum(abs(l.amount_micros)) as moved
-      from clips c left join ledger_entries l on l.clip_id = c.id group by c.id
+      from clips c left join ledger_entries l on l.clip_id = c.id and l.kind <> 'refund' group by c.id
       having holds <> 2
         or captures <> (case when c.state = 'succeeded' then 2 else 0 end)
         or releases <> (case when c.state in ('failed', 'cancelled', 'expired') then 2 else 0 end)
         or moved <> c.price_micros * (case when c.state in ${LIVE} then 2 else 4 end)`),
+  ).toEqual([]);
+  // What was refunded of a clip is what its row says, and never more than was captured.
+  expect(
+    await rows(`select l.clip_id, r.refunded_micros, sum(l.amount_micros) as refunded from ledger_entries l
+      join clips c on c.id = l.clip_id left join clip_refunds r on r.clip_id = l.clip_id
+      where l.kind = 'refund' and l.book = 'available' group by l.clip_id
+      having refunded is not r.refunded_micros or refunded > c.price_micros or c.state <> 'succeeded'`),
   ).toEqual([]);
   // M6: what counts against the caps is what is held and captured, by the day of the order, and fits into them.
   expect(
@@ -59,6 +66,14 @@ export async function expectInvariants(): Promise<void> {
       left join clip_events e on e.clip_id = c.id and e.event in ('succeeded', 'failed', 'cancelled', 'expired')
       group by c.id having coalesce(ends, 'none') <> (case when c.state in ${LIVE} then 'none' else c.state end)`),
   ).toEqual([]);
+  // R1: of every attempt that has ended, the bytes are kept, are to be removed, or are removed; never of one under way.
+  expect(
+    await rows(`select c.id, c.state, c.attempt, r.due_at_ms from clips c
+      left join output_removals r on r.clip_id = c.id and r.attempt = c.attempt
+      where (c.state in ('leased', 'running') and r.due_at_ms is not null)
+        or (c.state = 'succeeded' and r.due_at_ms is null and c.output_removed_at_ms is null)
+        or (c.state = 'succeeded' and r.due_at_ms < c.output_expires_at_ms)`),
+  ).toEqual([]);
   // J2: a lease exists exactly while an attempt is under way, and each attempt was leased once.
   expect(
     await rows(`select id, state from clips
@@ -79,6 +94,8 @@ export async function everything(): Promise<unknown> {
     "idempotency_keys",
     "daily_spend",
     "in_flight",
+    "clip_refunds",
+    "output_removals",
   ];
   return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
 }

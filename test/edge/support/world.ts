@@ -27,12 +27,17 @@ export const DEMO = "turboclip-demo";
 /** Records who was rung for and when the alarm is wanted. */
 export class RecordingBell implements Bell {
   readonly rings: string[] = [];
+  readonly dismissed: RunnerId[] = [];
   readonly expiries: number[] = [];
   readonly wakes: number[] = [];
 
   async ring(model: string, expiresAtMs: number): Promise<void> {
     this.rings.push(model);
     this.expiries.push(expiresAtMs);
+  }
+
+  async dismiss(runnerId: RunnerId): Promise<void> {
+    this.dismissed.push(runnerId);
   }
 
   async wakeBy(timeMs: number): Promise<void> {
@@ -135,7 +140,7 @@ export class World {
   }
 
   async claim(runnerId: RunnerId, nonce = freshNonce()): Promise<Claim> {
-    const claim = await claimClip(this.ports, runnerId, { nonce, models: [DEMO] });
+    const claim = await claimClip(this.ports, runnerId, { nonce, models: [DEMO], loaded_model: null });
     if (claim === null) throw new Error("nothing to claim");
     return claim;
   }
@@ -157,7 +162,11 @@ export class World {
 
   /** From order to success. */
   async finished(accountId: AccountId): Promise<Claim> {
-    await this.order(accountId);
+    return await this.finishedBy(this.caller(accountId));
+  }
+
+  async finishedBy(caller: Caller): Promise<Claim> {
+    await this.orderBy(caller);
     const { claim, ref } = await this.start(await this.runner());
     await this.upload(claim);
     await completeAttempt(this.ports, ref, await completion());

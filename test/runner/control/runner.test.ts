@@ -258,6 +258,28 @@ describe("an edge that is down", () => {
     await expect(done).rejects.toThrow("TURBOCLIP_RUNNER_TOKEN");
   });
 
+  test("refuses the runner's version: the runner ends and blames no token", async () => {
+    edge.fault("poll", { kind: "status", status: 409, code: "version_unsupported" });
+    const { done } = await start();
+    await expect(done).rejects.toThrow(NotAdmittedError);
+    await expect(done).rejects.not.toThrow("TURBOCLIP_RUNNER_TOKEN");
+  });
+
+  test("drains the runner: it stays, says so once, and works again when it is resumed", async () => {
+    edge.fault("poll", { kind: "drained" }, 3);
+    const { log } = await start();
+    await succeeded(edge.queue(smallClip()));
+    expect(edge.count("poll")).toBeGreaterThanOrEqual(4);
+    const told = log.lines.map(({ message }) => message).filter((message) => /drained by|^resumed/.test(message));
+    expect(told).toEqual(["drained by the operator: no more clips until resumed", "resumed"]);
+  });
+
+  test("is told with every poll what the runner is", async () => {
+    await start({ engineCount: 1 });
+    await edge.until(() => edge.count("poll") === 1);
+    expect(edge.seen[0]?.body).toMatchObject({ version: "0.1.0", engine: "fake/0.1.0", devices: ["cpu"] });
+  });
+
   test("refuses the token later on: the runner keeps asking, since that may be mended there", async () => {
     await start();
     await succeeded(edge.queue(smallClip(1)));

@@ -9,6 +9,7 @@ import {
   type ClipRequest,
   type CompleteRequest,
   completeRequestSchema,
+  DRAIN_HEADER,
   type FailRequest,
   failRequestSchema,
   type HeartbeatRequest,
@@ -24,7 +25,9 @@ export type Fault =
   | { readonly kind: "drop" }
   | { readonly kind: "drop answer" }
   | { readonly kind: "status"; readonly status: number; readonly code?: string }
-  | { readonly kind: "garbage" };
+  | { readonly kind: "garbage" }
+  /** The operator has drained the runner. */
+  | { readonly kind: "drained" };
 
 export type Call = "poll" | "heartbeat" | "uploads" | "complete" | "fail" | "release" | "put";
 
@@ -143,6 +146,7 @@ export class EdgeDouble {
       if (fault?.kind === "drop") return void request.socket.destroy();
       if (fault?.kind === "status") return problem(response, fault.status, fault.code ?? "internal");
       if (fault?.kind === "garbage") return answer(response, 200, { surprise: true });
+      if (fault?.kind === "drained") return void response.writeHead(204, { [DRAIN_HEADER]: "1" }).end();
       const reply = call === "put" ? put(clip, key, request, body) : await this.#act(call, clip, json, response);
       if (fault?.kind === "drop answer") return void request.socket.destroy();
       answer(response, reply.status, reply.body);

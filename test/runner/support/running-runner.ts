@@ -59,6 +59,7 @@ export async function startTestRunner({
     privateFolders: [modelsDir, workFolder.path],
     runnerId: makeId("runner", 1_700_000_000_000, new Uint8Array(10)),
     version: "0.1.0",
+    devices: ["cpu"],
     runnerTimes: { pollWaitS: 25, pollRetryMs: 2, maxPollRetryMs: 20, drainMs: 60_000, ...runnerTimes },
   };
   const drain = new AbortController();

@@ -1,0 +1,88 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { openDatabase } from "../../../db/database.ts";
+import { cancelClip } from "../../../edge/services/clips/cancel.ts";
+import { listClips } from "../../../edge/services/clips/list.ts";
+import { heartbeat } from "../../../edge/services/leases/heartbeat.ts";
+import { listLedger } from "../../../edge/services/money/ledger.ts";
+import { refundClip } from "../../../edge/services/money/refund.ts";
+import { openStatement } from "../../../edge/services/money/statement.ts";
+import { getUsage } from "../../../edge/services/money/usage.ts";
+import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
+import { viewFleet } from "../../../edge/services/runners/fleet.ts";
+import { sweep } from "../../../edge/services/sweep.ts";
+import { makeId } from "../../../shared/ids.ts";
+import { env } from "../support/env.ts";
+import { freshDeployment, LOADING, World } from "../support/world.ts";
+
+beforeEach(freshDeployment);
+
+/** The real database, which remembers every statement that it was given. */
+function notingDatabase() {
+  const statements = new Set<string>();
+  const d1 = new Proxy(env.DB, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (name !== "prepare") return typeof value === "function" ? value.bind(target) : value;
+      return (sql: string) => {
+        statements.add(sql);
+        return target.prepare(sql);
+      };
+    },
+  });
+  return { db: openDatabase(d1), statements };
+}
+
+async function planOf(sql: string): Promise<string[]> {
+  const parameters = Array.from(sql.matchAll(/\?/g), () => null);
+  const { results } = await env.DB.prepare(`explain query plan ${sql}`)
+    .bind(...parameters)
+    .all<{ detail: string }>();
+  return results.map(({ detail }) => detail);
+}
+
+/** Small by nature: runners; and what is read of clips in motion by indexes that hold no others. */
+const SHORT = /^SCAN (?:runners|clips USING (?:COVERING )?INDEX clips_(?:leased|expiring|turn|flow)\b)/;
+const GROWING = /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|daily_spend|flows)\b/;
+
+describe("no statement of the services", () => {
+  it("reads through a table that grows with what has been done", async () => {
+    const { db, statements } = notingDatabase();
+    const world = new World({ db });
+    const account = await world.account();
+    const { clip_id: clipId } = await world.finished(account);
+    await world.order(account, {}, "a key");
+    const { ref } = await world.start(await world.runner());
+    world.advance(DEFAULT_TIMES.leaseMs / 2 + 1);
+    await heartbeat(world.ports, ref, LOADING);
+    await cancelClip(world.ports, account, (await world.order(account)).id);
+    const waiting = await world.order(account, { expires_after: 10 });
+    await world.get(account, waiting.id);
+    const metadata = [["name", "value"]] as const;
+    await listClips(world.ports, account, {
+      limit: 10,
+      after: clipId,
+      state: "running",
+      model: "x",
+      metadata: [...metadata],
+    });
+    await refundClip(world.ports, { clipId, amountMicros: null, reason: "r", idempotencyKey: "r" });
+    await getUsage(world.ports, account, { from: undefined, to: undefined });
+    const after = makeId("transaction", world.nowMs, new Uint8Array(10));
+    await listLedger(world.ports, account, { limit: 10, after });
+    for await (const _ of openStatement(world.ports, account, "2026-11"));
+    await viewFleet(world.ports);
+    world.advance(DEFAULT_TIMES.outputKeptMs);
+    await sweep(world.ports);
+    await sweep(world.ports);
+
+    expect(statements.size).toBeGreaterThan(50);
+    const control = await planOf("select id from clips where prompt = ?");
+    expect(control.filter((step) => GROWING.test(step) && !SHORT.test(step))).toHaveLength(1);
+    const slow: string[] = [];
+    for (const sql of statements) {
+      const scans = (await planOf(sql)).filter((step) => GROWING.test(step) && !SHORT.test(step));
+      if (scans.length > 0) slow.push(`${scans.join("; ")} of ${sql}`);
+    }
+    expect(slow).toEqual([]);
+  });
+});
