@@ -23,6 +23,8 @@ import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
 import { registerGetStatement } from "./routes/statements/get.ts";
 import { registerGetUsage } from "./routes/usage/get.ts";
+import { registerWebhookDeliveries } from "./routes/webhooks/deliveries.ts";
+import { registerWebhookEndpoints } from "./routes/webhooks/endpoints.ts";
 
 export function createApp(): EdgeApp {
   const app = newApp();
@@ -50,6 +52,8 @@ export function createApp(): EdgeApp {
   registerGetUsage(app);
   registerListLedger(app);
   registerGetStatement(app);
+  registerWebhookEndpoints(app);
+  registerWebhookDeliveries(app);
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);

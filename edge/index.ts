@@ -3,6 +3,7 @@ import { createApp } from "./app.ts";
 
 export { Dispatcher } from "./durable/dispatcher.ts";
 export { Feed } from "./durable/feed.ts";
+export { Outbox } from "./durable/outbox.ts";
 
 const app = createApp();
 

@@ -4,11 +4,12 @@ interface __BaseEnv_Env {
 	DB: D1Database;
 	DISPATCHER: DurableObjectNamespace<import("./index").Dispatcher>;
 	FEED: DurableObjectNamespace<import("./index").Feed>;
+	OUTBOX: DurableObjectNamespace<import("./index").Outbox>;
 }
 declare namespace Cloudflare {
 	interface GlobalProps {
 		mainModule: typeof import("./index");
-		durableNamespaces: "Dispatcher" | "Feed";
+		durableNamespaces: "Dispatcher" | "Feed" | "Outbox";
 	}
 	interface Env extends __BaseEnv_Env {}
 }

@@ -2,7 +2,8 @@
 // within seconds by the next poll or heartbeat.
 import type { Dispatcher } from "../durable/dispatcher.ts";
 import type { Feed } from "../durable/feed.ts";
-import type { Bell, ProgressFeed } from "../services/ports.ts";
+import type { Outbox } from "../durable/outbox.ts";
+import type { Bell, Outboxes, ProgressFeed } from "../services/ports.ts";
 import { describeError, log } from "./log.ts";
 
 /** One Dispatcher for all runners: it only parks polls, and so many fit into one object. */
@@ -33,5 +34,12 @@ export function remoteFeed(namespace: DurableObjectNamespace<Feed>): ProgressFee
     put: (clipId, attempt, progress) =>
       tolerate("feed", async () => await namespace.getByName(clipId).put(attempt, progress), undefined),
     get: (clipId, attempt) => tolerate("feed", async () => await namespace.getByName(clipId).get(attempt), null),
+  };
+}
+
+/** One Outbox a lane, so that a slow receiver delays no other. */
+export function remoteOutboxes(namespace: DurableObjectNamespace<Outbox>): Outboxes {
+  return {
+    wake: (lane) => tolerate("outbox", async () => await namespace.getByName(lane).wake(lane), undefined),
   };
 }
