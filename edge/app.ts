@@ -12,6 +12,7 @@ import { registerAdminRunners } from "./routes/admin/runners.ts";
 import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
 import { registerCreateClip } from "./routes/clips/create.ts";
+import { registerWatchClip } from "./routes/clips/events.ts";
 import { registerGetClip } from "./routes/clips/get.ts";
 import { registerListClips } from "./routes/clips/list.ts";
 import { registerDownload } from "./routes/files/download.ts";
@@ -45,6 +46,7 @@ export function createApp(): EdgeApp {
   registerCreateClip(app);
   registerGetClip(app);
   registerListClips(app);
+  registerWatchClip(app);
   registerCancelClip(app);
   registerListModels(app);
   registerGetBalance(app);

@@ -44,7 +44,7 @@ function portsOver(database: TimedD1): Ports & { clock: { nowMs: number } } {
       hmacSha256: async (key, text) => Uint8Array.from(createHmac("sha256", key).update(utf8.encode(text)).digest()),
     },
     bell: { ring: async () => {}, dismiss: async () => {}, wakeBy: async () => {} },
-    feed: { put: async () => {}, get: async () => null },
+    feed: { put: async () => {}, get: async () => null, nudge: async () => {}, watch: async (_, seen) => seen },
     signer: { signPut: async () => "https://bucket.test/" },
     store: { head: async () => ({ ...FILE, etag: '"1"' }), read: async () => null, remove: async () => {} },
     outbound: { post: async () => ({ status: 204, retryAfter: null, body: "" }) },

@@ -34,6 +34,16 @@ export function remoteFeed(namespace: DurableObjectNamespace<Feed>): ProgressFee
     put: (clipId, attempt, progress) =>
       tolerate("feed", async () => await namespace.getByName(clipId).put(attempt, progress), undefined),
     get: (clipId, attempt) => tolerate("feed", async () => await namespace.getByName(clipId).get(attempt), null),
+    nudge: (clipId) => tolerate("feed", async () => await namespace.getByName(clipId).nudge(), undefined),
+    watch: async (clipId, seen, waitMs) => {
+      try {
+        return await namespace.getByName(clipId).watch(seen, waitMs);
+      } catch (error) {
+        log("warn", "feed failed", { error: describeError(error) });
+        await new Promise((resolve) => setTimeout(resolve, Math.min(waitMs, 1_000)));
+        return seen;
+      }
+    },
   };
 }
 

@@ -33,10 +33,17 @@ export interface Bell {
   wakeBy(timeMs: number): Promise<void>;
 }
 
-/** Progress between two writes of the database; may forget at any time, and never fails. */
+/** Progress between two writes of the database, and who waits for it; may forget at any time, and never fails. */
 export interface ProgressFeed {
   put(clipId: ClipId, attempt: number, progress: HeartbeatRequest): Promise<void>;
   get(clipId: ClipId, attempt: number): Promise<HeartbeatRequest | null>;
+  /** The clip's state has changed in the database. */
+  nudge(clipId: ClipId): Promise<void>;
+  /**
+   * Resolves once something has changed since `seen` was returned, or after `waitMs`, with what to pass as `seen` next.
+   * A change that the feed forgot is not told.
+   */
+  watch(clipId: ClipId, seen: number, waitMs: number): Promise<number>;
 }
 
 /** Signs a PUT that carries exactly these headers. */

@@ -124,7 +124,7 @@ export const clipSchema = z
       .nullable()
       .meta({ description: "Its place, when read while it waits" }),
     price_micros: z.int().meta({ description: "Quoted price, held until the clip ends" }),
-    charged_micros: z.int().meta({ description: "The price once succeeded, otherwise 0" }),
+    charged_micros: z.int().meta({ description: "The price once succeeded, otherwise 0; refunds are in the ledger" }),
     attempt: z.int().meta({ description: "Attempts started so far" }),
     progress: progressSchema.nullable(),
     timings: timingsSchema.nullable(),

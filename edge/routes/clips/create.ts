@@ -1,8 +1,11 @@
 import { createRoute } from "@hono/zod-openapi";
 import * as z from "zod";
 import { type Clip, clipSchema, createClipSchema } from "../../../shared/contract/clips.ts";
+import { isTerminal } from "../../../shared/states.ts";
 import type { EdgeApp } from "../../context.ts";
 import { createClip } from "../../services/clips/create.ts";
+import { awaitClip } from "../../services/clips/watch.ts";
+import { preferenceApplied, preferenceHeader, preferHeader, wantedWait } from "../prefer.ts";
 import { BEARER, idempotencyKey, json, jsonBody, problems } from "../responses.ts";
 
 const route = createRoute({
@@ -13,11 +16,18 @@ const route = createRoute({
   description:
     "Holds the clip's price and queues it. What is held is charged once if the clip succeeds, and never otherwise.",
   security: BEARER,
-  request: { ...jsonBody(createClipSchema), headers: z.object({ "idempotency-key": idempotencyKey }) },
+  request: {
+    ...jsonBody(createClipSchema),
+    headers: z.object({ "idempotency-key": idempotencyKey, prefer: preferHeader }),
+  },
   responses: {
+    200: { ...json(clipSchema, "With `Prefer: wait`: the clip has ended"), headers: preferenceHeader },
     202: {
       ...json(clipSchema, "The clip is queued; Location is where to watch it"),
-      headers: z.object({ location: z.string(), "idempotent-replayed": z.literal("true").optional() }),
+      headers: preferenceHeader.extend({
+        location: z.string(),
+        "idempotent-replayed": z.literal("true").optional(),
+      }),
     },
     ...problems(
       "unauthenticated",
@@ -41,12 +51,16 @@ const route = createRoute({
 
 export function registerCreateClip(app: EdgeApp): void {
   app.openapi(route, async (c) => {
-    const key = c.req.valid("header")["idempotency-key"] ?? null;
+    const { "idempotency-key": key = null, prefer } = c.req.valid("header");
     const created = await createClip(c.get("ports"), c.get("caller"), c.req.valid("json"), key);
     const clip = JSON.parse(created.answer) as Clip; // written again, it has the same bytes
-    return c.json(clip, 202, {
+    const headers = {
       location: `/v1/clips/${clip.id}`,
       ...(created.replayed && { "idempotent-replayed": "true" }),
-    });
+    };
+    const waitS = wantedWait(prefer);
+    if (waitS === null) return c.json(clip, 202, headers);
+    const waited = await awaitClip(c.get("ports"), c.get("caller").accountId, clip.id, waitS * 1_000);
+    return c.json(waited, isTerminal(waited.state) ? 200 : 202, { ...headers, ...preferenceApplied(waitS) });
   });
 }

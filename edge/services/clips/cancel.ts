@@ -19,13 +19,16 @@ import { NOWHERE, viewClip } from "./view.ts";
 /** Cancelling again answers the same; a clip that ended otherwise is `not_cancellable`. */
 export async function cancelClip(ports: Ports, accountId: AccountId, id: ClipId): Promise<Clip> {
   const transition = newTransition(ports, eq(clips.id, id));
-  await commit(
+  const cancelled = await commit(
     ports.db,
     cancel(ports.db, accountId, id, transition.atMs),
     recordEvent(ports.db, transition, "cancelled", null),
     [...release(ports.db, transition), scheduleRemoval(ports.db, transition, strayDueMs(transition.atMs, ports.times))],
   );
-  await wakeOutboxes(ports, transition);
+  if (cancelled) {
+    await ports.feed.nudge(id);
+    await wakeOutboxes(ports, transition);
+  }
   const row = await findClipOf(ports.db, accountId, id);
   if (row === undefined) throw noSuchClip();
   if (row.state !== "cancelled") throw new ApiError("not_cancellable", `The clip has already ${row.state}.`);

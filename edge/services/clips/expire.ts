@@ -14,7 +14,7 @@ import { wakeOutboxes } from "../webhooks/wake.ts";
 const PER_SWEEP = 100;
 const EXPIRED = { code: "expired", message: "No runner was free to start the clip in time." } as const;
 
-type Source = Pick<Ports, "db" | "clock" | "random" | "outboxes">;
+type Source = Pick<Ports, "db" | "clock" | "random" | "feed" | "outboxes">;
 
 /** Returns when the next queued clip expires, or null. Safe to run at any time, twice, or late. */
 export async function expireClips(ports: Source): Promise<number | null> {
@@ -25,11 +25,13 @@ export async function expireClips(ports: Source): Promise<number | null> {
 
 async function expireClip(ports: Source, id: ClipId): Promise<void> {
   const transition = newTransition(ports, eq(clips.id, id));
-  await commit(
+  const expired = await commit(
     ports.db,
     expire(ports.db, id, EXPIRED, transition.atMs),
     recordEvent(ports.db, transition, "expired", null),
     release(ports.db, transition),
   );
+  if (!expired) return;
+  await ports.feed.nudge(id);
   await wakeOutboxes(ports, transition);
 }

@@ -40,7 +40,7 @@ async function confirmUpload(
 
 /** Completing again after success answers as the first time: its answer may have been lost. */
 export async function completeAttempt(
-  ports: Pick<Ports, "db" | "clock" | "random" | "store" | "outboxes" | "times">,
+  ports: Pick<Ports, "db" | "clock" | "random" | "store" | "feed" | "outboxes" | "times">,
   ref: AttemptRef,
   request: CompleteRequest,
 ): Promise<AttemptEndReply> {
@@ -67,8 +67,11 @@ export async function completeAttempt(
     recordEvent(ports.db, transition, "succeeded", null),
     [...capture(ports.db, transition), scheduleRemoval(ports.db, transition, removedAtMs)],
   );
+  if (succeeded) {
+    await ports.feed.nudge(row.id);
+    await wakeOutboxes(ports, transition);
+  }
   // Not ours: either a twin of this request was first, or the clip was cancelled or taken back meanwhile.
-  await wakeOutboxes(ports, transition);
   if (!succeeded && !endedAs(await findAttempt(ports, ref), "succeeded")) throw leaseLost();
   return { state: "succeeded" };
 }

@@ -12,7 +12,7 @@ import type { Ports } from "../ports.ts";
 import { wakeOutboxes } from "../webhooks/wake.ts";
 import type { AttemptRow } from "./attempt.ts";
 
-export type EndSource = Pick<Ports, "db" | "clock" | "random" | "bell" | "outboxes" | "times">;
+export type EndSource = Pick<Ports, "db" | "clock" | "random" | "bell" | "feed" | "outboxes" | "times">;
 
 export interface UnsuccessfulEnd {
   readonly event: Extract<ClipEvent, "lease_lost" | "attempt_failed" | "handed_back">;
@@ -49,6 +49,7 @@ export async function endAttempt(
     const back = { handedBack: uncounted ? 1 : 0, startedExpiresAtMs } as const;
     const queued = await commit(ports.db, requeue(ports.db, attempt, back), happened, [removal]);
     if (!queued) return null;
+    await ports.feed.nudge(row.id);
     await ports.bell.ring(row.model, row.startedAtMs === null ? row.expiresAtMs : startedExpiresAtMs);
     return "queued";
   }
@@ -58,6 +59,7 @@ export async function endAttempt(
     removal,
   ]);
   if (!failed) return null;
+  await ports.feed.nudge(row.id);
   await wakeOutboxes(ports, transition);
   return "failed";
 }

@@ -20,6 +20,7 @@ function stateOf(row: RunnerRow, deadSinceMs: number): Fleet["data"][number]["st
 export async function viewFleet(ports: Pick<Ports, "db" | "clock" | "times">): Promise<Fleet> {
   const deadSinceMs = ports.clock.now() - ports.times.leaseMs;
   const [rows, attempts] = await Promise.all([listRunners(ports.db, MAX_RUNNERS), listAttempts(ports.db)]);
+  const byRunner = Map.groupBy(attempts, ({ runnerId }) => runnerId);
   const data = rows.map((row) => ({
     id: row.id,
     name: row.name,
@@ -31,15 +32,13 @@ export async function viewFleet(ports: Pick<Ports, "db" | "clock" | "times">): P
     devices: [...row.devices],
     models: [...row.models],
     loaded_model: row.loadedModel,
-    attempts: attempts
-      .filter(({ runnerId }) => runnerId === row.id)
-      .map(({ id, attempt, model, progress, leaseUntilMs }) => ({
-        clip_id: id,
-        attempt,
-        model,
-        stage: progress?.stage ?? null,
-        lease_until: timestamp(leaseUntilMs ?? 0),
-      })),
+    attempts: (byRunner.get(row.id) ?? []).map(({ id, attempt, model, progress, leaseUntilMs }) => ({
+      clip_id: id,
+      attempt,
+      model,
+      stage: progress?.stage ?? null,
+      lease_until: timestamp(leaseUntilMs ?? 0),
+    })),
   }));
   return { data };
 }

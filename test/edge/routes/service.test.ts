@@ -82,6 +82,7 @@ describe("the service", () => {
       "/v1/clips",
       "/v1/clips/{id}",
       "/v1/clips/{id}/cancel",
+      "/v1/clips/{id}/events",
       "/v1/files/{clip}/{variant}",
       "/v1/ledger",
       "/v1/limits",
@@ -93,6 +94,7 @@ describe("the service", () => {
       expect.arrayContaining(["Clip", "CreateClip", "Problem", "Balance", "Model"]),
     );
     expect(Object.keys(document.paths["/v1/clips"]?.post?.responses ?? {}).toSorted()).toEqual([
+      "200",
       "202",
       "400",
       "401",

@@ -10,8 +10,8 @@ import {
   issuedSecretSchema,
   WEBHOOK_LIMITS,
 } from "../../../shared/contract/webhooks.ts";
-import { everything } from "../support/invariants.ts";
 import { call, expectProblem } from "../support/http.ts";
+import { everything } from "../support/invariants.ts";
 import { newTenant, type Tenant } from "../support/tenant.ts";
 import { freshDeployment } from "../support/world.ts";
 
@@ -49,7 +49,8 @@ describe("endpoints", () => {
 
   test("they are changed, disabled, enabled and deleted", async () => {
     const { id } = await created();
-    const change = async (body: object) => endpointSchema.parse(await (await as("PATCH", `${PATH}/${id}`, body)).json());
+    const change = async (body: object) =>
+      endpointSchema.parse(await (await as("PATCH", `${PATH}/${id}`, body)).json());
     expect(await change({ url: "https://1.1.1.1/", events: ["clip.failed"] })).toMatchObject({
       url: "https://1.1.1.1/",
       events: ["clip.failed"],
@@ -138,10 +139,7 @@ describe("the log", () => {
     const log = await (await as("GET", `/v1/webhook-deliveries/${event}/attempts`)).json();
     expect(attemptListSchema.parse(log).data.length).toBeLessThanOrEqual(1);
     const stranger = await newTenant();
-    await expectProblem(
-      await as("GET", `/v1/webhook-deliveries/${event}/attempts`, undefined, stranger),
-      "not_found",
-    );
+    await expectProblem(await as("GET", `/v1/webhook-deliveries/${event}/attempts`, undefined, stranger), "not_found");
     await expectProblem(await as("POST", `/v1/webhook-deliveries/${event}/replay`, undefined, stranger), "not_found");
     await expectProblem(await as("GET", "/v1/webhook-deliveries?after=nonsense"), "invalid_request", "/after");
   });

@@ -64,6 +64,16 @@ describe("a clip that nobody starts", () => {
     expect(await claimClip(world.ports, await world.runner(), poll)).toBeNull();
   });
 
+  it("is passed over for one that can still be started", async () => {
+    const world = new World();
+    const account = await world.account();
+    await world.order(account, { expires_after: 10 });
+    const later = await world.order(account);
+    world.advance(10_000);
+    expect(await world.claim(await world.runner())).toMatchObject({ clip_id: later.id });
+    await expectInvariants();
+  });
+
   it("does not expire twice, and cancelling it then is refused", async () => {
     const world = new World();
     const account = await world.account();

@@ -48,6 +48,8 @@ export class RecordingBell implements Bell {
 const forgetfulFeed: ProgressFeed = {
   put: async () => {},
   get: async () => null,
+  nudge: async () => {},
+  watch: async (_, seen) => seen,
 };
 
 let nonces = 0;
