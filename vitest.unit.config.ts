@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/edge/**", "test/e2e/**"],
+    exclude: ["test/edge/**", "test/e2e/**", "test/simulation/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     maxWorkers: 2,

@@ -13,6 +13,7 @@ const TASKS = {
   build: { needs: [ensureNative, ensureDemoModel], main: () => 0 },
   golden: { needs: [ensureNative], main: (args) => run(join(ROOT, "build/native/tools/golden"), args, here()) },
   test: { needs: [ensureNative, ensureDemoModel], main: node("scripts/test.ts") },
+  simulate: { needs: [], main: node("test/simulation/cli.ts") },
   check: { needs: [], main: () => run(process.execPath, [join(ROOT, "scripts/test.ts"), "--only", "check"]) },
   format: { needs: [], main: node("scripts/format.ts") },
   bench: { needs: [ensureNative, ensureDemoModel], main: node("bench/run.ts") },

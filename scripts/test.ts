@@ -1,6 +1,6 @@
 // `npm test` and `npm run test:fast`: the static checks, then every test runner, each with its counts; the
 // last line is their sum, `N passed, N failed`. A runner that ends without counts is one failure.
-//   node scripts/test.ts [--fast] [--only check|native|unit|edge|e2e]
+//   node scripts/test.ts [--fast] [--only check|native|unit|edge|simulation|e2e]
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -44,6 +44,7 @@ function staticChecks(): Counts {
     check("tsc (Node side)", bin("tsc"), ["--noEmit", "-p", "tsconfig.json"]),
     check("tsc (edge)", bin("tsc"), ["--noEmit", "-p", "edge/tsconfig.json"]),
     check("tsc (edge tests)", bin("tsc"), ["--noEmit", "-p", "test/edge/tsconfig.json"]),
+    check("tsc (simulation)", bin("tsc"), ["--noEmit", "-p", "test/simulation/tsconfig.json"]),
     check("tsc (database benchmark)", bin("tsc"), ["--noEmit", "-p", "bench/database/tsconfig.json"]),
     check("knip (unused files, exports, dependencies)", bin("knip"), []),
     check("clang-format", bin("clang-format"), ["--dry-run", "--Werror", ...cpp]),
@@ -102,6 +103,7 @@ const SUITES = [
   { name: "native", fast: true, run: nativeTests },
   { name: "unit", fast: true, run: () => vitest("unit", ["--config", "vitest.unit.config.ts"]) },
   { name: "edge", fast: true, run: () => vitest("edge", ["--config", "vitest.edge.config.ts"]) },
+  { name: "simulation", fast: false, run: () => vitest("simulation", ["--config", "vitest.simulation.config.ts"]) },
   { name: "e2e", fast: false, run: () => vitest("e2e", ["--config", "vitest.e2e.config.ts"]) },
 ] as const;
 
@@ -121,7 +123,7 @@ for (const suite of SUITES) {
 }
 process.stdout.write("\n");
 for (const { name, counts, seconds } of results) {
-  const line = `${name.padEnd(8)} ${String(counts.passed).padStart(5)} ok ${String(counts.failed).padStart(4)} not ok`;
+  const line = `${name.padEnd(10)} ${String(counts.passed).padStart(5)} ok ${String(counts.failed).padStart(4)} not ok`;
   process.stdout.write(`${line}  ${seconds.toFixed(1)} s\n`);
 }
 const sum = total(results.map((result) => result.counts));

@@ -83,18 +83,23 @@ export function startRunning(db: Database, token: string, lease: LeaseExtension,
     .where(and(eq(clips.leaseToken, token), eq(clips.state, "leased")));
 }
 
-/** No transition, so no event. `seen` notes in the same batch that the runner lives. False when the token no longer fences a running clip. */
+/**
+ * No transition, so no event. `sighting` notes in the same batch that the runner lives. False when the clip is no
+ * longer as it was read: its attempt is over, or another heartbeat has extended it since. A late one must neither
+ * shorten the lease nor take progress back.
+ */
 export async function extendLease(
   db: Database,
-  token: string,
+  read: { readonly leaseToken: string; readonly leaseUntilMs: number },
   lease: LeaseExtension,
-  seen: Statement,
+  sighting: Statement,
 ): Promise<boolean> {
+  const isAsRead = and(eq(clips.leaseToken, read.leaseToken), eq(clips.leaseUntilMs, read.leaseUntilMs));
   const extended = db
     .update(clips)
     .set(extension(lease))
-    .where(and(eq(clips.leaseToken, token), eq(clips.state, "running")));
-  const [result] = await db.batch([extended, seen]);
+    .where(and(isAsRead, eq(clips.state, "running")));
+  const [result] = await db.batch([extended, sighting]);
   return result.meta.changes === 1;
 }
 

@@ -25,10 +25,11 @@ export async function heartbeat(ports: Source, ref: AttemptRef, beat: HeartbeatR
   if (isTerminal(row.state)) throw leaseLost();
   const untilMs = await keepAlive(ports, ref.runnerId, row, beat);
   if (untilMs === null) {
-    // The state moved between reading and writing: cancelled, or taken back.
+    // The clip moved between reading and writing: cancelled, taken back, or extended by another heartbeat.
     const now = await findAttempt(ports, ref);
     if (now.state === "cancelled") return cancelled(now);
-    throw leaseLost();
+    if (now.state !== "running") throw leaseLost();
+    return { lease_until_ms: now.leaseUntilMs, cancel: false };
   }
   await ports.feed.put(row.id, row.attempt, beat);
   return { lease_until_ms: untilMs, cancel: false };
@@ -38,7 +39,7 @@ function cancelled(row: AttemptRow): HeartbeatReply {
   return { lease_until_ms: row.leaseUntilMs, cancel: true };
 }
 
-/** The lease's end after this heartbeat; null when the attempt was no longer there to be extended. */
+/** The lease's end after this heartbeat; null when the attempt was no longer as it was read. */
 async function keepAlive(
   ports: Source,
   runnerId: RunnerId,
@@ -57,9 +58,8 @@ async function keepAlive(
     const first = startRunning(ports.db, row.leaseToken, extension, now);
     const started = await commit(ports.db, first, recordEvent(ports.db, transition, "started", null), [seen]);
     if (started) await wakeOutboxes(ports, transition);
-    // A repeated first heartbeat finds the clip running: as good as having started it.
-    return started || (await extendLease(ports.db, row.leaseToken, extension, seen)) ? untilMs : null;
+    return started ? untilMs : null;
   }
   if (row.leaseUntilMs - now >= ports.times.leaseMs / 2) return row.leaseUntilMs;
-  return (await extendLease(ports.db, row.leaseToken, extension, seen)) ? untilMs : null;
+  return (await extendLease(ports.db, row, extension, seen)) ? untilMs : null;
 }

@@ -11,6 +11,7 @@ import { DEFAULT_TIMES, type ObjectStore } from "../../../edge/services/ports.ts
 import type { FailRequest } from "../../../shared/contract/runner.ts";
 import { env } from "../support/env.ts";
 import { eventsOf, everything, expectInvariants } from "../support/invariants.ts";
+import { overtakenDatabase } from "../support/overtaken.ts";
 import { completion, DEMO, freshDeployment, freshNonce, LOADING, World } from "../support/world.ts";
 
 beforeEach(freshDeployment);
@@ -119,6 +120,22 @@ describe("an attempt that is handed back", () => {
     expect(states.at(-2)).toBe("queued");
     expect(states.at(-1)).toBe("failed");
     expect(await world.get(account, id)).toMatchObject({ state: "failed", error: { code: "no_capacity" } });
+    await expectInvariants();
+  });
+
+  it("that is sent twice at once and gives the clip up is answered the same twice", async () => {
+    const world = new World();
+    await world.order(await world.account());
+    for (let i = 1; i < 10 + maxAttempts; i++) {
+      await releaseAttempt(world.ports, (await world.start(await world.runner())).ref);
+    }
+    const { ref } = await world.start(await world.runner());
+    let twin: unknown;
+    const db = overtakenDatabase(async () => {
+      twin = await releaseAttempt(world.ports, ref);
+    });
+    expect(await releaseAttempt({ ...world.ports, db }, ref)).toEqual({ state: "failed" });
+    expect(twin).toEqual({ state: "failed" });
     await expectInvariants();
   });
 });

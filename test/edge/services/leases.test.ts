@@ -11,6 +11,7 @@ import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
 import type { FailRequest } from "../../../shared/contract/runner.ts";
 import { env } from "../support/env.ts";
 import { eventsOf, everything, expectInvariants } from "../support/invariants.ts";
+import { overtakenDatabase } from "../support/overtaken.ts";
 import { completion, DEMO, freshDeployment, freshNonce, LOADING, World } from "../support/world.ts";
 
 beforeEach(freshDeployment);
@@ -129,6 +130,25 @@ describe("a heartbeat", () => {
     const second = await heartbeat(world.ports, ref, { stage: "denoise", step: 1, steps: 4 });
     expect(second.lease_until_ms).toBe(world.nowMs + leaseMs);
     expect(await everything()).not.toEqual(before);
+  });
+
+  it("that is overtaken by a later one neither shortens the lease nor takes progress back", async () => {
+    const world = new World();
+    const { id } = await world.order(await world.account());
+    const { ref } = await world.start(await world.runner());
+    world.advance(leaseMs - 1_000);
+    let later = { lease_until_ms: 0, cancel: false };
+    const db = overtakenDatabase(async () => {
+      world.advance(500);
+      later = await heartbeat(world.ports, ref, { stage: "denoise", step: 3, steps: 4 });
+      world.advance(-500);
+    });
+    const late = await heartbeat({ ...world.ports, db }, ref, { stage: "denoise", step: 2, steps: 4 });
+    expect(late).toEqual(later);
+    expect(await stateOf(id)).toMatchObject({ state: "running", lease_until_ms: later.lease_until_ms });
+    const row = await env.DB.prepare("select progress from clips where id = ?").bind(id).first<{ progress: string }>();
+    expect(JSON.parse(row?.progress ?? "")).toEqual({ stage: "denoise", step: 3, steps: 4 });
+    await expectInvariants();
   });
 
   it("is told to cancel once the clip is cancelled, and the token then ends nothing else", async () => {

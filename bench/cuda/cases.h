@@ -1,0 +1,41 @@
+// One transformer block's kernels at the true shapes, on random operands.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "timing.h"
+
+namespace turboclip::bench {
+
+struct ModelShape {
+  std::string name;
+  std::int64_t heads, ffn, layers;
+  std::int64_t frames, height, width;  // of the grid of tokens
+  std::int64_t text_rows;
+
+  std::int64_t tokens() const { return frames * height * width; }
+};
+
+/// Owns the operands of the cases.
+class BlockCases {
+ public:
+  BlockCases(cuda::Queue& queue, const ModelShape& shape);
+  ~BlockCases();
+  /// In the order of a block. `times` of a case: how often a block runs it.
+  struct Case {
+    Work work;
+    int times = 1;
+  };
+  std::vector<Case> cases();
+
+ private:
+  struct Operands;
+  cuda::Queue& queue_;
+  ModelShape shape_;
+  std::unique_ptr<Operands> operands_;
+};
+
+}  // namespace turboclip::bench

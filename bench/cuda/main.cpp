@@ -1,0 +1,80 @@
+// Checks the CUDA kernels on this machine's card against the CPU engine, by the same tests that run on the
+// emulated machine, and only then times them at the true shapes.
+#include <cstdio>
+#include <cstring>
+
+#include "cases.h"
+#include "check.h"
+
+namespace turboclip::bench {
+namespace {
+
+const ModelShape kShapes[] = {{"1.3B 480p", 12, 8960, 30, 21, 30, 52, 101},
+                              {"14B 480p", 40, 13824, 40, 21, 30, 52, 101},
+                              {"14B 720p", 40, 13824, 40, 21, 45, 80, 101}};
+
+/// mma.sync as measured on an H100 80GB, by multiprocessor and clock; an RTX 5090 by its datasheet.
+Ceilings ceilings(const cudaDeviceProp& card) {
+  if (card.major >= 12) return {838e12, 209e12, 1.79e12};
+  const double share = card.multiProcessorCount / 132.0;
+  // An H200 has the H100's multiprocessors and faster memory.
+  return {1289e12 * share, 645e12 * share, card.totalGlobalMem > (std::size_t{100} << 30) ? 4.2e12 : 3.0e12};
+}
+
+int run() {
+  cuda::Queue queue;
+  const Status opened = queue.open(0);
+  if (!opened) {
+    std::fprintf(stderr, "%s\n", opened.error().message.c_str());
+    return 1;
+  }
+  cudaDeviceProp card{};
+  queue.check("the card's properties", cudaGetDeviceProperties(&card, 0));
+  int driver = 0;
+  queue.check("the driver's version", cudaDriverGetVersion(&driver));
+  const Ceilings best = ceilings(card);
+  std::printf("\n%s, %d multiprocessors, driver for CUDA %d.%d\n", card.name, card.multiProcessorCount,
+              driver / 1000, driver % 1000 / 10);
+  std::printf("ceilings taken: INT8 %.0f TOPS, bf16 %.0f TFLOP/s, %.2f TB/s\n", best.int8 * 1e-12,
+              best.bf16 * 1e-12, best.bytes * 1e-12);
+  for (const ModelShape& shape : kShapes) {
+    queue.enter(shape.name.c_str());
+    BlockCases block(queue, shape);
+    std::printf("\n%s, %lld tokens, top-k 0.1\n\n", shape.name.c_str(),
+                static_cast<long long>(shape.tokens()));
+    std::printf("| kernel                       |        ms |   Tops/s |   TB/s |     floor | share |\n");
+    std::printf("|---|---|---|---|---|---|\n");
+    double total = 0;
+    for (const BlockCases::Case& one : block.cases()) {
+      const double seconds = median_seconds(queue, one.work.run);
+      const Status status = queue.finish();
+      if (!status) {
+        std::fprintf(stderr, "%s: %s\n", one.work.name.c_str(), status.error().message.c_str());
+        return 1;
+      }
+      print_line(best, one.work, seconds);
+      total += seconds * one.times;
+    }
+    std::printf("\nby these times a step's blocks take %.1f ms, four steps %.2f s\n",
+                total * static_cast<double>(shape.layers) * 1e3,
+                4 * total * static_cast<double>(shape.layers));
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace turboclip::bench
+
+/// With --check: the checks alone, for compute-sanitizer. Otherwise what is timed has just passed them.
+int main(int argc, char** argv) {
+  int devices = 0;
+  const cudaError_t found = cudaGetDeviceCount(&devices);
+  if (devices == 0) {
+    std::fprintf(stderr, "no CUDA device: %s\n",
+                 found == cudaSuccess ? "the driver shows none" : cudaGetErrorString(found));
+    return 1;
+  }
+  const bool check_only = argc > 1 && std::strcmp(argv[1], "--check") == 0;
+  const int failed = turboclip::test::run_tests(check_only ? argc - 1 : 1, argv + (check_only ? 1 : 0));
+  return failed != 0 || check_only ? failed : turboclip::bench::run();
+}

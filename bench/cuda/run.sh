@@ -1,0 +1,24 @@
+#!/bin/bash
+# Builds the kernels, checks them on this machine's card and times them: bench/cuda/run.sh [folder for the report].
+# Needs nvcc, cmake, a C++20 compiler and a GPU; neither Node nor a network. Leaves report.md, and the logs of
+# compute-sanitizer where it is installed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+out="${1:-build/cuda-bench}"
+mkdir -p "$out"
+cmake -S native -B build/cuda -DCMAKE_BUILD_TYPE=Release -DTURBOCLIP_TESTS=OFF -DTURBOCLIP_CUDA_BENCH=ON
+cmake --build build/cuda --target turboclip_cuda_bench -j "$(nproc)"
+bench=build/cuda/cuda/cuda_bench
+{
+  echo "# CUDA kernels"
+  echo
+  echo "$(git rev-parse --short HEAD 2>/dev/null || echo 'no commit'), $(date -u +%F)"
+  nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv,noheader || true
+  "$bench"
+} | tee "$out/report.md"
+if command -v compute-sanitizer > /dev/null; then
+  for tool in memcheck initcheck racecheck synccheck; do
+    compute-sanitizer --tool "$tool" --error-exitcode 1 "$bench" --check > "$out/$tool.log" 2>&1 \
+      && echo "$tool: clean" || echo "$tool: see $out/$tool.log"
+  done | tee -a "$out/report.md"
+fi

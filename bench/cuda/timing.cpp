@@ -1,0 +1,37 @@
+#include "timing.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace turboclip::bench {
+
+double median_seconds(cuda::Queue& queue, const std::function<void()>& run) {
+  constexpr int kWarmUp = 3;
+  constexpr int kRuns = 15;
+  cudaEvent_t begin = nullptr;
+  cudaEvent_t end = nullptr;
+  queue.check("an event", cudaEventCreate(&begin));
+  queue.check("an event", cudaEventCreate(&end));
+  for (int i = 0; i < kWarmUp; ++i) run();
+  std::vector<float> milliseconds(kRuns);
+  for (float& time : milliseconds) {
+    queue.check("an event", cudaEventRecord(begin, queue.stream()));
+    run();
+    queue.check("an event", cudaEventRecord(end, queue.stream()));
+    queue.check("the timed run", cudaEventSynchronize(end));
+    queue.check("an event", cudaEventElapsedTime(&time, begin, end));
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  std::sort(milliseconds.begin(), milliseconds.end());
+  return milliseconds[kRuns / 2] * 1e-3;
+}
+
+void print_line(const Ceilings& card, const Work& work, double seconds) {
+  const double floor = std::max(work.int8 / card.int8 + work.bf16 / card.bf16, work.bytes / card.bytes);
+  std::printf("| %-28s | %9.3f | %7.0f | %6.2f | %9.3f | %4.0f%% |\n", work.name.c_str(), seconds * 1e3,
+              (work.int8 + work.bf16) / seconds * 1e-12, work.bytes / seconds * 1e-12, floor * 1e3,
+              100 * floor / seconds);
+}
+
+}  // namespace turboclip::bench

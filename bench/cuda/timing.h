@@ -1,0 +1,33 @@
+// Time of work on a device, and the table it goes into.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cuda/queue.h"
+
+namespace turboclip::bench {
+
+/// What the card could do at best: operations a second of INT8 and bf16 mma.sync, and bytes a second.
+struct Ceilings {
+  double int8 = 0;
+  double bf16 = 0;
+  double bytes = 0;
+};
+
+struct Work {
+  std::string name;
+  double int8 = 0;  // operations, two a multiply-add
+  double bf16 = 0;
+  double bytes = 0;  // that must move
+  std::function<void()> run{};
+};
+
+/// Median of CUDA events' times of one run, in seconds, after warm-up.
+double median_seconds(cuda::Queue& queue, const std::function<void()>& run);
+
+/// One line: milliseconds, what was reached, the floor by the ceilings, and the floor's share of the time.
+void print_line(const Ceilings& card, const Work& work, double seconds);
+
+}  // namespace turboclip::bench

@@ -1,0 +1,165 @@
+// What sparse and cross-attention share: the running softmax of 16 rows of a warp, the product with values,
+// and the quantised output.
+#pragma once
+
+#include "cuda/tiles.cuh"
+
+namespace turboclip::cuda {
+
+inline constexpr float kMinusInfinity = -__builtin_huge_valf();
+/// 1 / sqrt(128), times log2 e: scores become exponents of 2.
+inline constexpr float kScoreScale = 0.08838834764831845f * 1.4426950408889634f;
+
+/// A row's largest score may lag by this much before the sums are rescaled: weights stay under 2^8, which
+/// bfloat16 and float32 hold as well as 1 (FlashAttention 4 does so). After the first keys few rows need it.
+inline constexpr float kMaxExponent = 8;
+
+/// Sixteen rows by 128 channels of output, unnormalised, in the fragments of mma: rows lane / 4 and 8 more.
+struct OutputRows {
+  float sums[kHeadWidth / 8][4] = {};
+  float largest[2] = {kMinusInfinity, kMinusInfinity};
+  float total[2] = {0, 0};  // of this lane's weights; the quad's sum is the row's
+
+  /// Whether scores [keys / 8][fragment] outgrow the row's largest by more than weights may.
+  template <int Tiles>
+  __device__ __forceinline__ bool outgrown(const float (&scores)[Tiles][4], const float (&scale)[2]) const {
+    bool any = false;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      any = any || largest_of(scores, half) * scale[half] > largest[half] + kMaxExponent;
+    }
+    return any;
+  }
+
+  /// Raises the rows' largest to that of the scores and rescales what was summed.
+  template <int Tiles>
+  __device__ __forceinline__ void rescale(const float (&scores)[Tiles][4], const float (&scale)[2]) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float raised = fmaxf(largest[half], lanes_max<4>(largest_of(scores, half)) * scale[half]);
+      const float shrink = exp2_fast(largest[half] - raised);
+      largest[half] = raised;
+      total[half] *= shrink;
+#pragma unroll
+      for (int j = 0; j < kHeadWidth / 8; ++j) {
+        sums[j][2 * half] *= shrink;
+        sums[j][2 * half + 1] *= shrink;
+      }
+    }
+  }
+
+  /// Turns scores into weights 2^(score * scale - largest).
+  template <int Tiles>
+  __device__ __forceinline__ void weigh(float (&scores)[Tiles][4], const float (&scale)[2]) {
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        scores[j][e] = exp2_fast(fmaf(scores[j][e], scale[e / 2], -largest[e / 2]));
+        total[e / 2] += scores[j][e];
+      }
+    }
+  }
+
+  /// Divides by the sum of the weights.
+  __device__ __forceinline__ void normalize() {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float factor = reciprocal(lanes_sum<4>(total[half]));
+#pragma unroll
+      for (int j = 0; j < kHeadWidth / 8; ++j) {
+        sums[j][2 * half] *= factor;
+        sums[j][2 * half + 1] *= factor;
+      }
+    }
+  }
+
+  template <int Tiles>
+  static __device__ __forceinline__ float largest_of(const float (&scores)[Tiles][4], int half) {
+    float value = kMinusInfinity;
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j) value = fmaxf(value, fmaxf(scores[j][2 * half], scores[j][2 * half + 1]));
+    return value;
+  }
+
+  /// Quantises the rows into 16 x 128 bytes of shared memory and gives each row's scale to `store_scale(row,
+  /// scale)`.
+  template <class StoreScale>
+  __device__ __forceinline__ void quantize(unsigned char* slab, int lane,
+                                           const StoreScale& store_scale) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float largest_value = 0;
+#pragma unroll
+      for (int j = 0; j < kHeadWidth / 8; ++j) {
+#pragma unroll
+        for (int e = 2 * half; e < 2 * half + 2; ++e) {
+          largest_value = max_or_nan(largest_value, fabsf(sums[j][e]));
+        }
+      }
+      const float scale = int8_scale(lanes_max<4>(largest_value));
+      const int row = lane / 4 + 8 * half;
+      if (lane % 4 == 0) store_scale(row, scale);
+      const float factor = reciprocal(scale);
+#pragma unroll
+      for (int j = 0; j < kHeadWidth / 8; ++j) {
+        const int low = __float2int_rn(sums[j][2 * half] * factor) & 0xff;
+        const int high = __float2int_rn(sums[j][2 * half + 1] * factor) & 0xff;
+        // 16-byte chunks swizzled by the row, so that rows do not share banks.
+        const int column = 8 * j + lane % 4 * 2;
+        *reinterpret_cast<std::uint16_t*>(slab + row * kHeadWidth + ((column / 16 ^ (row & 7)) << 4) +
+                                          column % 16) = static_cast<std::uint16_t>(low | high << 8);
+      }
+    }
+  }
+};
+
+/// Copies a slab of quantised rows to y [rows, stride]: rows from `count` on are left out. A warp's work.
+__device__ __forceinline__ void store_slab(const unsigned char* slab, std::int8_t* y, std::int64_t stride,
+                                           int count, int lane) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int row = 4 * i + lane / 8;
+    const int chunk = lane % 8;
+    if (row >= count) continue;
+    *reinterpret_cast<uint4*>(y + row * stride + chunk * 16) =
+        *reinterpret_cast<const uint4*>(slab + row * kHeadWidth + ((chunk ^ (row & 7)) << 4));
+  }
+}
+
+/// Weights of 16 keys as the left operand of the product with their values.
+__device__ __forceinline__ void pack_weights(std::uint32_t (&out)[4], const float (&first)[4],
+                                             const float (&second)[4]) {
+  out[0] = pack_bf16(first[0], first[1]);
+  out[1] = pack_bf16(first[2], first[3]);
+  out[2] = pack_bf16(second[0], second[1]);
+  out[3] = pack_bf16(second[2], second[3]);
+}
+
+/// rows += weights [16, 16 * Steps keys] times values: a tile of bfloat16 rows from `key` on. Several groups
+/// of 16 rows share what is read.
+template <int Groups, int Steps>
+__device__ __forceinline__ void add_values(OutputRows (&rows)[Groups],
+                                           const std::uint32_t (&weights)[Groups][Steps][4],
+                                           const unsigned char* values, int key, int lane) {
+  // head_chunk(values, key + 16 * step + lane % 16, 2 * j + lane / 16), with what does not change apart.
+  const unsigned char* line = values + (key + lane % 16) * kHeadRowBytes;
+  const int swizzle = (lane / 16 ^ lane % 8) << 4;
+#pragma unroll
+  for (int step = 0; step < Steps; ++step) {
+#pragma unroll
+    for (int j = 0; j < kHeadWidth / 16; ++j) {
+      std::uint32_t b[4];
+      load_tiles_transposed(b, line + 16 * step * kHeadRowBytes + (swizzle ^ 2 * j << 4));
+      const std::uint32_t left[2] = {b[0], b[1]};
+      const std::uint32_t right[2] = {b[2], b[3]};
+#pragma unroll
+      for (int i = 0; i < Groups; ++i) {
+        multiply_add_bf16(rows[i].sums[2 * j], weights[i][step], left);
+        multiply_add_bf16(rows[i].sums[2 * j + 1], weights[i][step], right);
+      }
+    }
+  }
+}
+
+}  // namespace turboclip::cuda

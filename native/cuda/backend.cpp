@@ -1,0 +1,190 @@
+#include "cuda/backend.h"
+
+#include <dlfcn.h>
+
+#include <string>
+#include <utility>
+
+#include "cuda/library.h"
+#include "engine/text.h"
+
+namespace turboclip {
+namespace {
+
+constexpr std::int64_t kLatentChannels = 16;
+
+Error unavailable(const std::string& message) { return Error{ErrorCode::backend_unavailable, message}; }
+
+Error to_error(const turboclip_cuda_error& error) {
+  return Error{static_cast<ErrorCode>(error.code), error.message};
+}
+
+/// The library's functions; it stays open for as long as one of its models lives.
+class Library {
+ public:
+  static Result<std::shared_ptr<const Library>> open(const std::filesystem::path& path) {
+    void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr) return unavailable(concat("the CUDA library does not open: ", ::dlerror()));
+    std::shared_ptr<Library> library(new Library(handle));
+    const bool whole = library->bind("turboclip_cuda_abi", library->abi) &&
+                       library->bind("turboclip_cuda_devices", library->devices) &&
+                       library->bind("turboclip_cuda_load", library->load) &&
+                       library->bind("turboclip_cuda_free", library->free) &&
+                       library->bind("turboclip_cuda_config_of", library->config_of) &&
+                       library->bind("turboclip_cuda_weight_bytes", library->weight_bytes) &&
+                       library->bind("turboclip_cuda_begin_clip", library->begin_clip) &&
+                       library->bind("turboclip_cuda_velocity", library->velocity) &&
+                       library->bind("turboclip_cuda_int8_product", library->int8_product);
+    if (!whole || library->abi() != TURBOCLIP_CUDA_ABI) {
+      return unavailable(concat(path.string(), " is of another version: build it together with this engine"));
+    }
+    return std::shared_ptr<const Library>(std::move(library));
+  }
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
+  ~Library() { ::dlclose(handle_); }
+
+  decltype(&turboclip_cuda_abi) abi = nullptr;
+  decltype(&turboclip_cuda_devices) devices = nullptr;
+  decltype(&turboclip_cuda_load) load = nullptr;
+  decltype(&turboclip_cuda_free) free = nullptr;
+  decltype(&turboclip_cuda_config_of) config_of = nullptr;
+  decltype(&turboclip_cuda_weight_bytes) weight_bytes = nullptr;
+  decltype(&turboclip_cuda_begin_clip) begin_clip = nullptr;
+  decltype(&turboclip_cuda_velocity) velocity = nullptr;
+  decltype(&turboclip_cuda_int8_product) int8_product = nullptr;
+
+ private:
+  explicit Library(void* handle) : handle_(handle) {}
+
+  template <class Function>
+  bool bind(const char* name, Function& function) {
+    function = reinterpret_cast<Function>(::dlsym(handle_, name));
+    return function != nullptr;
+  }
+
+  void* handle_;
+};
+
+class CudaDenoiser : public Denoiser {
+ public:
+  CudaDenoiser(std::shared_ptr<const Library> library, turboclip_cuda_denoiser* model)
+      : library_(std::move(library)), model_(model) {
+    const turboclip_cuda_config sizes = library_->config_of(model_);
+    config_ = {sizes.width,      sizes.heads,       sizes.ffn,         sizes.layers,
+               sizes.text_width, sizes.in_channels, sizes.has_sla != 0};
+  }
+  CudaDenoiser(const CudaDenoiser&) = delete;
+  CudaDenoiser& operator=(const CudaDenoiser&) = delete;
+  ~CudaDenoiser() override { library_->free(model_); }
+
+  const DenoiserConfig& config() const override { return config_; }
+
+  Status begin_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
+                    const DenoiserSettings& settings, const CancelFlag& cancel) override {
+    if (cancel.requested) return cancelled();
+    const Tensor& text = conditioning.text;
+    if (text.shape.size() != 2 || text.shape[1] != config_.text_width) {
+      return Error{ErrorCode::request_invalid, concat("text rows have shape ", shape_text(text.shape),
+                                                      ", expected rows of ", config_.text_width)};
+    }
+    const Shape image{config_.in_channels - kLatentChannels, shape.frames, shape.height, shape.width};
+    const bool has_image = !conditioning.image.shape.empty();
+    if (has_image && conditioning.image.shape != image) {
+      return Error{ErrorCode::request_invalid,
+                   concat("the picture's latent has shape ", shape_text(conditioning.image.shape),
+                          ", expected ", shape_text(image))};
+    }
+    turboclip_cuda_clip clip{};
+    clip.frames = shape.frames;
+    clip.height = shape.height;
+    clip.width = shape.width;
+    clip.text = text.data();
+    clip.text_rows = text.shape[0];
+    clip.image = has_image ? conditioning.image.data() : nullptr;
+    clip.sla = settings.attention == Attention::sla ? 1 : 0;
+    clip.topk_ratio = settings.topk_ratio;
+    turboclip_cuda_error error{};
+    if (library_->begin_clip(model_, &clip, &error) == 0) return to_error(error);
+    latent_ = {kLatentChannels, shape.frames, shape.height, shape.width};
+    return success();
+  }
+
+  Result<Tensor> velocity(const Tensor& x, double timestep, const CancelFlag& cancel,
+                          const Progress& progress, const Tap&) override {
+    if (cancel.requested) return cancelled();
+    if (x.shape != latent_) {
+      return Error{ErrorCode::request_invalid, concat("the state has shape ", shape_text(x.shape),
+                                                      ", expected that of the clip that was begun")};
+    }
+    Tensor v(x.shape);
+    turboclip_cuda_error error{};
+    if (library_->velocity(model_, x.data(), timestep, v.data(), &error) == 0) return to_error(error);
+    if (progress) progress(1);
+    return v;
+  }
+
+ private:
+  static Error cancelled() { return Error{ErrorCode::cancelled, "cancelled while denoising"}; }
+
+  std::shared_ptr<const Library> library_;
+  turboclip_cuda_denoiser* model_;
+  DenoiserConfig config_;
+  Shape latent_;
+};
+
+class CudaBackend : public Backend {
+ public:
+  CudaBackend(std::shared_ptr<const Library> library, int device, std::unique_ptr<Backend> host)
+      : library_(std::move(library)), device_(device), host_(std::move(host)) {}
+
+  std::string name() const override { return "cuda"; }
+  Result<std::unique_ptr<TextEncoder>> load_text_encoder(const Checkpoint& checkpoint) override {
+    return host_->load_text_encoder(checkpoint);
+  }
+  Result<std::unique_ptr<Denoiser>> load_denoiser(const Checkpoint& checkpoint) override {
+    turboclip_cuda_error error{};
+    turboclip_cuda_denoiser* model = library_->load(device_, checkpoint.path().c_str(), &error);
+    if (model == nullptr) return to_error(error);
+    device_bytes_ += library_->weight_bytes(model);
+    return std::unique_ptr<Denoiser>(std::make_unique<CudaDenoiser>(library_, model));
+  }
+  Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) override {
+    return host_->load_video_decoder(checkpoint);
+  }
+  Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) override {
+    Tensor y({x.rows, w.rows});
+    const turboclip_cuda_blocks left{x.values.data(), x.scales.data(), x.rows, x.columns};
+    const turboclip_cuda_blocks right{w.values.data(), w.scales.data(), w.rows, w.columns};
+    turboclip_cuda_error error{};
+    if (library_->int8_product(device_, &left, &right, y.data(), &error) == 0) return to_error(error);
+    return y;
+  }
+  std::int64_t resident_bytes() const override { return host_->resident_bytes() + device_bytes_; }
+  std::optional<std::int64_t> available_memory() const override { return host_->available_memory(); }
+
+ private:
+  std::shared_ptr<const Library> library_;
+  int device_;
+  std::unique_ptr<Backend> host_;
+  std::int64_t device_bytes_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options,
+                                                   std::unique_ptr<Backend> host) {
+  const Result<std::shared_ptr<const Library>> library = Library::open(options.library);
+  if (!library) return library.error();
+  turboclip_cuda_error error{};
+  const int count = library.value()->devices(&error);
+  if (count == 0) return to_error(error);
+  if (options.device < 0 || options.device >= count) {
+    return unavailable(
+        concat("there is no CUDA device ", options.device, ": the driver shows ", count, ", counted from 0"));
+  }
+  return std::unique_ptr<Backend>(
+      std::make_unique<CudaBackend>(library.value(), options.device, std::move(host)));
+}
+
+}  // namespace turboclip

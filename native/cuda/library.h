@@ -1,0 +1,81 @@
+/* The C interface of libturboclip_cuda.so, which is opened only where a driver is (backend.cpp). Tensors are
+   dense float32; whoever calls owns every buffer. A function that can fail fills `error` and returns 0 or
+   NULL. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* All else in the library is hidden. */
+#pragma GCC visibility push(default)
+
+#define TURBOCLIP_CUDA_ABI 1
+
+/* code: an ErrorCode of engine/error.h; message: a sentence, cut if it must be. */
+typedef struct {
+  int32_t code;
+  char message[1024];
+} turboclip_cuda_error;
+
+/* The checkpoint's sizes, as in DenoiserConfig. */
+typedef struct {
+  int64_t width, heads, ffn, layers, text_width, in_channels, has_sla;
+} turboclip_cuda_config;
+
+typedef struct {
+  int64_t frames, height, width; /* of the latent */
+  const float* text;             /* [text_rows, text_width] */
+  int64_t text_rows;
+  const float* image; /* [in_channels - 16, frames, height, width], or NULL */
+  int32_t sla;        /* 0: dense attention */
+  double topk_ratio;
+} turboclip_cuda_clip;
+
+typedef struct {
+  int32_t ode;
+  int32_t steps;
+  double sigma_max;
+  uint64_t seed;
+  /* Called after each step, counted from 1; anything but 0 stops the clip. */
+  int32_t (*step_done)(void* user, int32_t step);
+  void* user;
+} turboclip_cuda_sampling;
+
+typedef struct turboclip_cuda_denoiser turboclip_cuda_denoiser;
+
+/* TURBOCLIP_CUDA_ABI of the library. */
+int32_t turboclip_cuda_abi(void);
+/* How many devices there are; 0 with the reason in `error` if none can be used. */
+int32_t turboclip_cuda_devices(turboclip_cuda_error* error);
+turboclip_cuda_denoiser* turboclip_cuda_load(int32_t device, const char* checkpoint,
+                                             turboclip_cuda_error* error);
+void turboclip_cuda_free(turboclip_cuda_denoiser* denoiser);
+turboclip_cuda_config turboclip_cuda_config_of(const turboclip_cuda_denoiser* denoiser);
+/* Bytes of device memory that the weights take. */
+int64_t turboclip_cuda_weight_bytes(const turboclip_cuda_denoiser* denoiser);
+int32_t turboclip_cuda_begin_clip(turboclip_cuda_denoiser* denoiser, const turboclip_cuda_clip* clip,
+                                  turboclip_cuda_error* error);
+/* x, v: [16, frames, height, width]. */
+int32_t turboclip_cuda_velocity(turboclip_cuda_denoiser* denoiser, const float* x, double timestep, float* v,
+                                turboclip_cuda_error* error);
+/* All steps on the device; latent: [16, frames, height, width]. */
+int32_t turboclip_cuda_sample(turboclip_cuda_denoiser* denoiser, const turboclip_cuda_sampling* sampling,
+                              float* latent, turboclip_cuda_error* error);
+
+/* y [rows, out] = x w^T of matrices in INT8 blocks of 128 x 128 (engine/quant/int8_blocks.h); out and in are
+   multiples of 128. For comparing the product itself. */
+typedef struct {
+  const int8_t* values; /* [rows, columns] */
+  const float* scales;  /* [ceil(rows / 128), columns / 128] */
+  int64_t rows, columns;
+} turboclip_cuda_blocks;
+int32_t turboclip_cuda_int8_product(int32_t device, const turboclip_cuda_blocks* x,
+                                    const turboclip_cuda_blocks* w, float* y, turboclip_cuda_error* error);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif

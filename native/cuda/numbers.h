@@ -1,0 +1,26 @@
+// Number formats and sizes of the kernels, for host and device.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace turboclip::cuda {
+
+/// A bfloat16 as it lies in memory.
+struct Bf16 {
+  std::uint16_t bits;
+};
+
+/// Values that share one scale: this many channels of a row, and as many rows and channels of a weight.
+inline constexpr int kScaleGroup = 128;
+/// Head width of every TurboWan.
+inline constexpr int kHeadWidth = 128;
+
+__host__ __device__ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+/// Rows between the scales of one group of channels and the next, so that each begins 16-byte aligned.
+__host__ __device__ constexpr std::int64_t scale_stride(std::int64_t rows) { return ceil_div(rows, 4) * 4; }
+
+}  // namespace turboclip::cuda

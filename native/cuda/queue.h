@@ -1,0 +1,100 @@
+// Work on one device, in order. The first failure is kept with the stage and the kernel it came from, and
+// what follows it is skipped, so that a sequence of launches reads as one.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "engine/error.h"
+#include "engine/text.h"
+
+namespace turboclip::cuda {
+
+/// Blocks, threads a block, and bytes of dynamic shared memory of a launch.
+struct Grid {
+  dim3 blocks;
+  unsigned threads = 0;
+  std::size_t shared_bytes = 0;
+};
+
+/// The most that a block may have on every card that the portable kernels run on (an RTX 5090's 99 KiB).
+inline constexpr std::size_t kSharedLimit = 101'376;
+
+class Queue {
+ public:
+  Queue() = default;
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+  ~Queue() {
+    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  }
+
+  Status open(int device) {
+    enter("open");
+    check("the device", cudaSetDevice(device));
+    if (!failure_) check("a stream", cudaStreamCreate(&stream_));
+    return status();
+  }
+
+  cudaStream_t stream() const { return stream_; }
+
+  /// Names the stage that errors from here on belong to, and forgets an earlier failure.
+  void enter(const char* stage) {
+    stage_ = stage;
+    failure_.reset();
+  }
+
+  template <class... Expected, class... Given>
+  void launch(const char* name, void (*kernel)(Expected...), const Grid& grid, Given&&... arguments) {
+    if (failure_) return;
+    constexpr std::size_t kWithoutAsking = 48 << 10;
+    if (grid.shared_bytes > kWithoutAsking) {
+      check(name, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                       static_cast<int>(grid.shared_bytes)));
+      if (failure_) return;
+    }
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid.blocks;
+    config.blockDim = dim3(grid.threads);
+    config.dynamicSmemBytes = grid.shared_bytes;
+    config.stream = stream_;
+    check(name, cudaLaunchKernelEx(&config, kernel, std::forward<Given>(arguments)...));
+  }
+
+  void copy(const char* what, void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+    if (!failure_ && bytes > 0) check(what, cudaMemcpyAsync(to, from, bytes, kind, stream_));
+  }
+
+  /// Keeps the error of a call that was made for `what` (a kernel's name, or words).
+  void check(const char* what, cudaError_t error) {
+    if (failure_ || error == cudaSuccess) return;
+    cudaGetLastError();  // or the next launch would report it again
+    const ErrorCode code =
+        error == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::internal;
+    failure_ = Error{code, concat("CUDA, ", stage_, ", ", what, ": ", cudaGetErrorString(error),
+                                  code == ErrorCode::out_of_memory
+                                      ? "; ask for a smaller clip or model, or free the card's memory"
+                                      : "; restart the engine, the device's state is lost")};
+  }
+
+  Status status() const {
+    if (failure_) return *failure_;
+    return success();
+  }
+
+  /// Waits until all is done. Faults inside kernels show here.
+  Status finish() {
+    if (!failure_) check("the kernels so far", cudaStreamSynchronize(stream_));
+    return status();
+  }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  const char* stage_ = "start";
+  std::optional<Error> failure_;
+};
+
+}  // namespace turboclip::cuda

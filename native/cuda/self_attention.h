@@ -1,0 +1,94 @@
+// Sparse-linear self-attention (SLA, https://arxiv.org/abs/2509.24006) in its stages, and dense attention as
+// the same without a map. Each stage is a file of its own.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/numbers.h"
+#include "cuda/queue.h"
+
+namespace turboclip::cuda {
+
+inline constexpr int kQueryBlock = 128;
+inline constexpr int kKeyBlock = 64;
+
+/// Sizes of one clip's self-attention.
+struct HeadShape {
+  std::int64_t heads;
+  std::int64_t tokens;                 // L = frames * height * width
+  std::int64_t frames, height, width;  // of the grid of tokens
+
+  __host__ __device__ std::int64_t channels() const { return heads * kHeadWidth; }
+  __host__ __device__ std::int64_t query_blocks() const { return ceil_div(tokens, kQueryBlock); }
+  __host__ __device__ std::int64_t key_blocks() const { return ceil_div(tokens, kKeyBlock); }
+};
+
+/// q, k and v side by side, [L, 3 C] bfloat16, as one linear layer leaves them.
+struct Projections {
+  Bf16* values;
+  const float* q_inverse;  // [L], 1 / rms of whole rows
+  const float* k_inverse;  // [L]
+};
+
+/// Rotary angles by axis, each with its own frequencies: cosine and sine for position p and pair i at
+/// [p][i]: time [frames][22], height [height][21], width [width][21].
+inline constexpr int kTimePairs = 22;
+inline constexpr int kSpacePairs = 21;
+struct RotaryAngles {
+  const float2* time;
+  const float2* height;
+  const float2* width;
+};
+
+struct HeadWeights {
+  const float* norm_q;  // [C]
+  const float* norm_k;  // [C]
+};
+
+/// What attention reads of q and k, by head. k is less an offset of its head, which leaves the softmax
+/// unchanged; any vector near its mean will do.
+struct Heads {
+  float* k_offset;      // [H][128]
+  std::int8_t* q;       // [H][L][128]
+  float* q_scales;      // [H][scale_stride(L)]
+  std::int8_t* k;       // [H][L][128]
+  float* k_scales;      // [H][key blocks]
+  float* q_sums;        // [H][key blocks][128]: sums over 64 rows; two make a query block
+  float* k_means;       // [H][128][key blocks]
+  float* feature_sums;  // [H][key blocks][128]: of f(k)
+};
+
+/// RMS norm, rotary embedding, INT8, block sums; then q and k inside `projections` become f(q) and f(k), the
+/// softmax over their head's 128 channels.
+void prepare_heads(Queue& queue, const HeadShape& shape, const Projections& projections,
+                   const HeadWeights& weights, const RotaryAngles& angles, const Heads& heads);
+
+/// Kept key blocks, ascending: lut [H][query blocks][kept].
+void block_map(Queue& queue, const HeadShape& shape, const Heads& heads, std::int64_t kept,
+               std::int32_t* lut);
+
+/// The linear branch's state with proj_l folded in: o = f(q) M / (1e-5 + f(q) . s) + bias, with
+/// M = (f(k)^T v) proj_l^T and s = sum f(k).
+struct LinearState {
+  float* parts;  // [H][linear_parts(L)][128][128]
+  Bf16* matrix;  // [H][128 outputs][128 features]: M transposed
+  float* sums;   // [H][128]
+};
+/// Ranges of rows that are summed apart from one another.
+std::int64_t linear_parts(std::int64_t tokens);
+void linear_state(Queue& queue, const HeadShape& shape, const Projections& projections, const Heads& heads,
+                  const float* proj_l, const LinearState& state);
+
+/// Softmax attention over the kept key blocks (all, if lut is nullptr), plus the linear branch (if matrix is
+/// not), quantised for `o`: y [L, C] INT8, scales [H][scale_stride(L)].
+struct Sparse {
+  const std::int32_t* lut;
+  std::int64_t kept;
+  const Bf16* matrix;
+  const float* sums;
+  const float* bias;  // [128], of proj_l
+};
+void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& projections,
+                      const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales);
+
+}  // namespace turboclip::cuda

@@ -1,0 +1,133 @@
+// native/cuda/simt.cuh in plain C++, for tests where no GPU is. It is stricter than a GPU where it can be: an
+// asynchronous copy lands as late as the program allows, a warp's operation fails unless all its lanes take
+// part, and shared memory starts out as garbage.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "machine.h"
+
+namespace turboclip::cuda {
+
+inline constexpr int kWarp = 32;
+
+inline unsigned char* shared_memory() { return emulator::shared_memory(); }
+
+inline void copy_async(void* shared, const void* global, int bytes) {
+  emulator::copy_async(shared, global, bytes);
+}
+inline void copy_commit() { emulator::copy_commit(); }
+template <int Open>
+inline void copy_wait() {
+  emulator::copy_wait(Open);
+}
+
+namespace detail {
+
+inline void load_tiles(std::uint32_t (&out)[4], const void* row, bool transposed) {
+  struct Lane {
+    const unsigned char* row;
+    std::uint32_t out[4];
+  } lane{static_cast<const unsigned char*>(row), {}};
+  emulator::require_shared(row, 16);
+  const auto all = [transposed](void* const* slots) {
+    for (int tile = 0; tile < 4; ++tile) {
+      for (int i = 0; i < kWarp; ++i) {
+        std::uint16_t pair[2];
+        for (int j = 0; j < 2; ++j) {
+          const int r = transposed ? i % 4 * 2 + j : i / 4;
+          const int c = transposed ? i / 4 : i % 4 * 2 + j;
+          std::memcpy(&pair[j], static_cast<Lane*>(slots[tile * 8 + r])->row + 2 * c, 2);
+        }
+        static_cast<Lane*>(slots[i])->out[tile] = pair[0] | static_cast<std::uint32_t>(pair[1]) << 16;
+      }
+    }
+  };
+  emulator::with_warp(transposed ? "ldmatrix.trans" : "ldmatrix", &lane, all);
+  for (int i = 0; i < 4; ++i) out[i] = lane.out[i];
+}
+
+/// d = a b + c of 16 x Depth and Depth x 8 values, gathered from the fragments of all lanes and spread again
+/// (https://docs.nvidia.com/cuda/parallel-thread-execution, "Matrix fragments for mma").
+template <class Value, class Sum, int Depth, class Decode>
+void multiply(const char* name, Sum (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+              const Sum (&c)[4], const Decode& decode) {
+  constexpr int kPer = Depth / 8;  // values in a register
+  struct Lane {
+    const std::uint32_t* a;
+    const std::uint32_t* b;
+    Sum c[4];
+    Sum d[4];
+  } lane{a, b, {c[0], c[1], c[2], c[3]}, {}};
+  const auto all = [&decode](void* const* slots) {
+    Value left[16][Depth];
+    Value right[8][Depth];
+    for (int i = 0; i < kWarp; ++i) {
+      const auto* from = static_cast<Lane*>(slots[i]);
+      for (int r = 0; r < 4; ++r) {
+        for (int e = 0; e < kPer; ++e) {
+          const int k = i % 4 * kPer + e + r / 2 * (Depth / 2);
+          left[i / 4 + r % 2 * 8][k] = decode(from->a[r], e);
+          if (r < 2) right[i / 4][i % 4 * kPer + e + r * (Depth / 2)] = decode(from->b[r], e);
+        }
+      }
+    }
+    for (int i = 0; i < kWarp; ++i) {
+      auto* to = static_cast<Lane*>(slots[i]);
+      for (int r = 0; r < 4; ++r) {
+        Sum sum = to->c[r];
+        const Value* x = left[i / 4 + r / 2 * 8];
+        const Value* y = right[i % 4 * 2 + r % 2];
+        for (int k = 0; k < Depth; ++k) sum += static_cast<Sum>(x[k]) * static_cast<Sum>(y[k]);
+        to->d[r] = sum;
+      }
+    }
+  };
+  emulator::with_warp(name, &lane, all);
+  for (int i = 0; i < 4; ++i) d[i] = lane.d[i];
+}
+
+}  // namespace detail
+
+inline void load_tiles(std::uint32_t (&out)[4], const void* row) { detail::load_tiles(out, row, false); }
+inline void load_tiles_transposed(std::uint32_t (&out)[4], const void* row) {
+  detail::load_tiles(out, row, true);
+}
+
+inline void multiply_s8(std::int32_t (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                        const std::int32_t (&c)[4]) {
+  detail::multiply<std::int8_t, std::int32_t, 32>("mma.s8", d, a, b, c, [](std::uint32_t bits, int e) {
+    return static_cast<std::int8_t>(bits >> 8 * e);
+  });
+}
+inline void multiply_add_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  const float c[4] = {d[0], d[1], d[2], d[3]};
+  detail::multiply<float, float, 16>("mma.bf16", d, a, b, c, [](std::uint32_t bits, int e) {
+    return std::bit_cast<float>(e == 0 ? bits << 16 : bits & 0xffff0000u);
+  });
+}
+
+inline std::uint32_t pack_bf16(float low, float high) {
+  const auto round = [](float value) -> std::uint32_t {
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    return std::isnan(value) ? 0x7fffu : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  };
+  return round(low) | round(high) << 16;
+}
+
+inline float max_or_nan(float a, float b) {
+  return std::isnan(a) || std::isnan(b) ? std::numeric_limits<float>::quiet_NaN() : std::max(a, b);
+}
+
+inline float reciprocal(float x) { return 1.0f / x; }
+inline float exp2_fast(float x) { return std::exp2(x); }
+inline float tanh_fast(float x) { return std::tanh(x); }
+
+}  // namespace turboclip::cuda

@@ -1,0 +1,222 @@
+#include "machine.h"
+
+#include <ucontext.h>
+
+#include <csetjmp>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace turboclip::emulator {
+namespace {
+
+constexpr int kWarp = 32;
+constexpr std::size_t kStack = 128 << 10;
+constexpr unsigned char kGarbage = 0xdb;
+
+enum class Wait { nothing, warp, block, done };
+
+struct Copy {
+  unsigned char* to;
+  const unsigned char* from;
+  int bytes;
+};
+
+struct Fiber {
+  std::unique_ptr<unsigned char[]> stack;
+  jmp_buf where;
+  ucontext_t start;
+  bool started = false;
+  Wait wait = Wait::nothing;
+  Place place;
+  std::vector<Copy> open_copies;
+  std::vector<std::vector<Copy>> groups;
+};
+
+struct Warp {
+  const char* operation = nullptr;
+  int arrived = 0;
+  void* slots[kWarp] = {};
+};
+
+struct Machine {
+  Order order = Order::ascending;
+  std::vector<Fiber> fibers;  // kept from block to block: their stacks are used again
+  std::vector<Warp> warps;
+  std::vector<unsigned char> shared;
+  std::size_t shared_bytes = 0;
+  int threads = 0;
+  int current = -1;
+  jmp_buf scheduler;
+  const std::function<void()>* body = nullptr;
+  std::exception_ptr failure;
+} machine;
+
+Fiber& current() { return machine.fibers[static_cast<std::size_t>(machine.current)]; }
+Warp& warp() { return machine.warps[static_cast<std::size_t>(machine.current / kWarp)]; }
+
+unsigned char* shared_begin() {
+  const auto address = reinterpret_cast<std::uintptr_t>(machine.shared.data());
+  return machine.shared.data() + (128 - address % 128) % 128;
+}
+
+/// Back to the scheduler until what the fiber waits for has come. A failed block never resumes its fibers.
+void yield(Wait wait) {
+  current().wait = wait;
+  if (_setjmp(current().where) == 0) _longjmp(machine.scheduler, 1);
+}
+
+void fiber_main() {
+  try {
+    (*machine.body)();
+  } catch (...) {
+    machine.failure = std::current_exception();
+  }
+  current().wait = Wait::done;
+  _longjmp(machine.scheduler, 1);
+}
+
+void resume(int thread) {
+  machine.current = thread;
+  Fiber& fiber = current();
+  if (_setjmp(machine.scheduler) != 0) return;
+  if (fiber.started) _longjmp(fiber.where, 1);
+  fiber.started = true;
+  getcontext(&fiber.start);
+  fiber.start.uc_stack.ss_sp = fiber.stack.get();
+  fiber.start.uc_stack.ss_size = kStack;
+  fiber.start.uc_link = nullptr;
+  makecontext(&fiber.start, fiber_main, 0);
+  setcontext(&fiber.start);
+}
+
+/// Runs the warp until all its lanes wait for the block or are done. False when lanes wait for one another.
+bool run_warp(int index) {
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (int i = index * kWarp; i < (index + 1) * kWarp && i < machine.threads; ++i) {
+      if (machine.fibers[static_cast<std::size_t>(i)].wait != Wait::nothing) continue;
+      resume(i);
+      if (machine.failure) std::rethrow_exception(std::exchange(machine.failure, nullptr));
+      moved = true;
+    }
+  }
+  return warp().arrived == 0;
+}
+
+void run_block() {
+  const int warps = (machine.threads + kWarp - 1) / kWarp;
+  for (bool done = false; !done;) {
+    for (int i = 0; i < warps; ++i) {
+      if (!run_warp(machine.order == Order::ascending ? i : warps - 1 - i)) {
+        throw Undefined(std::string("lanes of a warp part at ") + warp().operation);
+      }
+    }
+    done = true;
+    for (int i = 0; i < machine.threads; ++i) {
+      Fiber& fiber = machine.fibers[static_cast<std::size_t>(i)];
+      if (fiber.wait != Wait::block) continue;
+      fiber.wait = Wait::nothing;
+      done = false;
+    }
+  }
+}
+
+void start_block(dim3 block_index, dim3 block, dim3 grid) {
+  machine.warps.assign(static_cast<std::size_t>((machine.threads + kWarp - 1) / kWarp), Warp{});
+  std::memset(machine.shared.data(), kGarbage, machine.shared.size());
+  for (int i = 0; i < machine.threads; ++i) {
+    Fiber& fiber = machine.fibers[static_cast<std::size_t>(i)];
+    fiber.started = false;
+    fiber.wait = Wait::nothing;
+    fiber.open_copies.clear();
+    fiber.groups.clear();
+    const auto thread = static_cast<unsigned>(i);
+    fiber.place = {dim3(thread % block.x, thread / block.x % block.y, thread / block.x / block.y),
+                   block_index, block, grid};
+  }
+}
+
+void land(const std::vector<Copy>& group) {
+  for (const Copy& copy : group) {
+    if (copy.bytes > 0) std::memcpy(copy.to, copy.from, static_cast<std::size_t>(copy.bytes));
+    std::memset(copy.to + copy.bytes, 0, static_cast<std::size_t>(16 - copy.bytes));
+  }
+}
+
+}  // namespace
+
+void set_order(Order order) { machine.order = order; }
+
+void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& body) {
+  machine.threads = static_cast<int>(block.x * block.y * block.z);
+  if (machine.threads % kWarp != 0) throw Undefined("a block of no whole warps");
+  machine.body = &body;
+  machine.shared_bytes = shared_bytes;
+  machine.shared.resize(shared_bytes + 128);
+  while (static_cast<int>(machine.fibers.size()) < machine.threads) {
+    machine.fibers.emplace_back().stack = std::make_unique<unsigned char[]>(kStack);
+  }
+  for (unsigned z = 0; z < grid.z; ++z) {
+    for (unsigned y = 0; y < grid.y; ++y) {
+      for (unsigned x = 0; x < grid.x; ++x) {
+        start_block(dim3(x, y, z), block, grid);
+        run_block();
+      }
+    }
+  }
+}
+
+const Place& place() { return current().place; }
+int lane() { return machine.current % kWarp; }
+unsigned char* shared_memory() { return shared_begin(); }
+
+void require_shared(const void* pointer, std::size_t bytes) {
+  const auto* at = static_cast<const unsigned char*>(pointer);
+  if (at < shared_begin() || at + bytes > shared_begin() + machine.shared_bytes) {
+    throw Undefined("an access outside the block's shared memory");
+  }
+  if ((at - shared_begin()) % 16 != 0) throw Undefined("a shared row that is not 16-byte aligned");
+}
+
+void copy_async(void* shared, const void* global, int bytes) {
+  require_shared(shared, 16);
+  if (reinterpret_cast<std::uintptr_t>(global) % 16 != 0 && bytes > 0) {
+    throw Undefined("an asynchronous copy from an address that is not 16-byte aligned");
+  }
+  std::memset(shared, kGarbage, 16);
+  current().open_copies.push_back(
+      {static_cast<unsigned char*>(shared), static_cast<const unsigned char*>(global), bytes});
+}
+
+void copy_commit() { current().groups.push_back(std::exchange(current().open_copies, {})); }
+
+void copy_wait(int open) {
+  std::vector<std::vector<Copy>>& groups = current().groups;
+  while (static_cast<int>(groups.size()) > open) {
+    land(groups.front());
+    groups.erase(groups.begin());
+  }
+}
+
+void block_barrier() { yield(Wait::block); }
+
+void with_warp(const char* name, void* mine, const std::function<void(void* const*)>& all) {
+  Warp& here = warp();
+  if (here.arrived > 0 && std::strcmp(here.operation, name) != 0) {
+    throw Undefined(std::string("lanes of a warp part: ") + here.operation + " and " + name);
+  }
+  here.operation = name;
+  here.slots[lane()] = mine;
+  if (++here.arrived < kWarp) return yield(Wait::warp);
+  all(here.slots);
+  here.arrived = 0;
+  const int first = machine.current / kWarp * kWarp;
+  for (int i = first; i < first + kWarp; ++i)
+    machine.fibers[static_cast<std::size_t>(i)].wait = Wait::nothing;
+}
+
+}  // namespace turboclip::emulator

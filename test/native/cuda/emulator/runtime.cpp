@@ -1,0 +1,203 @@
+#include <cuda_runtime.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+struct EmulatedGraph {
+  std::vector<std::function<void()>> work;
+};
+
+namespace {
+
+constexpr std::size_t kSharedWithoutAsking = 48 << 10;
+constexpr std::size_t kSharedLimit = 99 << 10;  // an RTX 5090's
+constexpr unsigned char kGarbage = 0xdb;
+
+struct Allocation {
+  void* mapping;
+  std::size_t mapped;
+  std::size_t bytes;
+};
+
+struct Runtime {
+  std::map<void*, Allocation> allocations;
+  std::map<const void*, std::size_t> shared_limits;
+  std::size_t allocated = 0;
+  int calls_until_failure = -1;
+  cudaError_t failure = cudaSuccess;
+  std::unique_ptr<EmulatedGraph> capture;  // being recorded
+} runtime;
+
+std::size_t page() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
+
+}  // namespace
+
+namespace turboclip::emulator {
+
+void fail_runtime_call(int calls, int error) {
+  runtime.calls_until_failure = calls;
+  runtime.failure = static_cast<cudaError_t>(error);
+}
+
+std::size_t allocated_bytes() { return runtime.allocated; }
+
+}  // namespace turboclip::emulator
+
+cudaError_t emulated_call() {
+  if (runtime.calls_until_failure < 0) return cudaSuccess;
+  return runtime.calls_until_failure-- == 0 ? runtime.failure : cudaSuccess;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorIllegalAddress:
+      return "an illegal memory access was encountered";
+  }
+  return "unknown error";
+}
+
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return emulated_call();
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device != 0) return cudaErrorInvalidDevice;
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "emulated");
+  properties->totalGlobalMem = std::size_t{8} << 30;
+  properties->sharedMemPerBlockOptin = kSharedLimit;
+  properties->major = 8;
+  properties->minor = 9;
+  properties->multiProcessorCount = 4;
+  properties->l2CacheSize = 1 << 20;
+  return emulated_call();
+}
+
+cudaError_t cudaSetDevice(int) { return emulated_call(); }
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13000;
+  return emulated_call();
+}
+
+/// The allocation ends where a page begins that faults when touched: an access past the end is a crash, not a
+/// wrong number. A GPU aligns to 256 bytes; kernels may count on 16.
+cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  *pointer = nullptr;
+  if (runtime.capture) return cudaErrorStreamCaptureUnsupported;
+  const cudaError_t called = emulated_call();
+  if (called != cudaSuccess) return called;
+  const std::size_t rounded = (bytes + 15) / 16 * 16;
+  const std::size_t mapped = (rounded + page() - 1) / page() * page() + page();
+  void* mapping = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapping == MAP_FAILED) return cudaErrorMemoryAllocation;
+  auto* guard = static_cast<unsigned char*>(mapping) + mapped - page();
+  if (::mprotect(guard, page(), PROT_NONE) != 0) return cudaErrorMemoryAllocation;
+  *pointer = guard - rounded;
+  std::memset(*pointer, kGarbage, rounded);
+  runtime.allocations[*pointer] = {mapping, mapped, bytes};
+  runtime.allocated += bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* pointer) {
+  if (pointer == nullptr) return cudaSuccess;
+  const auto found = runtime.allocations.find(pointer);
+  if (found == runtime.allocations.end()) return cudaErrorInvalidValue;
+  ::munmap(found->second.mapping, found->second.mapped);
+  runtime.allocated -= found->second.bytes;
+  runtime.allocations.erase(found);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  const cudaError_t called = emulated_call();
+  if (called == cudaSuccess && bytes > 0) emulated_submit([=] { std::memcpy(to, from, bytes); });
+  return called;
+}
+
+cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t) {
+  const cudaError_t called = emulated_call();
+  if (called == cudaSuccess && bytes > 0) emulated_submit([=] { std::memset(pointer, value, bytes); });
+  return called;
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  *stream = nullptr;
+  return emulated_call();
+}
+cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+// What would wait for the stream, or allocate, is an error while it is captured.
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return runtime.capture ? cudaErrorStreamCaptureUnsupported : emulated_call();
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  const cudaError_t called = emulated_call();
+  if (called == cudaSuccess) runtime.capture = std::make_unique<EmulatedGraph>();
+  return called;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  *graph = runtime.capture.release();
+  return emulated_call();
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  const cudaError_t called = emulated_call();
+  if (called == cudaSuccess) *exec = new EmulatedGraph(*graph);
+  return called;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
+  const cudaError_t called = emulated_call();
+  if (called != cudaSuccess) return called;
+  for (const std::function<void()>& work : exec->work) work();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
+
+void emulated_submit(std::function<void()> work) {
+  if (!runtime.capture) return work();
+  runtime.capture->work.push_back(std::move(work));
+}
+
+cudaError_t emulated_shared_limit(const void* kernel, cudaFuncAttribute, int value) {
+  const cudaError_t called = emulated_call();
+  if (called != cudaSuccess) return called;
+  if (static_cast<std::size_t>(value) > kSharedLimit) return cudaErrorInvalidValue;
+  runtime.shared_limits[kernel] = static_cast<std::size_t>(value);
+  return cudaSuccess;
+}
+
+bool emulated_shared_allowed(const void* kernel, std::size_t bytes) {
+  if (bytes <= kSharedWithoutAsking) return true;
+  const auto found = runtime.shared_limits.find(kernel);
+  return found != runtime.shared_limits.end() && bytes <= found->second;
+}

@@ -1,0 +1,69 @@
+// CUDA calls that fail, which only the emulated runtime does on demand.
+#include "check.h"
+#include "cuda/device_array.h"
+#include "cuda/norm.h"
+#include "cuda/transformer.h"
+#include "machine.h"
+#include "support.h"
+
+namespace turboclip::test {
+namespace {
+
+TEST("a launch that fails is an error value with the stage and the kernel, and what follows it is skipped") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  cuda::DeviceArray<cuda::Bf16> x;
+  cuda::DeviceArray<std::int8_t> y;
+  cuda::DeviceArray<float> scales;
+  x.allocate(queue, 128);
+  y.allocate(queue, 128);
+  scales.allocate(queue, 4);
+  queue.enter("denoise");
+  emulator::fail_runtime_call(0, cudaErrorIllegalAddress);
+  cuda::quantize_rows(queue, {x.data(), 1, 128}, y.data(), scales.data());
+  cuda::quantize_rows(queue, {x.data(), 1, 128}, y.data(), scales.data());
+  const Status status = queue.finish();
+  CHECK(!status.ok());
+  CHECK(mentions(status.error().message, {"denoise", "quantize_rows", "illegal memory access"}));
+  queue.enter("denoise");
+  emulator::fail_runtime_call(0, cudaErrorMemoryAllocation);
+  cuda::DeviceArray<float> large;
+  large.allocate(queue, 100);
+  CHECK(large.data() == nullptr);
+  CHECK(queue.status().error().code == ErrorCode::out_of_memory);
+}
+
+TEST("a CUDA error at any kind of call is an error value, and the next clip runs") {
+  const Result<Checkpoint> file = Checkpoint::open(fixture("golden/wan_t2v.pth"));
+  Result<std::unique_ptr<cuda::Transformer>> model = cuda::Transformer::load(0, file.value());
+  CHECK(model.ok());
+  Conditioning conditioning;
+  conditioning.text = Tensor({3, model.value()->config().text_width});
+  const auto clip = [&]() -> Status {
+    const Status begun = model.value()->begin_clip({1, 2, 2}, conditioning, {Attention::sla, 0.3}, {});
+    if (!begun) return begun;
+    const Result<Tensor> v = model.value()->velocity(Tensor({16, 1, 2, 2}), 988, {}, {}, {});
+    if (!v) return v.error();
+    return success();
+  };
+  CHECK(clip().ok());
+  const std::size_t allocated = emulator::allocated_bytes();
+  int failures = 0;
+  // Every seventh call or so, and each about the beginning and the end of a graph's capture.
+  for (const int call :
+       {0, 1, 7, 14, 21, 28, 35, 42, 49, 56, 61, 62, 63, 70, 84, 98, 112, 123, 124, 125, 126}) {
+    emulator::fail_runtime_call(call, cudaErrorMemoryAllocation);
+    const Status failed = clip();
+    if (failed.ok()) continue;
+    ++failures;
+    CHECK(failed.error().code == ErrorCode::out_of_memory);
+    CHECK(mentions(failed.error().message, {"CUDA", "out of memory"}));
+  }
+  CHECK(failures > 15);
+  emulator::fail_runtime_call(-1, cudaSuccess);
+  CHECK(clip().ok());
+  CHECK_EQUAL(emulator::allocated_bytes(), allocated);
+}
+
+}  // namespace
+}  // namespace turboclip::test

@@ -1,0 +1,136 @@
+// The machine code inside libturboclip_cuda.so, read where it was built and without a GPU: what a card would
+// run uses the instructions that the kernels were written for, and none that would make it slow.
+#include <elf.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include "check.h"
+#include "cuda/backend.h"
+#include "support.h"
+
+namespace turboclip::test {
+namespace {
+
+#ifdef TURBOCLIP_CUDA_LIBRARY
+
+/// Instructions by the low 12 bits of their 16-byte words.
+enum Opcode : unsigned {
+  kImma = 0x237,
+  kHmma = 0x23c,
+  kLdsm = 0x83b,
+  kLdgsts = 0xfae,
+  kStl = 0x387,
+  kLdl = 0x983,
+  kCall = 0x343,
+  kCallRelative = 0x944
+};
+
+struct Kernel {
+  std::string name;
+  unsigned architecture;
+  std::map<unsigned, int> counts;
+
+  int count(unsigned opcode) const {
+    const auto found = counts.find(opcode);
+    return found == counts.end() ? 0 : found->second;
+  }
+};
+
+/// Sections of machine code of one cubin inside the file.
+void read_cubin(const std::string& file, std::size_t at, std::vector<Kernel>& out) {
+  Elf64_Ehdr header;
+  std::memcpy(&header, file.data() + at, sizeof header);
+  const auto section = [&](std::size_t i) {
+    Elf64_Shdr read;
+    std::memcpy(&read, file.data() + at + header.e_shoff + i * header.e_shentsize, sizeof read);
+    return read;
+  };
+  const Elf64_Shdr names = section(header.e_shstrndx);
+  for (std::size_t i = 0; i < header.e_shnum; ++i) {
+    const Elf64_Shdr code = section(i);
+    const std::string name = file.data() + at + names.sh_offset + code.sh_name;
+    if (name.rfind(".text.", 0) != 0) continue;
+    // The architecture stands in the second byte of the flags since CUDA 13.
+    Kernel kernel{name.substr(6), header.e_flags >> 8 & 0xff, {}};
+    for (std::size_t word = 0; word + 16 <= code.sh_size; word += 16) {
+      std::uint32_t low;
+      std::memcpy(&low, file.data() + at + code.sh_offset + word, sizeof low);
+      ++kernel.counts[low & 0xfff];
+    }
+    out.push_back(std::move(kernel));
+  }
+}
+
+std::vector<Kernel> kernels() {
+  std::ifstream stream(TURBOCLIP_CUDA_LIBRARY, std::ios::binary);
+  const std::string file{std::istreambuf_iterator<char>(stream), {}};
+  std::vector<Kernel> out;
+  constexpr std::uint16_t kCuda = 190;
+  for (std::size_t at = file.find(ELFMAG, 1); at != std::string::npos; at = file.find(ELFMAG, at + 1)) {
+    std::uint16_t machine = 0;
+    if (at + sizeof(Elf64_Ehdr) < file.size()) std::memcpy(&machine, file.data() + at + 18, sizeof machine);
+    if (machine == kCuda) read_cubin(file, at, out);
+  }
+  return out;
+}
+
+TEST(
+    "every kernel is there for sm_89, sm_90 and sm_120, and none spills or calls a routine but to take a "
+    "root") {
+  std::map<std::string, std::set<unsigned>> architectures;
+  for (const Kernel& kernel : kernels()) {
+    architectures[kernel.name].insert(kernel.architecture);
+    const bool clean = kernel.count(kStl) == 0 && kernel.count(kLdl) == 0;
+    // The noise takes correctly rounded square roots, whose rare cases are a routine.
+    const bool root = kernel.name.find("start_kernel") != std::string::npos ||
+                      kernel.name.find("advance_kernel") != std::string::npos;
+    // For sm_89 ptxas gathers a warp's lanes before a shuffle in a routine; that card is not aimed at.
+    const bool inlined =
+        root || kernel.architecture == 89 || kernel.count(kCall) + kernel.count(kCallRelative) == 0;
+    if (!clean || !inlined) record_failure(__FILE__, __LINE__, kernel.name);
+  }
+  CHECK(architectures.size() > 20);
+  for (const auto& [name, found] : architectures) {
+    if (found != std::set<unsigned>{89, 90, 120}) record_failure(__FILE__, __LINE__, name);
+  }
+}
+
+TEST("the matrix kernels are made of the tensor cores' instructions, in the numbers that their tiles say") {
+  int products = 0;
+  int attentions = 0;
+  for (const Kernel& kernel : kernels()) {
+    if (kernel.name.find("gemm_w8a8") != std::string::npos) {
+      ++products;
+      // A block of K: 4 steps of 4 x 4 tiles, each with 4 + 2 loads of operands.
+      CHECK_EQUAL(kernel.count(kImma), 64);
+      CHECK_EQUAL(kernel.count(kLdsm), 24);
+      CHECK(kernel.count(kLdgsts) > 0);
+    }
+    if (kernel.name.find("sparse_attention") != std::string::npos) {
+      ++attentions;
+      // Sixteen keys: q . k in 4 steps of 2 x 2 tiles, p . v in 2 x 16; the linear branch's step 2 x 16.
+      CHECK_EQUAL(kernel.count(kImma), 16);
+      CHECK_EQUAL(kernel.count(kHmma), 64);
+      CHECK(kernel.count(kLdgsts) > 0);
+    }
+  }
+  CHECK_EQUAL(products, 4 * 3);
+  CHECK_EQUAL(attentions, 3);
+}
+
+TEST("the CUDA library opens without a GPU, and says that there is no device") {
+  const Result<std::unique_ptr<Backend>> backend =
+      make_cuda_backend({TURBOCLIP_CUDA_LIBRARY, 99}, make_cpu_backend({1}));
+  CHECK(!backend.ok());
+  CHECK(backend.error().code == ErrorCode::backend_unavailable);
+  CHECK(mentions(backend.error().message, {"no CUDA device"}));
+}
+
+#endif
+
+}  // namespace
+}  // namespace turboclip::test

@@ -1,0 +1,231 @@
+#include "cuda/self_attention.h"
+
+#include "check.h"
+#include "cpu/attention.h"
+#include "cpu/linear.h"
+#include "cpu/norm.h"
+#include "cpu/sla.h"
+#include "cuda/heads_setup.h"
+#include "cuda/rows.h"
+
+namespace turboclip::test {
+namespace {
+
+struct Case {
+  std::int64_t heads, frames, height, width;
+  double ratio;
+};
+// Lengths around the tiles of 32, 64 and 128 rows and the linear branch's ranges of 1024; one key block to
+// all.
+constexpr Case kCases[] = {{1, 1, 1, 1, 0.1},   {2, 1, 7, 9, 0.5}, {1, 1, 8, 8, 1.0},
+                           {3, 1, 5, 13, 0.5},  {2, 3, 6, 7, 0.3}, {1, 2, 8, 8, 1.0},
+                           {1, 1, 3, 43, 0.34}, {2, 5, 7, 9, 0.2}, {1, 3, 11, 32, 0.1}};
+
+struct Problem {
+  cuda::HeadShape shape;
+  std::int64_t kept;
+  std::vector<float> values;            // [L, 3 C]
+  std::vector<float> q, k, v;           // [L, C], as attention sees them
+  std::vector<float> norm_q, norm_k;    // [C]
+  std::vector<float> weight_l, bias_l;  // proj_l
+
+  explicit Problem(const Case& c)
+      : shape{c.heads, c.frames * c.height * c.width, c.frames, c.height, c.width},
+        values(random_values(shape.tokens * 3 * shape.channels(), 21)),
+        norm_q(random_values(shape.channels(), 22)),
+        norm_k(random_values(shape.channels(), 23)) {
+    kept = std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(c.ratio * static_cast<double>(shape.key_blocks())));
+    const std::int64_t channels = shape.channels();
+    for (float& weight : norm_q) weight = 1.5f + weight;
+    for (float& weight : norm_k) weight = 1.5f + weight;
+    // k has a mean far from zero, as a trained model's has.
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(values.size()); ++i) {
+      if (i / channels % 3 == 1) values[i] += static_cast<float>(i % 5) - 2;
+    }
+    values = from_bf16(to_bf16(values));
+    for (std::int64_t r = 0; r < shape.tokens; ++r) {
+      const float* row = values.data() + r * 3 * channels;
+      q.insert(q.end(), row, row + channels);
+      k.insert(k.end(), row + channels, row + 2 * channels);
+      v.insert(v.end(), row + 2 * channels, row + 3 * channels);
+    }
+    weight_l = random_values(128 * 128, 24);
+    bias_l = random_values(128, 25);
+    cpu::ThreadPool pool(1);
+    const cpu::Context context{pool, cpu::best_kernels()};
+    const cpu::RotaryTable table = cpu::make_rotary_table(c.frames, c.height, c.width);
+    for (auto [x, weight] : {std::pair{&q, &norm_q}, std::pair{&k, &norm_k}}) {
+      const cpu::Rows rows{x->data(), shape.tokens, channels};
+      cpu::rms_norm(context, rows, weight->data());
+      cpu::apply_rotary(context, rows, table);
+    }
+  }
+
+  cpu::HeadRows head(const std::vector<float>& x, std::int64_t index) const {
+    return {x.data() + index * 128, shape.tokens, shape.channels(), 128};
+  }
+
+  /// Attention over the kept blocks of `lut`, or all; with the linear branch or without.
+  std::vector<float> expected(const std::vector<std::int32_t>& lut, bool linear) const {
+    std::vector<float> out(q.size());
+    const cpu::Kernels& kernels = cpu::best_kernels();
+    const std::int64_t channels = shape.channels();
+    for (std::int64_t h = 0; h < shape.heads; ++h) {
+      const cpu::PackedKeys keys = cpu::pack_keys(head(k, h), head(v, h));
+      const cpu::LinearBranch branch = cpu::make_linear_branch(
+          kernels, head(k, h), keys, cpu::pack_linear(weight_l.data(), 128, 128, bias_l));
+      for (std::int64_t block = 0; block < shape.query_blocks(); ++block) {
+        const std::int64_t offset = block * 128 * channels + h * 128;
+        cpu::AttentionBlock queries;
+        queries.q = q.data() + offset;
+        queries.q_stride = channels;
+        queries.rows = std::min<std::int64_t>(128, shape.tokens - block * 128);
+        queries.scale = 1 / std::sqrt(128.0f);
+        queries.out = out.data() + offset;
+        queries.out_stride = channels;
+        if (!lut.empty()) {
+          queries.key_blocks = {lut.data() + (h * shape.query_blocks() + block) * kept,
+                                static_cast<std::size_t>(kept)};
+        }
+        cpu::attend(kernels, keys, queries);
+        if (linear) {
+          cpu::add_linear_branch(kernels, branch, {queries.q, queries.rows, channels, 128}, queries.out,
+                                 channels);
+        }
+      }
+    }
+    return out;
+  }
+};
+
+/// The stages on the device.
+struct Device {
+  const Problem& problem;
+  cuda::Queue& queue;
+  HeadBuffers buffers;
+  cuda::DeviceArray<cuda::Bf16> values;
+  cuda::DeviceArray<float> q_inverse, k_inverse, norm_q, norm_k, proj_l, bias, scales;
+  cuda::DeviceArray<std::int8_t> y;
+  cuda::DeviceArray<std::int32_t> lut;
+
+  Device(cuda::Queue& on, const Problem& from) : problem(from), queue(on), buffers(on, from.shape) {
+    const cuda::HeadShape& shape = problem.shape;
+    values.upload(queue, to_bf16(problem.values));
+    q_inverse.upload(queue, inverse(0));
+    k_inverse.upload(queue, inverse(1));
+    norm_q.upload(queue, problem.norm_q);
+    norm_k.upload(queue, problem.norm_k);
+    proj_l.upload(queue, problem.weight_l);
+    bias.upload(queue, problem.bias_l);
+    lut.allocate(queue, shape.heads * shape.query_blocks() * problem.kept);
+    y.allocate(queue, shape.tokens * shape.channels());
+    scales.allocate(queue, shape.heads * cuda::scale_stride(shape.tokens));
+    cuda::prepare_heads(queue, shape, projections(), {norm_q.data(), norm_k.data()}, buffers.angles(),
+                        buffers.heads());
+    cuda::block_map(queue, shape, buffers.heads(), problem.kept, lut.data());
+    cuda::linear_state(queue, shape, projections(), buffers.heads(), proj_l.data(), buffers.state());
+  }
+
+  std::vector<float> inverse(std::int64_t part) const {
+    const std::int64_t channels = problem.shape.channels();
+    std::vector<float> out;
+    for (std::int64_t r = 0; r < problem.shape.tokens; ++r) {
+      double squares = 0;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        squares += std::pow(problem.values[(3 * r + part) * channels + c], 2);
+      }
+      out.push_back(static_cast<float>(1 / std::sqrt(squares / static_cast<double>(channels) + 1e-6)));
+    }
+    return out;
+  }
+  cuda::Projections projections() { return {values.data(), q_inverse.data(), k_inverse.data()}; }
+
+  std::vector<float> attend(const cuda::Sparse& sparse) {
+    cuda::sparse_attention(queue, problem.shape, projections(), buffers.heads(), sparse, y.data(),
+                           scales.data());
+    return QuantizedRows{problem.shape.tokens, problem.shape.channels(), y.download(queue),
+                         scales.download(queue)}
+        .to_float();
+  }
+};
+
+/// How much more the worst block that was kept should have scored, at most, over all rows of the map.
+double worst_miss(const Problem& problem, const std::vector<std::int32_t>& lut) {
+  double worst = 0;
+  const cuda::HeadShape& shape = problem.shape;
+  for (std::int64_t h = 0; h < shape.heads; ++h) {
+    const auto mean = [&](const std::vector<float>& x, std::int64_t first, std::int64_t count,
+                          std::int64_t d) {
+      const std::int64_t end = std::min(shape.tokens, first + count);
+      double sum = 0;
+      for (std::int64_t r = first; r < end; ++r) sum += x[r * shape.channels() + h * 128 + d];
+      return sum / static_cast<double>(end - first);
+    };
+    for (std::int64_t i = 0; i < shape.query_blocks(); ++i) {
+      const std::int32_t* row = lut.data() + (h * shape.query_blocks() + i) * problem.kept;
+      std::vector<double> scores(static_cast<std::size_t>(shape.key_blocks()));
+      double size = 0;
+      for (std::int64_t d = 0; d < 128; ++d) {
+        const double q = mean(problem.q, i * 128, 128, d);
+        const double all = mean(problem.k, 0, shape.tokens, d);
+        for (std::int64_t j = 0; j < shape.key_blocks(); ++j) {
+          scores[j] += q * (mean(problem.k, j * 64, 64, d) - all);
+        }
+        size += std::fabs(q);
+      }
+      double least_kept = 1e30;
+      double most_left = -1e30;
+      for (std::int64_t j = 0; j < shape.key_blocks(); ++j) {
+        const bool kept = std::find(row, row + problem.kept, j) != row + problem.kept;
+        (kept ? least_kept : most_left) =
+            kept ? std::min(least_kept, scores[j]) : std::max(most_left, scores[j]);
+      }
+      CHECK(std::is_sorted(row, row + problem.kept) &&
+            std::adjacent_find(row, row + problem.kept) == row + problem.kept);
+      worst = std::max(worst, (most_left - least_kept) / size);
+    }
+  }
+  return worst;
+}
+
+TEST(
+    "sparse-linear attention on INT8 equals the CPU engine's over the same blocks, at every edge of its "
+    "tiles") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  for (const Case& size : kCases) {
+    const Problem problem(size);
+    std::vector<float> first;
+    in_both_orders([&] {
+      Device device(queue, problem);
+      const std::vector<std::int32_t> lut = device.lut.download(queue);
+      CHECK(queue.finish().ok());
+      CHECK(worst_miss(problem, lut) < 1e-6);
+      const std::vector<float> out =
+          device.attend({device.lut.data(), problem.kept, device.buffers.state().matrix,
+                         device.buffers.state().sums, device.bias.data()});
+      const double error = relative_error(out, problem.expected(lut, true));
+      CHECK(error < 1.5e-2);
+      if (first.empty()) first = out;
+      CHECK(out == first);
+    });
+    CHECK(queue.finish().ok());
+  }
+}
+
+TEST("dense attention is the sparse kernel without a map and without the linear branch") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  for (const Case& size : kCases) {
+    const Problem problem(size);
+    Device device(queue, problem);
+    const std::vector<float> out =
+        device.attend({nullptr, problem.shape.key_blocks(), nullptr, nullptr, nullptr});
+    CHECK(relative_error(out, problem.expected({}, false)) < 2.5e-2);
+    CHECK(queue.finish().ok());
+  }
+}
+
+}  // namespace
+}  // namespace turboclip::test

@@ -1,0 +1,121 @@
+// The committed state, as it was after every commit: what an operation may have seen is what was true at some
+// moment between its beginning and its end.
+import type { RowChange } from "../world/change-log.ts";
+import type { Tables } from "./rows.ts";
+
+interface Version<R> {
+  readonly at: number;
+  readonly row: R | null;
+}
+
+type Table = keyof Tables;
+
+/** One row's change, before and after. */
+export interface Change<R> {
+  readonly before: R | null;
+  readonly after: R | null;
+}
+
+export type Commit = { readonly [T in Table]: readonly Change<Tables[T]>[] };
+
+const TABLES: readonly Table[] = [
+  "accounts",
+  "daily_spend",
+  "in_flight",
+  "clips",
+  "clip_events",
+  "ledger_entries",
+  "balances",
+  "api_keys",
+  "idempotency_keys",
+  "runners",
+  "output_removals",
+];
+
+export class History {
+  /** Commits so far. */
+  version = 0;
+  readonly #tables = new Map<string, Map<string, Version<unknown>[]>>(TABLES.map((table) => [table, new Map()]));
+  /** The names of the rows by their rowid, which is all that is told of a deleted one. */
+  readonly #names = new Map<string, string>();
+
+  /** Takes a commit in; the changes of tables that nobody follows are left out. */
+  record(changes: readonly RowChange[]): Commit {
+    this.version += 1;
+    const commit = Object.fromEntries(TABLES.map((table) => [table, [] as Change<unknown>[]])) as Record<
+      string,
+      Change<unknown>[]
+    >;
+    for (const { table, rowid, row } of changes) {
+      const rows = this.#tables.get(table);
+      if (rows === undefined) continue;
+      const place = `${table} ${rowid}`;
+      const name = row === null ? (this.#names.get(place) ?? "") : nameOf(table as Table, row, rowid);
+      this.#names.set(place, name);
+      let versions = rows.get(name);
+      if (versions === undefined) {
+        versions = [];
+        rows.set(name, versions);
+      }
+      commit[table]?.push({ before: versions.at(-1)?.row ?? null, after: row });
+      versions.push({ at: this.version, row });
+    }
+    return commit as unknown as Commit;
+  }
+
+  /** The row as it stands, by its name (see nameOf). */
+  now<T extends Table>(table: T, name: string): Tables[T] | null {
+    return this.#versions(table, name).at(-1)?.row ?? null;
+  }
+
+  /** Every form that the row had from the version `since` on, the one it had then included; null is absence. */
+  seenSince<T extends Table>(table: T, name: string, since: number): (Tables[T] | null)[] {
+    const versions = this.#versions(table, name);
+    const first = versions.findLastIndex(({ at }) => at <= since);
+    const seen = versions.slice(Math.max(first, 0)).map(({ row }) => row);
+    return first === -1 ? [null, ...seen] : seen;
+  }
+
+  /** All rows of a table as they stand. */
+  *all<T extends Table>(table: T): Generator<Tables[T]> {
+    for (const versions of this.#tables.get(table)?.values() ?? []) {
+      const row = versions.at(-1)?.row;
+      if (row) yield row as Tables[T];
+    }
+  }
+
+  #versions<T extends Table>(table: T, name: string): readonly Version<Tables[T]>[] {
+    return (this.#tables.get(table)?.get(name) ?? []) as Version<Tables[T]>[];
+  }
+}
+
+/** What a row is asked for by; nobody asks for a single event or ledger entry. */
+function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: number): string {
+  switch (table) {
+    case "balances":
+    case "in_flight":
+      return String(row.account_id);
+    case "daily_spend":
+      return spendName(String(row.spender_id), Number(row.utc_day));
+    case "idempotency_keys":
+      return answerName(String(row.account_id), String(row.operation), String(row.key));
+    case "output_removals":
+      return `${String(row.clip_id)}/${String(row.attempt)}`;
+    case "clip_events":
+    case "ledger_entries":
+      return String(rowid);
+    case "accounts":
+    case "clips":
+    case "api_keys":
+    case "runners":
+      return String(row.id);
+  }
+}
+
+export function spendName(spenderId: string, utcDay: number): string {
+  return `${spenderId}/${utcDay}`;
+}
+
+export function answerName(accountId: string, operation: string, key: string): string {
+  return `${accountId}/${operation}/${key}`;
+}

@@ -1,0 +1,115 @@
+// Rows as the database holds them, by the auditor's own names: it shares no types and no code with what it audits.
+
+export type State = "queued" | "leased" | "running" | "succeeded" | "failed" | "cancelled" | "expired";
+export const HELD: readonly State[] = ["leased", "running"];
+export const ENDED: readonly State[] = ["succeeded", "failed", "cancelled", "expired"];
+
+export interface ClipRow {
+  readonly id: string;
+  readonly account_id: string;
+  readonly key_id: string;
+  readonly state: State;
+  readonly model: string;
+  readonly prompt: string;
+  readonly size: string;
+  readonly frames: number;
+  readonly priority: string;
+  readonly price_micros: number;
+  readonly attempt: number;
+  readonly handed_back: number;
+  readonly lease_token: string | null;
+  readonly lease_until_ms: number | null;
+  readonly runner_id: string | null;
+  readonly poll_nonce: string | null;
+  readonly progress: string | null;
+  readonly progress_at_ms: number | null;
+  readonly error_code: string | null;
+  readonly outputs: string | null;
+  readonly output_expires_at_ms: number | null;
+  readonly output_removed_at_ms: number | null;
+  readonly created_at_ms: number;
+  readonly expires_at_ms: number;
+  readonly started_at_ms: number | null;
+  readonly finished_at_ms: number | null;
+}
+
+export interface EventRow {
+  readonly clip_id: string;
+  readonly attempt: number;
+  readonly event: string;
+}
+
+export interface LedgerRow {
+  readonly transaction_id: string;
+  readonly book: string;
+  readonly account_id: string;
+  readonly clip_id: string | null;
+  readonly kind: string;
+  readonly amount_micros: number;
+}
+
+export interface BalanceRow {
+  readonly account_id: string;
+  readonly posted_micros: number;
+  readonly pending_micros: number;
+}
+
+export interface AccountRow {
+  readonly id: string;
+  readonly daily_cap_micros: number | null;
+  readonly max_in_flight: number;
+}
+
+export interface SpendRow {
+  readonly spender_id: string;
+  readonly utc_day: number;
+  readonly spent_micros: number;
+}
+
+export interface InFlightRow {
+  readonly account_id: string;
+  readonly clips: number;
+}
+
+export interface KeyRow {
+  readonly id: string;
+  readonly daily_cap_micros: number | null;
+  readonly account_id: string;
+  readonly sha256: string;
+  readonly revoked_at_ms: number | null;
+}
+
+export interface AnswerRow {
+  readonly account_id: string;
+  readonly operation: string;
+  readonly key: string;
+  readonly answer: string;
+  readonly created_at_ms: number;
+}
+
+export interface RemovalRow {
+  readonly clip_id: string;
+  readonly attempt: number;
+  readonly due_at_ms: number;
+}
+
+export interface RunnerRow {
+  readonly id: string;
+  readonly drained_since_ms: number | null;
+  readonly token_sha256: string;
+}
+
+/** The tables that the auditor follows, and what their rows are. */
+export interface Tables {
+  accounts: AccountRow;
+  daily_spend: SpendRow;
+  in_flight: InFlightRow;
+  clips: ClipRow;
+  clip_events: EventRow;
+  ledger_entries: LedgerRow;
+  balances: BalanceRow;
+  api_keys: KeyRow;
+  idempotency_keys: AnswerRow;
+  runners: RunnerRow;
+  output_removals: RemovalRow;
+}

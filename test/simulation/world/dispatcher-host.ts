@@ -1,0 +1,134 @@
+// What the platform does for the Dispatcher: keeps one alive, stores its alarm, fires it at least once and again
+// when it throws, and now and then drops the object with all that it holds in memory.
+import { Dispatcher } from "../../../edge/durable/dispatcher.ts";
+import type { Faults } from "../faults.ts";
+import type { SimulatedBindings } from "../platform/ports.ts";
+import type { Random } from "../random.ts";
+import { never } from "./database.ts";
+import { currentOperation, type Operation } from "./operation.ts";
+import type { Schedule, Timer } from "./schedule.ts";
+import type { Trace } from "./trace.ts";
+
+interface Tools {
+  readonly schedule: Schedule;
+  readonly random: Random;
+  readonly faults: Faults;
+  readonly trace: Trace;
+  readonly env: SimulatedBindings & Readonly<Record<string, unknown>>;
+  /** Runs alarm() as an operation of its own. */
+  readonly fire: (alarm: () => Promise<void>) => Promise<"done" | "threw" | "died">;
+}
+
+const ALARM_RETRY_MS = 2_000;
+const LATE_MS = [1_000, 60_000] as const;
+
+/** One life of the object. */
+interface Instance {
+  readonly object: Dispatcher;
+  readonly inside: Set<Operation>;
+}
+
+export class DispatcherHost {
+  readonly #tools: Tools;
+  #instance: Instance | null = null;
+  #alarmAtMs: number | null = null;
+  #timer: Timer | null = null;
+  #firing = 0;
+
+  constructor(tools: Tools) {
+    this.#tools = tools;
+  }
+
+  /** Whether leases that end at this time are sure to be looked at then: the alarm is set, or it runs just now. */
+  isTimed(untilMs: number): boolean {
+    return this.#firing > 0 || (this.#alarmAtMs !== null && this.#alarmAtMs <= untilMs);
+  }
+
+  get alarmAtMs(): number | null {
+    return this.#alarmAtMs;
+  }
+
+  async waiting(): Promise<number> {
+    return this.#instance === null ? 0 : await this.#instance.object.waiting();
+  }
+
+  /** Runs the operation inside the object. When the object dies, so does the operation. */
+  async enter<T>(run: (dispatcher: Dispatcher) => Promise<T>): Promise<T> {
+    const operation = currentOperation();
+    if (this.#tools.faults.strikes("dispatcher_evicted")) this.#evict();
+    const instance = this.#current();
+    instance.inside.add(operation);
+    const dieAlone = operation.onDeath;
+    operation.onDeath = () => {
+      dieAlone();
+      if (this.#instance === instance) this.#evict();
+    };
+    try {
+      return await run(instance.object);
+    } finally {
+      instance.inside.delete(operation);
+      operation.onDeath = dieAlone;
+    }
+  }
+
+  #evict(): void {
+    const instance = this.#instance;
+    this.#instance = null;
+    this.#tools.trace.write("dispatcher is gone");
+    for (const operation of instance?.inside ?? []) {
+      if (operation.dead) continue;
+      operation.dead = true;
+      operation.onDeath();
+    }
+  }
+
+  #current(): Instance {
+    const state = { storage: this.#storage() } as unknown as DurableObjectState;
+    this.#instance ??= { object: new Dispatcher(state, this.#tools.env as unknown as Env), inside: new Set() };
+    return this.#instance;
+  }
+
+  /** The object's input gate lets nothing in while storage works, so these take no time. */
+  #storage() {
+    const guard = async (): Promise<void> => {
+      const operation = currentOperation();
+      if (operation.dead) return await never();
+      if (this.#tools.faults.strikes("alarm_storage_failed")) {
+        operation.faults += 1;
+        throw new Error("storage operation failed");
+      }
+    };
+    return {
+      getAlarm: async () => {
+        await guard();
+        return this.#alarmAtMs;
+      },
+      setAlarm: async (atMs: number) => {
+        await guard();
+        this.#setAlarm(atMs);
+      },
+    };
+  }
+
+  #setAlarm(atMs: number): void {
+    const { schedule, faults, random } = this.#tools;
+    if (this.#timer !== null) schedule.cancel(this.#timer);
+    this.#alarmAtMs = atMs;
+    const lateMs = faults.strikes("alarm_late") ? random.between(...LATE_MS) : random.between(0, 5);
+    this.#timer = schedule.after(Math.max(0, atMs - schedule.nowMs) + lateMs, () => {
+      this.#timer = null;
+      this.#alarmAtMs = null;
+      void this.#fire();
+      if (faults.strikes("alarm_twice")) schedule.after(random.between(0, 50), () => void this.#fire());
+    });
+  }
+
+  /** At least once: an alarm that did not end well comes again. */
+  async #fire(): Promise<void> {
+    this.#firing += 1;
+    while ((await this.#tools.fire(async () => await this.enter(async (object) => await object.alarm()))) !== "done") {
+      await this.#tools.schedule.sleep(ALARM_RETRY_MS);
+    }
+    this.#firing -= 1;
+  }
+}
