@@ -7,20 +7,8 @@ import { startRunner } from "./control/start.ts";
 import { examine } from "./doctor.ts";
 import { fail } from "./fail.ts";
 import { render } from "./render/command.ts";
+import { stopSignals } from "./signals.ts";
 import { readVersion } from "./version.ts";
-
-/** The first signal drains, the second hands the running clip back. */
-function stopSignals(): { drain: AbortSignal; release: AbortSignal } {
-  const drain = new AbortController();
-  const release = new AbortController();
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-    process.on(signal, () => {
-      if (drain.signal.aborted) release.abort();
-      else drain.abort();
-    });
-  }
-  return { drain: drain.signal, release: release.signal };
-}
 
 const start = defineCommand({
   meta: { name: "start", description: "Take clips from the edge and render them, until SIGTERM or SIGINT" },
@@ -30,7 +18,8 @@ const start = defineCommand({
   async run({ args: { gpus } }) {
     try {
       const env = gpus === undefined ? process.env : { ...process.env, TURBOCLIP_GPUS: gpus };
-      await startRunner(readSettings(env), stopSignals());
+      const { first: drain, second: release } = stopSignals();
+      await startRunner(readSettings(env), { drain, release });
     } catch (error) {
       fail(error);
     }

@@ -27,11 +27,16 @@ double median_seconds(cuda::Queue& queue, const std::function<void()>& run) {
   return milliseconds[kRuns / 2] * 1e-3;
 }
 
-void print_line(const Ceilings& card, const Work& work, double seconds) {
-  const double floor = std::max(work.int8 / card.int8 + work.bf16 / card.bf16, work.bytes / card.bytes);
-  std::printf("| %-28s | %9.3f | %7.0f | %6.2f | %9.3f | %4.0f%% |\n", work.name.c_str(), seconds * 1e3,
-              (work.int8 + work.bf16) / seconds * 1e-12, work.bytes / seconds * 1e-12, floor * 1e3,
-              100 * floor / seconds);
+double floor_seconds(const Ceilings& card, const Work& work) {
+  return std::max(work.int8 / card.int8 + work.bf16 / card.bf16, work.bytes / card.bytes);
+}
+
+void print_line(const Ceilings& card, const Ceilings& other, const Work& work, double seconds) {
+  const double floor = floor_seconds(card, work);
+  std::printf("| %-28s | %9.3f | %7.0f | %6.2f | %9.3f | %4.0f%% | %9.3f |\n", work.name.c_str(),
+              seconds * 1e3, (work.int8 + work.bf16) / seconds * 1e-12, work.bytes / seconds * 1e-12,
+              floor * 1e3, 100 * floor / seconds,
+              floor > 0 ? floor_seconds(other, work) * seconds / floor * 1e3 : 0.0);
 }
 
 }  // namespace turboclip::bench

@@ -27,7 +27,11 @@ struct Work {
 /// Median of CUDA events' times of one run, in seconds, after warm-up.
 double median_seconds(cuda::Queue& queue, const std::function<void()>& run);
 
-/// One line: milliseconds, what was reached, the floor by the ceilings, and the floor's share of the time.
-void print_line(const Ceilings& card, const Work& work, double seconds);
+/// The time below which the ceilings let no kernel go.
+double floor_seconds(const Ceilings& card, const Work& work);
+
+/// One line: milliseconds, what was reached, the floor and its share of the time, and a prediction for
+/// `other`: its floor at the same share.
+void print_line(const Ceilings& card, const Ceilings& other, const Work& work, double seconds);
 
 }  // namespace turboclip::bench

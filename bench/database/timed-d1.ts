@@ -1,10 +1,8 @@
 // A D1Database over SQLite on disk that counts what its calls cost the database alone: no network, no worker. D1
 // itself is SQLite behind one thread, so what adds up here is what one database has to give.
-import { readdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-
-const MIGRATIONS = resolve(import.meta.dirname, "../../db/migrations");
+import { readFileSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { migrations, SqliteD1 } from "../../test/simulation/world/sqlite-d1.ts";
 
 export interface Cost {
   readonly calls: number;
@@ -13,7 +11,7 @@ export interface Cost {
 
 export class TimedD1 {
   readonly #sqlite: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #shape: SqliteD1;
   #calls = 0;
   #ms = 0;
 
@@ -21,15 +19,12 @@ export class TimedD1 {
     this.#sqlite = new DatabaseSync(file);
     // As D1 has it; a commit waits for the disk only at checkpoints.
     this.#sqlite.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
-    const migrations = readdirSync(MIGRATIONS).filter((name) => name.endsWith(".sql"));
-    for (const name of migrations.toSorted()) this.#sqlite.exec(readFileSync(join(MIGRATIONS, name), "utf8"));
+    for (const migration of migrations()) this.#sqlite.exec(readFileSync(migration, "utf8"));
+    this.#shape = new SqliteD1(this.#sqlite, async (execute) => this.#time(execute));
   }
 
   get d1(): D1Database {
-    return {
-      prepare: (sql: string) => new Prepared(this, sql, []),
-      batch: async (statements: Prepared[]) => this.time(() => this.#transaction(statements)),
-    } as unknown as D1Database;
+    return this.#shape.d1;
   }
 
   /** What the calls made meanwhile cost. */
@@ -39,7 +34,7 @@ export class TimedD1 {
     return { calls: this.#calls - before.calls, ms: this.#ms - before.ms };
   }
 
-  time<T>(execute: () => T): T {
+  #time<T>(execute: () => T): T {
     const began = performance.now();
     try {
       return execute();
@@ -47,15 +42,6 @@ export class TimedD1 {
       this.#ms += performance.now() - began;
       this.#calls += 1;
     }
-  }
-
-  statement(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#sqlite.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
   }
 
   /** What the database fills on disk. */
@@ -68,67 +54,5 @@ export class TimedD1 {
 
   close(): void {
     this.#sqlite.close();
-  }
-
-  #transaction(statements: readonly Prepared[]): Answer[] {
-    this.#sqlite.exec("BEGIN IMMEDIATE");
-    try {
-      const answers = statements.map((statement) => statement.execute());
-      this.#sqlite.exec("COMMIT");
-      return answers;
-    } catch (error) {
-      this.#sqlite.exec("ROLLBACK");
-      throw error;
-    }
-  }
-}
-
-interface Answer {
-  readonly success: true;
-  readonly results: readonly unknown[];
-  readonly meta: { readonly changes: number };
-}
-
-/** What drizzle uses of a D1PreparedStatement. */
-class Prepared {
-  readonly #database: TimedD1;
-  readonly #sql: string;
-  readonly #values: readonly SQLInputValue[];
-
-  constructor(database: TimedD1, sql: string, values: readonly SQLInputValue[]) {
-    this.#database = database;
-    this.#sql = sql;
-    this.#values = values;
-  }
-
-  bind(...values: SQLInputValue[]): Prepared {
-    return new Prepared(this.#database, this.#sql, values);
-  }
-
-  async run(): Promise<Answer> {
-    return this.#database.time(() => this.execute());
-  }
-
-  async all(): Promise<Answer> {
-    return await this.run();
-  }
-
-  async raw(): Promise<unknown[][]> {
-    const statement = this.#database.statement(this.#sql);
-    return this.#database.time(() => {
-      statement.setReturnArrays(true);
-      const rows = statement.all(...this.#values) as unknown as unknown[][];
-      statement.setReturnArrays(false);
-      return rows;
-    });
-  }
-
-  execute(): Answer {
-    const statement = this.#database.statement(this.#sql);
-    if (/^\s*(select|with)/i.test(this.#sql)) {
-      return { success: true, results: statement.all(...this.#values), meta: { changes: 0 } };
-    }
-    const { changes } = statement.run(...this.#values);
-    return { success: true, results: [], meta: { changes: Number(changes) } };
   }
 }

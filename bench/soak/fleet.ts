@@ -1,8 +1,8 @@
 // Real runner processes that the soak kills, freezes and starts again under the same identity. A runner that ends by
 // itself, such as one whose engine is killed before it was ever ready, is started again as a supervisor would.
-import { readdirSync, readFileSync } from "node:fs";
 import { createRunner, type RunnerIdentity } from "../../scripts/local/account.ts";
 import type { Edge } from "../../scripts/local/edge.ts";
+import { findEngine } from "../../scripts/local/processes.ts";
 import { startRunner } from "../../scripts/local/runner.ts";
 import type { Service } from "../../scripts/local/service.ts";
 
@@ -56,9 +56,9 @@ export class Member {
 
   /** Ends the engine process alone; false where none is running just now. */
   killEngine(): boolean {
-    const pid = enginePid(this.#service.group);
-    if (pid === undefined) return false;
-    process.kill(pid, "SIGKILL");
+    const engine = findEngine(this.#service.group);
+    if (engine === undefined) return false;
+    process.kill(engine.pid, "SIGKILL");
     return true;
   }
 
@@ -74,22 +74,4 @@ export class Member {
     this.#leaving = true;
     await this.#service.kill();
   }
-}
-
-/** The engine process in a runner's process group, from the system's list. */
-function enginePid(group: number): number | undefined {
-  const pids = readdirSync("/proc", { encoding: "utf8" }).filter((name) => /^\d+$/.test(name));
-  const found = pids.find((pid) => {
-    try {
-      // Fields after the command's closing parenthesis: state, parent, process group.
-      const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-        .replace(/^.*\) /s, "")
-        .split(" ");
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      return fields[0] !== "Z" && Number(fields[2]) === group && command.includes("engine/main");
-    } catch {
-      return false; // ended meanwhile
-    }
-  });
-  return found === undefined ? undefined : Number(found);
 }

@@ -8,8 +8,6 @@
 namespace turboclip::cpu {
 namespace {
 
-constexpr std::int64_t kLatentChannels = 16;
-
 /// The last frames of x but for the first `dropped`, as the sink takes them.
 Tensor to_rgb(Frames x, std::int64_t dropped) {
   const std::int64_t frame_size = x.height * x.width * x.channels;

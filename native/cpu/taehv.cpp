@@ -11,7 +11,6 @@
 namespace turboclip::cpu {
 namespace {
 
-constexpr std::int64_t kLatentChannels = 16;
 /// One latent frame makes 4; of the first latent frame's only the last is part of the clip.
 constexpr std::int64_t kDroppedFrames = 3;
 /// decoder.0, `Clamp`: values beyond a few standard deviations are bent back.

@@ -11,12 +11,12 @@
 #include "cpu/wan_dit_patches.h"
 #include "cpu/wan_dit_taps.h"
 #include "cpu/wan_dit_weights.h"
+#include "engine/clip_check.h"
 #include "engine/text.h"
 
 namespace turboclip::cpu {
 namespace {
 
-constexpr std::int64_t kTextRows = 512;
 const float kScale = 1.0f / std::sqrt(static_cast<float>(kHeadWidth));
 
 /// Keys and values of the prompt for one block's cross-attention, by head. The rows past the prompt are all
@@ -64,8 +64,6 @@ class WanDit : public Denoiser {
                           const Progress& progress, const Tap& tap) override;
 
  private:
-  Status check_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
-                    const DenoiserSettings& settings) const;
   std::int64_t text_count() const {
     return static_cast<std::int64_t>(clip_.text.size()) / std::max<std::int64_t>(1, config_.width);
   }
@@ -95,40 +93,9 @@ class WanDit : public Denoiser {
   RunState run_;
 };
 
-Status WanDit::check_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
-                          const DenoiserSettings& settings) const {
-  const auto invalid = [](const std::string& what) { return Error{ErrorCode::request_invalid, what}; };
-  if (shape.frames < 1 || shape.height < 2 || shape.width < 2 || shape.height % 2 != 0 ||
-      shape.width % 2 != 0) {
-    return invalid(concat("a latent of ", shape.frames, " x ", shape.height, " x ", shape.width,
-                          " has no whole patches; height and width must be even"));
-  }
-  const Shape& text = conditioning.text.shape;
-  if (text.size() != 2 || text[0] < 1 || text[0] > kTextRows || text[1] != config_.text_width) {
-    return invalid(concat("text rows have shape ", shape_text(text), ", expected 1 to ", kTextRows,
-                          " rows of ", config_.text_width));
-  }
-  const std::int64_t image_channels = config_.in_channels - kLatentChannels;
-  const Shape image{image_channels, shape.frames, shape.height, shape.width};
-  if (image_channels == 0 ? !conditioning.image.shape.empty() : conditioning.image.shape != image) {
-    return invalid(image_channels == 0
-                       ? "this model takes no picture"
-                       : concat("the picture's latent has shape ", shape_text(conditioning.image.shape),
-                                ", expected ", shape_text(image)));
-  }
-  if (settings.attention == Attention::sla && !config_.has_sla) {
-    return invalid("this checkpoint has no proj_l, so it cannot run with sparse-linear attention");
-  }
-  if (!(settings.topk_ratio > 0 && settings.topk_ratio <= 1)) {
-    return invalid(
-        concat("the share of kept key blocks is ", settings.topk_ratio, ", expected above 0 and up to 1"));
-  }
-  return success();
-}
-
 Status WanDit::begin_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
                           const DenoiserSettings& settings, const CancelFlag& cancel) {
-  const Status valid = check_clip(shape, conditioning, settings);
+  const Status valid = check_clip(config_, shape, conditioning, settings);
   if (!valid) return valid;
   clip_ = {};
   clip_.shape = shape;

@@ -13,7 +13,6 @@ namespace turboclip::cpu {
 inline constexpr std::int64_t kHeadWidth = 128;
 inline constexpr std::int64_t kFrequencies = 256;  // of the timestep's sinusoid
 inline constexpr std::int64_t kPatchValues = 4;    // a patch is 1 x 2 x 2
-inline constexpr std::int64_t kLatentChannels = 16;
 
 struct AttentionWeights {
   BlockLinear q, k, v, o;     // [C, C]

@@ -11,7 +11,6 @@
 namespace turboclip::cpu {
 namespace {
 
-constexpr std::int64_t kLatentChannels = 16;
 constexpr std::int64_t kSpatialFactor = 8;
 
 /// Mean and standard deviation of the latent's channels, as Wan 2.1 normalises it (wan/modules/vae.py).

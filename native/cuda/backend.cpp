@@ -11,8 +11,6 @@
 namespace turboclip {
 namespace {
 
-constexpr std::int64_t kLatentChannels = 16;
-
 Error unavailable(const std::string& message) { return Error{ErrorCode::backend_unavailable, message}; }
 
 Error to_error(const turboclip_cuda_error& error) {

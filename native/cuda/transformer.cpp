@@ -5,12 +5,11 @@
 #include <utility>
 
 #include "cuda/norm.h"
+#include "engine/clip_check.h"
 #include "engine/text.h"
 
 namespace turboclip::cuda {
 namespace {
-
-constexpr std::int64_t kTextRows = 512;
 
 /// Rows of a block's modulation.
 enum ModulationRow { kAttnShift, kAttnGain, kAttnGate, kFfnShift, kFfnGain, kFfnGate, kModulationRows };
@@ -32,40 +31,9 @@ Result<std::unique_ptr<Transformer>> Transformer::load(int device, const Checkpo
       new Transformer(std::move(queue), std::move(weights).value(), std::move(time).value()));
 }
 
-Status Transformer::check_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
-                               const DenoiserSettings& settings) const {
-  const auto invalid = [](const std::string& what) { return Error{ErrorCode::request_invalid, what}; };
-  if (shape.frames < 1 || shape.height < 2 || shape.width < 2 || shape.height % 2 != 0 ||
-      shape.width % 2 != 0) {
-    return invalid(concat("a latent of ", shape.frames, " x ", shape.height, " x ", shape.width,
-                          " has no whole patches; height and width must be even"));
-  }
-  const Shape& text = conditioning.text.shape;
-  if (text.size() != 2 || text[0] < 1 || text[0] > kTextRows || text[1] != config().text_width) {
-    return invalid(concat("text rows have shape ", shape_text(text), ", expected 1 to ", kTextRows,
-                          " rows of ", config().text_width));
-  }
-  const std::int64_t image_channels = config().in_channels - kLatentChannels;
-  const Shape image{image_channels, shape.frames, shape.height, shape.width};
-  if (image_channels == 0 ? !conditioning.image.shape.empty() : conditioning.image.shape != image) {
-    return invalid(image_channels == 0
-                       ? "this model takes no picture"
-                       : concat("the picture's latent has shape ", shape_text(conditioning.image.shape),
-                                ", expected ", shape_text(image)));
-  }
-  if (settings.attention == Attention::sla && !config().has_sla) {
-    return invalid("this checkpoint has no proj_l, so it cannot run with sparse-linear attention");
-  }
-  if (!(settings.topk_ratio > 0 && settings.topk_ratio <= 1)) {
-    return invalid(
-        concat("the share of kept key blocks is ", settings.topk_ratio, ", expected above 0 and up to 1"));
-  }
-  return success();
-}
-
 Status Transformer::begin_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
                                const DenoiserSettings& settings, const CancelFlag& cancel) {
-  const Status valid = check_clip(shape, conditioning, settings);
+  const Status valid = check_clip(config(), shape, conditioning, settings);
   if (!valid) return valid;
   if (cancel.requested) return cancelled();
   queue_->enter("begin_clip");

@@ -34,8 +34,6 @@ class Transformer : public Denoiser {
   Transformer(std::unique_ptr<Queue> queue, TransformerWeights weights, TimeModulation time)
       : queue_(std::move(queue)), weights_(std::move(weights)), time_(std::move(time)) {}
 
-  Status check_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
-                    const DenoiserSettings& settings) const;
   void prepare_text(const Tensor& text);
   void set_timestep(double timestep);
   void run_blocks(const Tap& tap);

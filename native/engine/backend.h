@@ -76,6 +76,10 @@ struct DenoiserSettings {
   double topk_ratio = 0.1;
 };
 
+inline constexpr std::int64_t kLatentChannels = 16;
+/// Rows of text that a model reads; those past the prompt are zeros.
+inline constexpr std::int64_t kTextRows = 512;
+
 /// What stays the same over the steps of one clip.
 struct Conditioning {
   Tensor text;   // [rows, text_width], rows <= 512; the missing rows up to 512 are zeros

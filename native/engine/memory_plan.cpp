@@ -15,8 +15,6 @@ constexpr std::int64_t kFloat = 4;
 constexpr std::int64_t kPanel = 16;  // outputs of a weight are padded to whole panels
 constexpr std::int64_t kHeadWidth = 128;
 constexpr std::int64_t kKeyBlock = 64;
-constexpr std::int64_t kTextRows = 512;
-constexpr std::int64_t kLatentChannels = 16;
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
 

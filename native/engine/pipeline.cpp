@@ -13,8 +13,6 @@
 namespace turboclip {
 namespace {
 
-constexpr std::int64_t kLatentChannels = 16;
-
 class Stopwatch {
  public:
   double seconds() const { return std::chrono::duration<double>(Clock::now() - began_).count(); }

@@ -4,8 +4,9 @@ import { stat } from "node:fs/promises";
 import { defineCommand } from "citty";
 import { EngineError } from "../../native/addon.ts";
 import { quantizeCheckpoint } from "../../native/quantize.ts";
-import { CommandCancelled, CommandError, UsageError } from "../errors.ts";
+import { CommandCancelled, CommandError, refuseUnknownOptions, UsageError } from "../errors.ts";
 import { fail } from "../fail.ts";
+import { stopSignals } from "../signals.ts";
 
 const ARGUMENTS = {
   input: { type: "positional", required: false, description: "The transformer, .pth or .safetensors", valueHint: "IN" },
@@ -21,13 +22,7 @@ interface Arguments {
 }
 
 function checkArguments(args: Arguments): { input: string; output: string; replace: boolean } {
-  const known = new Set(["_", ...Object.keys(ARGUMENTS)]);
-  const unknown = Object.keys(args).find((name) => !known.has(name));
-  if (unknown !== undefined) {
-    throw new UsageError(
-      `no option ${unknown.length === 1 ? "-" : "--"}${unknown}; see turboclip-runner quantize --help`,
-    );
-  }
+  refuseUnknownOptions("quantize", args, Object.keys(ARGUMENTS));
   const { input, output, replace = false } = args;
   if (!input || !output || args._.length !== 2) {
     throw new UsageError(
@@ -35,12 +30,6 @@ function checkArguments(args: Arguments): { input: string; output: string; repla
     );
   }
   return { input, output, replace };
-}
-
-function stopSignal(): AbortSignal {
-  const stop = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
-  return stop.signal;
 }
 
 /** Rewrites one line of a terminal; says nothing elsewhere. */
@@ -64,7 +53,7 @@ async function megabytes(path: string): Promise<string> {
 async function quantizeAsAsked(args: Arguments): Promise<string> {
   const { input, output, replace } = checkArguments(args);
   try {
-    await quantizeCheckpoint(input, output, { replace, onProgress: showProgress, signal: stopSignal() });
+    await quantizeCheckpoint(input, output, { replace, onProgress: showProgress, signal: stopSignals().first });
   } catch (error) {
     throw toCommandError(error);
   } finally {

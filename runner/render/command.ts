@@ -1,9 +1,10 @@
 // `turboclip-runner render "a prompt" -o clip.mp4`: one clip on this host, without an edge. The report goes to
 // standard output, everything else to standard error, so that --json can be piped on.
 import { defineCommand } from "citty";
-import { UsageError } from "../errors.ts";
+import { refuseUnknownOptions, UsageError } from "../errors.ts";
 import { fail } from "../fail.ts";
 import type { Logger } from "../log.ts";
+import { stopSignals } from "../signals.ts";
 import { chooseModel } from "./choose-model.ts";
 import { readOptions } from "./options.ts";
 import { ProgressDisplay } from "./progress.ts";
@@ -36,30 +37,13 @@ type Arguments = Readonly<Record<Exclude<keyof typeof ARGUMENTS, "json">, string
   readonly _: readonly string[];
 };
 
-/** The parser takes what it does not know; a typing error in an option must not be a clip with other settings. */
-function refuseUnknown(args: Arguments): void {
-  const known = new Set(["_", "o", "modelsDir", "sigmaMax", ...Object.keys(ARGUMENTS)]);
-  const unknown = Object.keys(args).find((name) => !known.has(name));
-  if (unknown !== undefined) {
-    throw new UsageError(
-      `no option ${unknown.length === 1 ? "-" : "--"}${unknown}; see turboclip-runner render --help`,
-    );
-  }
+function refuseMistyped(args: Arguments): void {
+  refuseUnknownOptions("render", args, ["o", "modelsDir", "sigmaMax", ...Object.keys(ARGUMENTS)]);
   if (args._.length > 1) {
     throw new UsageError(`${JSON.stringify(args._[1])} is too much; put the whole prompt in one pair of quotes`);
   }
   const empty = OPTION_NAMES.find((name) => args[name] === "");
   if (empty !== undefined) throw new UsageError(`--${empty} needs a value`);
-}
-
-/** The first signal stops the clip, the second the engine process, whatever it does. */
-function stopSignals(): { cancel: AbortSignal; kill: AbortSignal } {
-  const cancel = new AbortController();
-  const kill = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => (cancel.signal.aborted ? kill : cancel).abort());
-  }
-  return { cancel: cancel.signal, kill: kill.signal };
 }
 
 /** Only what is wrong, in words, on standard error. */
@@ -72,7 +56,7 @@ function plainLog(): Logger {
 }
 
 async function renderAsAsked(args: Arguments): Promise<Report> {
-  refuseUnknown(args);
+  refuseMistyped(args);
   if (args.prompt === undefined) throw new UsageError('no prompt; give one in quotes: render "a red ball" -o ball.mp4');
   const { decoder, settingsFor } = readOptions(args.prompt, args);
   const { output: file, poster } = args;
@@ -81,10 +65,11 @@ async function renderAsAsked(args: Arguments): Promise<Report> {
   const model = await chooseModel({ model: args.model, modelsDir, decoder });
   const settings = settingsFor(model);
   const progress = new ProgressDisplay(process.stderr);
+  const { first: cancel, second: kill } = stopSignals();
   try {
     const rendered = await renderToFile({
       ...{ model, settings, file, poster, env: process.env, log: plainLog(), onProgress: progress.show },
-      ...stopSignals(),
+      ...{ cancel, kill },
     });
     return { file, poster, settings, rendered };
   } finally {

@@ -1,12 +1,13 @@
 // One whole system for a test file: a home of its own under the temporary folder, the edge, runners that the
 // tests start and kill, accounts, and the public client. The demo model is built once by the set-up.
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { TurboclipClient } from "../../client/index.ts";
 import { createAccount, createRunner } from "../../scripts/local/account.ts";
 import { type Edge, freePort, startEdge } from "../../scripts/local/edge.ts";
+import { findEngine, type Process, processes } from "../../scripts/local/processes.ts";
 import { startRunner } from "../../scripts/local/runner.ts";
 import type { Service } from "../../scripts/local/service.ts";
 import type { Clip } from "../../shared/contract/clips.ts";
@@ -71,29 +72,6 @@ export async function waitForStep(client: TurboclipClient, id: Clip["id"], step:
   }
 }
 
-interface Process {
-  readonly pid: number;
-  readonly group: number;
-  readonly command: string;
-}
-
-/** The system's own list of processes. */
-function processes(): Process[] {
-  const pids = readdirSync("/proc", { encoding: "utf8" }).filter((name) => /^\d+$/.test(name));
-  return pids.flatMap((pid) => {
-    try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-      // Fields after the command's closing parenthesis: state, parent, process group.
-      const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-        .replace(/^.*\) /s, "")
-        .split(" ");
-      return fields[0] === "Z" ? [] : [{ pid: Number(pid), group: Number(fields[2]), command }];
-    } catch {
-      return []; // ended meanwhile
-    }
-  });
-}
-
 /** Every process that was started for this home, however it was started: the environment tells. */
 export function processesOf(home: string): Process[] {
   return processes().filter((p) => {
@@ -107,7 +85,7 @@ export function processesOf(home: string): Process[] {
 
 /** The engine process of a runner, found from outside. */
 export function enginePid(runner: Service): number {
-  const engine = processes().find((p) => p.group === runner.group && p.command.includes("engine/main"));
+  const engine = findEngine(runner.group);
   if (engine === undefined) throw new Error("the runner has no engine process");
   return engine.pid;
 }

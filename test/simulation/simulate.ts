@@ -93,6 +93,8 @@ async function live(world: World): Promise<void> {
     told.every((one) => one),
     async () => {
       await operator.refundSome(customers);
+      // What refunds leave to be tidied up has no timer of its own: the next poll asks for a sweep.
+      await schedule.sleep(40_000);
       for (const runner of runners) runner.stop();
       await running;
       // A poll that a fault has delayed may come as late as this, and waits its time.

@@ -10,7 +10,6 @@
 namespace turboclip {
 namespace {
 
-constexpr std::int64_t kLatentChannels = 16;
 constexpr double kTimestepScale = 1000;
 
 Tensor to_tensor(const std::vector<double>& state, const Shape& shape) {

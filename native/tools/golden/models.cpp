@@ -10,8 +10,6 @@
 namespace turboclip::golden {
 namespace {
 
-constexpr std::int64_t kLatentChannels = 16;
-constexpr std::int64_t kTextRows = 512;
 constexpr int kMaxSteps = 4;
 
 const CancelFlag kNeverCancelled;

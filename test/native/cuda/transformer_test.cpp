@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "cuda/rows.h"
+#include "engine/quant/quantize_checkpoint.h"
 #include "engine/sampler/noise.h"
 #include "support.h"
 
@@ -98,6 +99,26 @@ TEST("the residual stream after each block is the CPU engine's, up to the INT8 l
   const std::vector<std::vector<float>> actual = shown_blocks(*golden.model, golden.conditioning);
   CHECK_EQUAL(actual.size(), expected.size());
   for (std::size_t i = 0; i < actual.size(); ++i) CHECK(relative_error(actual[i], expected[i]) < 2e-2);
+}
+
+TEST("a -quant checkpoint and the float one that it was made of give the same bytes on the device") {
+  const TemporaryFolder folder;
+  const std::filesystem::path quantised = folder.path() / "quant.pth";
+  CHECK(quantize_checkpoint(fixture("golden/wan_t2v.pth"), quantised, Existing::refuse, kNever, {}).ok());
+  Golden golden;
+  const Result<Checkpoint> file = Checkpoint::open(quantised);
+  CHECK(file.ok());
+  Result<std::unique_ptr<cuda::Transformer>> other = cuda::Transformer::load(0, file.value());
+  CHECK(other.ok());
+  const auto velocity = [&](cuda::Transformer& model) {
+    CHECK(model.begin_clip(kSmall, golden.conditioning, kSla, kNever).ok());
+    Tensor x({16, kSmall.frames, kSmall.height, kSmall.width});
+    x.values = random_values(element_count(x.shape), 62);
+    const Result<Tensor> v = model.velocity(x, 932, kNever, {}, {});
+    CHECK(v.ok());
+    return v.value().values;
+  };
+  CHECK(velocity(*golden.model) == velocity(*other.value()));
 }
 
 TEST("the transformer on a device refuses what does not fit, naming it, and a cancelled clip stops") {
