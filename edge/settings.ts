@@ -75,6 +75,7 @@ const leaseTimes = z
       loadedModelMs: duration.default(DEFAULT_TIMES.loadedModelMs),
       queuedMs: duration.default(DEFAULT_TIMES.queuedMs),
       outputKeptMs: duration.default(DEFAULT_TIMES.outputKeptMs),
+      messagesKeptMs: duration.default(DEFAULT_TIMES.messagesKeptMs),
       idempotencyMs: duration.default(DEFAULT_TIMES.idempotencyMs),
     }) satisfies z.ZodType<Times>,
   );

@@ -55,6 +55,8 @@ CREATE TABLE `webhook_messages` (
 	FOREIGN KEY (`clip_id`) REFERENCES `clips`(`id`) ON UPDATE no action ON DELETE no action
 );
 --> statement-breakpoint
+CREATE INDEX `webhook_messages_age` ON `webhook_messages` (`created_at_ms`);--> statement-breakpoint
+CREATE INDEX `webhook_messages_clip` ON `webhook_messages` (`clip_id`) WHERE clip_id is not null;--> statement-breakpoint
 CREATE TABLE `webhook_secrets` (
 	`id` text PRIMARY KEY NOT NULL,
 	`owner` text NOT NULL,

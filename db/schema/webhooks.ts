@@ -48,21 +48,28 @@ export const webhookSecrets = sqliteTable(
 );
 
 /** Written by the trigger on clip_events (decision 0060), so in the transaction that it tells of. */
-export const webhookMessages = sqliteTable("webhook_messages", {
-  /** The webhook-id: that of the clip's event, where there is one. */
-  id: text("id").$type<EventId>().primaryKey(),
-  accountId: text("account_id")
-    .$type<AccountId>()
-    .notNull()
-    .references(() => accounts.id),
-  clipId: text("clip_id")
-    .$type<ClipId>()
-    .references(() => clips.id),
-  type: text("type").$type<WebhookEventType>().notNull(),
-  /** The body, to the byte: what is signed and sent each time. */
-  payload: text("payload").notNull(),
-  createdAtMs: timeMs("created_at_ms").notNull(),
-});
+export const webhookMessages = sqliteTable(
+  "webhook_messages",
+  {
+    /** The webhook-id: that of the clip's event, where there is one. */
+    id: text("id").$type<EventId>().primaryKey(),
+    accountId: text("account_id")
+      .$type<AccountId>()
+      .notNull()
+      .references(() => accounts.id),
+    clipId: text("clip_id")
+      .$type<ClipId>()
+      .references(() => clips.id),
+    type: text("type").$type<WebhookEventType>().notNull(),
+    /** The body, to the byte: what is signed and sent each time. Empty once its clip is erased. */
+    payload: text("payload").notNull(),
+    createdAtMs: timeMs("created_at_ms").notNull(),
+  },
+  (t) => [
+    index("webhook_messages_age").on(t.createdAtMs),
+    index("webhook_messages_clip").on(t.clipId).where(sql`clip_id is not null`),
+  ],
+);
 
 export const webhookDeliveries = sqliteTable(
   "webhook_deliveries",

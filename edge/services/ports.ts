@@ -115,6 +115,8 @@ export interface Times extends LeaseTimes {
   /** How long a clip waits to be started, unless its order says otherwise. */
   readonly queuedMs: number;
   readonly outputKeptMs: number;
+  /** Webhook messages, with their deliveries and attempts. */
+  readonly messagesKeptMs: number;
   readonly idempotencyMs: number;
 }
 
@@ -126,6 +128,7 @@ export const DEFAULT_TIMES: Times = {
   loadedModelMs: 60_000,
   queuedMs: 24 * HOUR_MS,
   outputKeptMs: 7 * 24 * HOUR_MS,
+  messagesKeptMs: 30 * 24 * HOUR_MS,
   idempotencyMs: 24 * HOUR_MS,
 };
 

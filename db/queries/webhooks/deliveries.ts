@@ -73,25 +73,23 @@ export interface AttemptResult extends Omit<AttemptLogRow, "attempt"> {
   readonly nextAttemptAtMs: number;
 }
 
-/** The attempt's line in the log, and what it makes of its delivery. */
+/** The attempt's line in the log, and what it makes of its delivery; neither if the delivery has gone on without it. */
 export function recordAttempt(db: Database, result: AttemptResult): [Statement, Statement] {
-  const { before, state, nextAttemptAtMs, ...line } = result;
+  const { messageId, lane, before, state, nextAttemptAtMs, atMs, durationMs, status, error, answer } = result;
+  const isAsRead = and(
+    eq(webhookDeliveries.messageId, messageId),
+    eq(webhookDeliveries.lane, lane),
+    eq(webhookDeliveries.attempts, before),
+    IS_PENDING,
+  );
   return [
-    db
-      .insert(webhookAttempts)
-      .values({ ...line, attempt: before + 1 })
-      .onConflictDoNothing(),
+    db.insert(webhookAttempts).select(sql`
+      select ${messageId}, ${lane}, ${before + 1}, ${atMs}, ${durationMs}, ${status}, ${error}, ${answer}
+      from ${webhookDeliveries} where ${isAsRead}`),
     db
       .update(webhookDeliveries)
-      .set({ state, attempts: before + 1, nextAttemptAtMs, lastStatus: line.status, lastError: line.error })
-      .where(
-        and(
-          eq(webhookDeliveries.messageId, line.messageId),
-          eq(webhookDeliveries.lane, line.lane),
-          eq(webhookDeliveries.attempts, before),
-          IS_PENDING,
-        ),
-      ),
+      .set({ state, attempts: before + 1, nextAttemptAtMs, lastStatus: status, lastError: error })
+      .where(isAsRead),
   ];
 }
 
@@ -193,7 +191,10 @@ export async function hasMessage(db: Database, accountId: AccountId, id: EventId
   return row !== undefined;
 }
 
-/** All that does not wait is to be told again, except to endpoints that are disabled or gone. How many that are. */
+/**
+ * All that does not wait is to be told again, except to endpoints that are disabled or gone, and nothing of what was
+ * erased. How many that are.
+ */
 export async function replayDeliveries(
   db: Database,
   accountId: AccountId,
@@ -202,6 +203,8 @@ export async function replayDeliveries(
 ): Promise<number> {
   const reachable = sql`(${webhookDeliveries.lane} like '%@%' or exists (select 1 from ${webhookEndpoints}
     where ${webhookEndpoints.id} = ${webhookDeliveries.lane} and ${webhookEndpoints.disabledAtMs} is null))`;
+  const isThere = sql`exists (select 1 from ${webhookMessages}
+    where ${webhookMessages.id} = ${messageId} and ${webhookMessages.payload} <> '')`;
   const { meta } = await db
     .update(webhookDeliveries)
     .set({ state: "pending", replayedAfter: sql`${webhookDeliveries.attempts}`, nextAttemptAtMs: atMs })
@@ -211,6 +214,7 @@ export async function replayDeliveries(
         eq(webhookDeliveries.accountId, accountId),
         sql`${webhookDeliveries.state} <> 'pending'`,
         reachable,
+        isThere,
       ),
     );
   return meta.changes;
