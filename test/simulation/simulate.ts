@@ -17,7 +17,7 @@ import { World } from "./world/world.ts";
 const LIMIT_MS = 90 * 24 * 3_600_000;
 
 /** The share of customers who are told by webhooks. */
-const SUBSCRIBES = 0.3;
+const SUBSCRIBES = 0.2;
 
 export async function simulate(seed: number, keepTrace = false): Promise<SeedResult> {
   const world = new World(seed);

@@ -14,7 +14,7 @@ import { wakeOutboxes } from "../webhooks/wake.ts";
 const PER_SWEEP = 100;
 const EXPIRED = { code: "expired", message: "No runner was free to start the clip in time." } as const;
 
-type Source = Pick<Ports, "db" | "clock" | "random" | "feed" | "outboxes">;
+type Source = Pick<Ports, "db" | "clock" | "random" | "feed" | "bell" | "outboxes">;
 
 /** Returns when the next queued clip expires, or null. Safe to run at any time, twice, or late. */
 export async function expireClips(ports: Source): Promise<number | null> {

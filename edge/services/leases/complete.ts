@@ -40,7 +40,7 @@ async function confirmUpload(
 
 /** Completing again after success answers as the first time: its answer may have been lost. */
 export async function completeAttempt(
-  ports: Pick<Ports, "db" | "clock" | "random" | "store" | "feed" | "outboxes" | "times">,
+  ports: Pick<Ports, "db" | "clock" | "random" | "store" | "feed" | "bell" | "outboxes" | "times">,
   ref: AttemptRef,
   request: CompleteRequest,
 ): Promise<AttemptEndReply> {

@@ -17,7 +17,7 @@ import { wakeOutboxes } from "../webhooks/wake.ts";
 import { type AttemptRef, type AttemptRow, findAttempt, leaseLost } from "./attempt.ts";
 import { isFurther, latest } from "./progress.ts";
 
-type Source = Pick<Ports, "db" | "clock" | "random" | "times" | "feed" | "outboxes">;
+type Source = Pick<Ports, "db" | "clock" | "random" | "times" | "feed" | "bell" | "outboxes">;
 
 export async function heartbeat(ports: Source, ref: AttemptRef, beat: HeartbeatRequest): Promise<HeartbeatReply> {
   const row = await findAttempt(ports, ref);

@@ -34,7 +34,10 @@ import { wakeLanes } from "./wake.ts";
 const AT_ONCE = 5;
 export const FAILING_DISABLES_MS = 5 * 24 * 3_600_000;
 
-type Source = Pick<Ports, "db" | "clock" | "random" | "outbound" | "resolver" | "trustedHosts" | "vault" | "outboxes">;
+type Source = Pick<
+  Ports,
+  "db" | "clock" | "random" | "bell" | "outbound" | "resolver" | "trustedHosts" | "vault" | "outboxes"
+>;
 
 /** Returns when the lane is next due, or null when nothing waits on it. Safe to run at any time, twice, or late. */
 export async function deliverDue(ports: Source, lane: Lane): Promise<number | null> {

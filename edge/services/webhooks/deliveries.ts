@@ -80,7 +80,7 @@ export async function listAttempts(ports: Pick<Ports, "db">, accountId: AccountI
 
 /** The same bytes under the same webhook-id, from the start of the schedule. How many deliveries that makes. */
 export async function replayMessage(
-  ports: Pick<Ports, "db" | "clock" | "outboxes">,
+  ports: Pick<Ports, "db" | "clock" | "bell" | "outboxes">,
   accountId: AccountId,
   id: EventId,
 ): Promise<number> {

@@ -7,7 +7,7 @@ import type { Ports } from "../ports.ts";
 
 const DROPPED_PER_SWEEP = 200;
 /** A message whose time is over may still wait to be delivered: it was replayed. */
-const WAITING_LOOK_MS = 3_600_000;
+const WAITING_LOOK_MS = 6 * 3_600_000;
 
 /** Drops messages whose time is over and that no delivery waits for. Returns when to come back, or null. */
 export async function forgetMessages(ports: Pick<Ports, "db" | "clock" | "times">): Promise<number | null> {

@@ -89,9 +89,7 @@ export class Client {
       case "create":
         return await this.#order({ body: this.#body(), idempotencyKey: this.#newKey() });
       case "create_unkeyed":
-        return this.#created(
-          await this.#link.send("create", { key, body: this.#body(), idempotencyKey: null }),
-        );
+        return this.#created(await this.#link.send("create", { key, body: this.#body(), idempotencyKey: null }));
       case "storm":
         return await this.#storm({ body: this.#body(), idempotencyKey: this.#newKey() });
       case "same_key_other_body":

@@ -12,9 +12,9 @@ import { type Commit, History } from "./history.ts";
 import { type JobsContext, judgeJobs } from "./jobs.ts";
 import { Counts } from "./limits.ts";
 import { Accountant } from "./money.ts";
+import { Posts, type Receiver } from "./posts.ts";
 import { countAnswer, countCommit } from "./sometimes.ts";
 import { Turns } from "./turns.ts";
-import { Posts } from "./posts.ts";
 import { must, Violation } from "./violation.ts";
 import { Webhooks } from "./webhooks.ts";
 
@@ -88,7 +88,7 @@ export class Auditor {
   }
 
   /** A webhook has come to the server that it was sent to. */
-  arrived(operation: Operation, post: OutboundPost, to: { prompt: boolean; isPrivate: boolean }): void {
+  arrived(operation: Operation, post: OutboundPost, to: Receiver): void {
     this.#judging(() => {
       const { nowMs, quietSinceMs } = this.#surroundings;
       const calm = nowMs() - (quietSinceMs() ?? Number.POSITIVE_INFINITY) > CALM_AFTER_MS;

@@ -11,6 +11,16 @@ const SIGNING_AT_ONCE = 5;
 /** By which an attempt may be late to a receiver that answers promptly when nothing else fails; a timeout takes 15 s. */
 const PROMPT_MS = 10_000;
 
+/** Whom a webhook has come to. */
+export interface Receiver {
+  /** It answers at once when nothing fails. */
+  readonly prompt: boolean;
+  /** Its name does not lead to a public address just now. */
+  readonly isPrivate: boolean;
+  /** It has had this message before, and said so. */
+  readonly repeated: boolean;
+}
+
 export interface PostContext extends WebhooksContext {
   /** For so long nothing has failed, so that all that is late of earlier is done. */
   readonly calm: boolean;
@@ -21,8 +31,6 @@ export class Posts {
   readonly #secrets = new Map<string, Set<string>>();
   /** message -> the body that was committed. */
   readonly #bodies = new Map<string, string>();
-  /** Deliveries of which something has arrived. */
-  readonly #arrived = new Set<string>();
 
   committed(commit: Commit): void {
     for (const { after } of commit.webhook_messages) if (after !== null) this.#bodies.set(after.id, after.payload);
@@ -33,12 +41,7 @@ export class Posts {
     }
   }
 
-  judge(
-    operation: Operation,
-    post: OutboundPost,
-    to: { readonly prompt: boolean; readonly isPrivate: boolean },
-    context: PostContext,
-  ): void {
+  judge(operation: Operation, post: OutboundPost, to: Receiver, context: PostContext): void {
     const { history, nowMs, counters, calm } = context;
     const messageId = post.headers["webhook-id"] ?? "";
     const what = () => `#${operation.id} ${operation.kind} posted ${messageId} to ${post.url}`;
@@ -60,8 +63,7 @@ export class Posts {
     const sinceMs = Math.max(...due.map((row) => row.next_attempt_at_ms));
     must(!calm || !to.prompt || clockMs - sinceMs <= PROMPT_MS, "W4", () => `${what()} ${clockMs - sinceMs} ms late`);
     this.#judgeSignatures(operation, post, lane, context, what);
-    if (this.#arrived.has(name)) counters.add("webhook_sent_twice");
-    this.#arrived.add(name);
+    if (to.repeated) counters.add("webhook_sent_twice");
   }
 
   #judgeSignatures(

@@ -149,6 +149,7 @@ export interface AttemptRow {
   readonly at_ms: number;
   readonly duration_ms: number;
   readonly status: number | null;
+  readonly error: string | null;
 }
 
 /** The tables that the auditor follows, and what their rows are. */

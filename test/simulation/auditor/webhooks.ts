@@ -92,6 +92,7 @@ export class Webhooks {
       if (failures > 1) counters.add("webhook_retried");
       return;
     }
+    if (log.error?.includes("private address")) counters.add("webhook_kept_from_private");
     const waitMs = heard?.status === 410 ? undefined : WAITS_MS[failures - 1];
     if (waitMs === undefined) {
       must(after.state === "exhausted", "W3", what);

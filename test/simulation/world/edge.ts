@@ -95,6 +95,7 @@ export class Edge {
       ENCRYPTION_KEYS: `k1:${Buffer.alloc(32, 2).toString("base64")}`,
       ADMIN_TOKEN: "tca_a-token-that-is-only-for-the-simulation",
       LEASE_TIMES: JSON.stringify(tools.times),
+      DISPATCHER: { getByName: () => this.#remoteBell() },
       makePorts: (settings: Settings, bell: Bell) => this.#makePorts(settings, bell),
     };
     const ended = (outcome: Outcome) => {

@@ -36,6 +36,8 @@ export class ObjectHost<T extends { alarm: () => Promise<void> }> {
   #alarmAtMs: number | null = null;
   #timer: Timer | null = null;
   #firing = 0;
+  /** The alarm has come up while the last one still ran: one follows the other. */
+  #next = false;
 
   constructor(tools: Tools<T>) {
     this.#tools = tools;
@@ -125,7 +127,8 @@ export class ObjectHost<T extends { alarm: () => Promise<void> }> {
     this.#timer = schedule.after(Math.max(0, atMs - schedule.nowMs) + lateMs, () => {
       this.#timer = null;
       this.#alarmAtMs = null;
-      void this.#fire();
+      if (this.#firing > 0) this.#next = true;
+      else void this.#fire();
       if (faults.strikes("alarm_twice")) schedule.after(random.between(0, 50), () => void this.#fire());
     });
   }
@@ -137,5 +140,8 @@ export class ObjectHost<T extends { alarm: () => Promise<void> }> {
       await this.#tools.schedule.sleep(ALARM_RETRY_MS);
     }
     this.#firing -= 1;
+    if (!this.#next || this.#firing > 0) return;
+    this.#next = false;
+    await this.#fire();
   }
 }

@@ -28,6 +28,14 @@ interface Host {
   readonly steadyName: boolean;
   readonly recoversAtMs: number;
   privateUntilMs: number;
+  /** Messages that it has answered with a success. */
+  readonly accepted: Set<string>;
+}
+
+interface Receiver {
+  readonly prompt: boolean;
+  readonly isPrivate: boolean;
+  readonly repeated: boolean;
 }
 
 /** What a receiver's part of one attempt was, for the auditor. */
@@ -40,8 +48,8 @@ interface Tools {
   readonly schedule: Schedule;
   readonly random: Random;
   readonly faults: Faults;
-  /** A request has come to the server, and the server answers promptly. */
-  readonly arrived: (operation: Operation, post: OutboundPost, to: { prompt: boolean; isPrivate: boolean }) => void;
+  /** A request has come to the server. */
+  readonly arrived: (operation: Operation, post: OutboundPost, to: Receiver) => void;
   /** Its answer has come to the edge. */
   readonly heard: (operation: Operation, messageId: string, answer: Heard) => void;
 }
@@ -80,7 +88,7 @@ export class Receivers implements Outbound, Resolver {
     const { random, schedule } = this.#tools;
     const name = `h${this.#hosts.size}.hooks.test`;
     const recoversAtMs = schedule.nowMs + random.pick(RECOVERY_MS);
-    this.#hosts.set(name, { character, steadyName, recoversAtMs, privateUntilMs: 0 });
+    this.#hosts.set(name, { character, steadyName, recoversAtMs, privateUntilMs: 0, accepted: new Set() });
     return `https://${name}/turboclip`;
   }
 
@@ -111,11 +119,12 @@ export class Receivers implements Outbound, Resolver {
     const isPrivate = host.privateUntilMs > schedule.nowMs;
     const messageId = post.headers["webhook-id"] ?? "";
     if (faults.strikes("receiver_resets")) throw new TypeError("fetch failed: ECONNRESET");
-    arrived(operation, post, { prompt, isPrivate });
+    arrived(operation, post, { prompt, isPrivate, repeated: host.accepted.has(messageId) });
     this.#remember(messageId as EventId);
     await schedule.sleep(random.between(1, 80));
     if (operation.dead || this.#dies(operation)) return await never();
     const answer = this.#answer(host);
+    if (answer !== null && answer.status < 300) host.accepted.add(messageId);
     // Done, and the edge never learns of it: it has to be sent again.
     if (faults.strikes("receiver_answer_lost")) throw new TypeError("fetch failed: ECONNRESET");
     if (answer === null) {

@@ -1,4 +1,7 @@
 // What the routes of edge/routes/webhooks do: tell who asks, and call the service.
+
+import { verifyKey } from "../../../edge/services/keys/verify.ts";
+import type { Ports } from "../../../edge/services/ports.ts";
 import { replayMessage } from "../../../edge/services/webhooks/deliveries.ts";
 import {
   changeEndpoint,
@@ -8,8 +11,6 @@ import {
   sendTest,
 } from "../../../edge/services/webhooks/endpoints.ts";
 import { rotateSecret } from "../../../edge/services/webhooks/secrets.ts";
-import { verifyKey } from "../../../edge/services/keys/verify.ts";
-import type { Ports } from "../../../edge/services/ports.ts";
 import type { Answers, Requests } from "./operation.ts";
 
 export const WEBHOOK_KINDS = [
