@@ -1,13 +1,7 @@
 // The services with one mistake each: what shows that the auditor can see. Each is a change of source text, made as
 // the module loads, and each must be found within a few seeds.
-import type { Edit } from "./sources.ts";
-
-export interface Mutant {
-  readonly name: string;
-  readonly edits: readonly Edit[];
-  /** Tried first: one that is known to find a mutant that few seeds find. The others follow if it does no longer. */
-  readonly first?: number;
-}
+import { type Mutant, one } from "./mutant.ts";
+import { WEBHOOK_MUTANTS } from "./webhook-mutants.ts";
 
 /** Within so many seeds, from 1 on, each must be found. */
 export const SEEDS_PER_MUTANT = 120;
@@ -22,16 +16,7 @@ const END = "edge/services/leases/end-attempt.ts";
 const HEARTBEAT = "edge/services/leases/heartbeat.ts";
 const COMPLETE = "edge/services/leases/complete.ts";
 const CREATE = "edge/services/clips/create.ts";
-const ATTEMPT = "edge/services/webhooks/attempt.ts";
-const DELIVER = "edge/services/webhooks/deliver.ts";
-const DELIVERIES = "db/queries/webhooks/deliveries.ts";
-const SCHEDULE = "edge/services/webhooks/schedule.ts";
-const WEBHOOKS_SCHEMA = "db/migrations/0009_webhooks.sql";
 const FIRST_SCHEMA = "db/migrations/0000_first_light.sql";
-
-function one(name: string, file: string, from: string, to: string): Mutant {
-  return { name, edits: [{ file, from, to }] };
-}
 
 export const MUTANTS: readonly Mutant[] = [
   // Fencing.
@@ -246,99 +231,7 @@ export const MUTANTS: readonly Mutant[] = [
     "    await ports.store.remove(",
     "    void ports.store.remove(",
   ),
-  // Webhooks.
-  {
-    name: "a message is written in a commit of its own",
-    edits: [
-      { file: WEBHOOKS_SCHEMA, from: "AFTER INSERT ON `clip_events`", to: "AFTER UPDATE ON `clip_events`" },
-      {
-        file: "edge/services/webhooks/wake.ts",
-        from: 'import type { Lane } from "../../../db/schema.ts";',
-        to: 'import { inArray } from "drizzle-orm";\nimport { clipEvents, type Lane } from "../../../db/schema.ts";',
-      },
-      {
-        file: "edge/services/webhooks/wake.ts",
-        from: "  await wakeLanes(ports, await findLanesOf(",
-        to: `  await ports.db.update(clipEvents).set({ atMs: transition.atMs })
-    .where(inArray(clipEvents.id, [transition.eventId, transition.endEventId]));
-  await wakeLanes(ports, await findLanesOf(`,
-      },
-    ],
-  },
-  one("a cancellation is not told", WEBHOOKS_SCHEMA, "'failed', 'cancelled', 'expired')", "'failed', 'expired')"),
-  one("endpoints are told what they did not ask for", WEBHOOKS_SCHEMA, "`value` = m.`type`))", "true))"),
-  one(
-    "a message counts as delivered when nothing came back",
-    ATTEMPT,
-    "answer !== null && answer.status >= 200 && answer.status <= 299",
-    "answer === null || (answer.status >= 200 && answer.status <= 299)",
-  ),
-  one("a redirect counts as delivered", ATTEMPT, "answer.status <= 299", "answer.status <= 399"),
-  one("the body is made anew for each attempt", ATTEMPT, "body: due.payload,", "body: `${due.payload} `,"),
-  one("names are looked up only when a URL is given", ATTEMPT, 'await checkTarget(ports, due.url, "/url")', "due.url"),
-  one(
-    "retries stop early",
-    SCHEDULE,
-    "if (wait === undefined) return null;",
-    "if (failures > 3 || wait === undefined) return null;",
-  ),
-  one("a retry comes a second early", SCHEDULE, "Math.floor(wait * (1 + JITTER * share))", "wait - 1_000"),
-  one(
-    "Retry-After is not looked at",
-    SCHEDULE,
-    "Math.floor(wait * (1 + JITTER * share)), retryAfterMs",
-    "Math.floor(wait * (1 + JITTER * share))",
-  ),
-  one("a 410 is ignored", DELIVER, "results.some(({ status }) => status === GONE)", "false"),
-  one("an endpoint that fails for five days goes on", DELIVER, 'return tooLong ? "failing" : null;', "return null;"),
-  one(
-    "deliveries wait for an endpoint that was disabled",
-    DELIVER,
-    "    exhaustWaiting(ports.db, lane, `the endpoint was disabled: ${reason}`),\n",
-    "",
-  ),
-  one(
-    "a secret that was replaced signs for good",
-    "db/queries/webhooks/secrets.ts",
-    "gt(webhookSecrets.expiresAtMs, nowMs)",
-    "gt(webhookSecrets.createdAtMs, 0)",
-  ),
-  one(
-    "only the newest secret signs",
-    "edge/services/webhooks/secrets.ts",
-    "return await Promise.all(rows.map(",
-    "return await Promise.all(rows.slice(0, 1).map(",
-  ),
-  one(
-    "an attempt is written down though another Outbox came first",
-    DELIVERIES,
-    "    eq(webhookDeliveries.attempts, before),\n",
-    "",
-  ),
-  one(
-    "an Outbox delivers what waits on any lane",
-    DELIVERIES,
-    "and(eq(webhookDeliveries.lane, lane), IS_PENDING, lte(",
-    "and(IS_PENDING, lte(",
-  ),
-  one(
-    "an Outbox takes its time",
-    "edge/durable/outbox.ts",
-    "if (next !== null) await this.#wakeBy(next);",
-    "if (next !== null) await this.#wakeBy(next + 20_000);",
-  ),
-  one(
-    "a wake that is lost is lost for good",
-    "edge/services/sweep.ts",
-    "forgetAnswers, wakeOverdue,",
-    "forgetAnswers,",
-  ),
-  one(
-    "messages are dropped a minute early",
-    "edge/services/webhooks/retention.ts",
-    "const bornByMs = now - ports.times.messagesKeptMs;",
-    "const bornByMs = now - ports.times.messagesKeptMs + 60_000;",
-  ),
+  ...WEBHOOK_MUTANTS,
   // Who may see what.
   one(
     "a clip is shown to whoever knows its id",

@@ -6,7 +6,7 @@ import type { Link } from "../world/network.ts";
 import type { World } from "../world/world.ts";
 import type { Market } from "./client.ts";
 
-const ACTIONS = { open: 1, switch: 3, delete: 1, rotate: 3, test: 3, replay: 4 } as const;
+const ACTIONS = { open: 1, switch: 6, delete: 1, rotate: 3, test: 3, replay: 4 } as const;
 const OVERLAP_MS = [0, 5_000, 60_000, 86_400_000] as const;
 
 export class Subscriber {
@@ -33,7 +33,7 @@ export class Subscriber {
 
   async run(until: () => boolean): Promise<void> {
     while (!until()) {
-      await this.#world.schedule.sleep(this.#random.between(2_000, 30_000));
+      await this.#world.schedule.sleep(this.#random.between(2_000, 15_000));
       await this.#act(this.#random.weighted(ACTIONS));
     }
   }
@@ -50,7 +50,7 @@ export class Subscriber {
     const endpointId = this.#random.pick(this.#endpoints);
     switch (action) {
       case "switch":
-        await this.#link.send("switch_endpoint", { key, endpointId, enabled: this.#random.chance(0.7) });
+        await this.#link.send("switch_endpoint", { key, endpointId, enabled: this.#random.chance(0.6) });
         return;
       case "delete":
         await this.#link.send("delete_endpoint", { key, endpointId });

@@ -10,11 +10,11 @@ import type { Schedule } from "./schedule.ts";
 
 const CHARACTERS = {
   /** Answers at once, but for the faults. */
-  prompt: 60,
+  prompt: 52,
   /** Answers 500, for good. */
   broken: 12,
   /** Takes what comes and never answers. */
-  slow: 12,
+  slow: 20,
   /** Answers 500 for a while. */
   recovering: 12,
   /** Says at some time that it is gone. */
