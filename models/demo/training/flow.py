@@ -33,11 +33,11 @@ def compile_blocks(dit: Dit) -> None:
         block.forward = torch.compile(block.forward, dynamic=False)
 
 
-def draw_times(count: int, where: str) -> torch.Tensor:
+def draw_times(four: torch.Tensor, count: int) -> torch.Tensor:
     """Two of three at the sampler's four times, the others everywhere, more of them where there is more noise."""
-    four = torch.tensor(times(4)[:4], device=where)[torch.randint(0, 4, (count,), device=where)]
-    anywhere = torch.sigmoid(torch.randn(count, device=where) * 1.4 + 0.9)
-    return torch.where(torch.rand(count, device=where) < 0.67, four, anywhere)
+    anywhere = torch.sigmoid(torch.randn(count, device=four.device) * 1.4 + 0.9)
+    chosen = four[torch.randint(0, len(four), (count,), device=four.device)]
+    return torch.where(torch.rand(count, device=four.device) < 0.67, chosen, anywhere)
 
 
 def spread(s: torch.Tensor) -> torch.Tensor:
@@ -87,10 +87,12 @@ def main() -> None:
         save(path, {"dit": dit.state_dict(), "text": text.state_dict(), "optimiser": optimiser.state_dict(),
                     "average": average.values, "step": step, "done": clock.elapsed()})
 
+    four = torch.tensor(times(4)[:4], device=where)
+
     def learn(count: int, frames: int, ratio: float):
         index, ids, lengths = pick(pool, count, where)
         x0 = data[index, :, :frames].float()
-        s, noise = draw_times(count, where), torch.randn_like(x0)
+        s, noise = draw_times(four, count), torch.randn_like(x0)
         x = bf16(torch.lerp(x0, noise, spread(s)))
         with torch.autocast(where, torch.bfloat16):
             v = dit(x, model_time(s), text(ids, lengths), lengths, ratio)
