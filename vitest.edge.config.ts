@@ -10,6 +10,9 @@ const SETTINGS = {
   R2_ACCESS_KEY_ID: "local-access-key-id",
   R2_SECRET_ACCESS_KEY: "local-secret-access-key",
   SIGNING_KEYS: `k2:${Buffer.alloc(32, 2).toString("base64")},k1:${Buffer.alloc(32, 1).toString("base64")}`,
+  ENCRYPTION_KEYS: `e1:${Buffer.alloc(32, 3).toString("base64")}`,
+  // The real Outbox runs in tests of routes; what they let it send goes to a closed port of this machine.
+  WEBHOOK_TRUSTED_HOSTS: "127.0.0.1",
   ADMIN_TOKEN: "tca_an-admin-token-that-is-only-for-tests",
 };
 

@@ -12,6 +12,7 @@ import { queueLoad } from "./queue-load.ts";
 import { soak } from "./soak/soak.ts";
 import type { Benchmark } from "./table.ts";
 import { renderTable } from "./table.ts";
+import { webhookLatency } from "./webhook-latency.ts";
 
 const RESULTS = resolve(import.meta.dirname, "results");
 /** By its path, since it runs the edge's code and so is typed by a project of its own. */
@@ -24,6 +25,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "demo-model": demoModel,
   "demo-wall-time": demoWallTime,
   soak,
+  "webhook-latency": webhookLatency,
 };
 
 /** What a reader must know to compare: processor, cores, memory, Node, commit. */

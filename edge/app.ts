@@ -34,6 +34,8 @@ import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
 import { registerGetStatement } from "./routes/statements/get.ts";
 import { registerGetUsage } from "./routes/usage/get.ts";
+import { registerWebhookDeliveries } from "./routes/webhooks/deliveries.ts";
+import { registerWebhookEndpoints } from "./routes/webhooks/endpoints.ts";
 
 /** Under /v1 for whoever brings a key; in this order, so that also a refusal tells what is left of the rate. */
 const CUSTOMER = [answerPreflight, negotiateVersion, requireApiKey, allowOrigin, limitRate, requireScope] as const;
@@ -72,6 +74,8 @@ export function createApp(): EdgeApp {
   registerManageKeys(app);
   registerRotateKey(app);
   registerCreateBrowserToken(app);
+  registerWebhookEndpoints(app);
+  registerWebhookDeliveries(app);
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);

@@ -4,6 +4,7 @@ import { createApp } from "./app.ts";
 export { Dispatcher } from "./durable/dispatcher.ts";
 export { Feed } from "./durable/feed.ts";
 export { Limiter } from "./durable/limiter.ts";
+export { Outbox } from "./durable/outbox.ts";
 
 const app = createApp();
 

@@ -16,6 +16,22 @@ const origin = z
 
 const endpoint = z.url({ protocol: /^https?$/ }).transform((text) => text.replace(/\/+$/, ""));
 
+/** Names of hosts by commas, without ports; none unless it is set. */
+const hostList = z
+  .string()
+  .default("")
+  .transform(
+    (text) =>
+      new Set(
+        text
+          .split(",")
+          .map((host) => host.trim().toLowerCase())
+          .filter((host) => host !== ""),
+      ),
+  );
+
+const AES_KEY_BYTES = 32;
+
 /** "k2:<base64>,k1:<base64>": the first signs, all verify. */
 const signingKeys = z.string().transform((text, context): SigningKeys => {
   const keys = text.split(",").map((entry): SigningKey | null => {
@@ -73,6 +89,7 @@ const leaseTimes = jsonText.pipe(
     loadedModelMs: duration.default(DEFAULT_TIMES.loadedModelMs),
     queuedMs: duration.default(DEFAULT_TIMES.queuedMs),
     outputKeptMs: duration.default(DEFAULT_TIMES.outputKeptMs),
+    messagesKeptMs: duration.default(DEFAULT_TIMES.messagesKeptMs),
     idempotencyMs: duration.default(DEFAULT_TIMES.idempotencyMs),
   }) satisfies z.ZodType<Times>,
 );
@@ -84,6 +101,11 @@ const settingsSchema = z.object({
   R2_ACCESS_KEY_ID: z.string().min(1),
   R2_SECRET_ACCESS_KEY: z.string().min(1),
   SIGNING_KEYS: signingKeys,
+  ENCRYPTION_KEYS: signingKeys.refine(
+    (keys) => keys.every(({ secret }) => secret.length === AES_KEY_BYTES),
+    `each key must have ${AES_KEY_BYTES} bytes, for AES-256`,
+  ),
+  WEBHOOK_TRUSTED_HOSTS: hostList,
   ADMIN_TOKEN: z.string().min(MIN_SECRET_BYTES, `must have at least ${MIN_SECRET_BYTES} characters`),
   LEASE_TIMES: leaseTimes,
   RATE_LIMITS: rateLimits,

@@ -5,11 +5,12 @@ interface __BaseEnv_Env {
 	DISPATCHER: DurableObjectNamespace<import("./index").Dispatcher>;
 	FEED: DurableObjectNamespace<import("./index").Feed>;
 	LIMITER: DurableObjectNamespace<import("./index").Limiter>;
+	OUTBOX: DurableObjectNamespace<import("./index").Outbox>;
 }
 declare namespace Cloudflare {
 	interface GlobalProps {
 		mainModule: typeof import("./index");
-		durableNamespaces: "Dispatcher" | "Feed" | "Limiter";
+		durableNamespaces: "Dispatcher" | "Feed" | "Limiter" | "Outbox";
 	}
 	interface Env extends __BaseEnv_Env {}
 }

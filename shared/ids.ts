@@ -11,6 +11,7 @@ export const ID_PREFIXES = {
   runner: "rnr",
   event: "evt",
   transaction: "txn",
+  endpoint: "whe",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 export type Id<K extends IdKind> = string & { readonly __id: K };
@@ -21,6 +22,7 @@ export type TokenId = Id<"token">;
 export type RunnerId = Id<"runner">;
 export type EventId = Id<"event">;
 export type TransactionId = Id<"transaction">;
+export type EndpointId = Id<"endpoint">;
 
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
 const ULID_TEXT = "[0-7][0-9a-hjkmnp-tv-z]{25}";

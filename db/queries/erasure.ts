@@ -7,6 +7,7 @@ import type { Database } from "../database.ts";
 import { clipEvents, clips, idempotencyKeys, outputRemovals } from "../schema.ts";
 import type { ClipRow } from "./clips.ts";
 import { type Statement, type Transition, tookPlace } from "./transitions.ts";
+import { eraseMessages } from "./webhooks/retention.ts";
 
 /** Also when it is deleted already; undefined to anyone but its owner. */
 export async function findErasable(db: Database, accountId: AccountId, id: ClipId): Promise<ClipRow | undefined> {
@@ -28,6 +29,7 @@ export function markDeleted(db: Database, accountId: AccountId, id: ClipId, atMs
       errorMessage: null,
       outputs: null,
       outputExpiresAtMs: null,
+      webhookUrl: null,
       deletedAtMs: atMs,
     })
     .where(
@@ -61,6 +63,7 @@ export function eraseClip(db: Database, transition: Transition, clip: ClipRow, e
       .update(outputRemovals)
       .set({ dueAtMs: sql`min(${outputRemovals.dueAtMs}, ${erasure.bytesDueMs})` })
       .where(and(eq(outputRemovals.clipId, clip.id), deleted)),
+    ...eraseMessages(db, clip.id, deleted),
   ];
 }
 

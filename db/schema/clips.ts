@@ -71,6 +71,8 @@ export const clips = sqliteTable(
     /** When its outputs were removed from the bucket. */
     outputRemovedAtMs: timeMs("output_removed_at_ms"),
     metadata: text("metadata", { mode: "json" }).$type<Readonly<Record<string, string>>>(),
+    /** Told of the clip's start and end, beside the account's endpoints. */
+    webhookUrl: text("webhook_url"),
     createdAtMs: timeMs("created_at_ms").notNull(),
     /** A clip that is still queued then expires. */
     expiresAtMs: timeMs("expires_at_ms").notNull().default(0),

@@ -35,6 +35,17 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "PATCH /v1/keys/{id}": route("keys:write"),
   "POST /v1/keys/{id}/rotate": route("keys:write"),
   "DELETE /v1/keys/{id}": route("keys:write"),
+  "GET /v1/webhook-endpoints": route("webhooks:write"),
+  "POST /v1/webhook-endpoints": route("webhooks:write"),
+  "GET /v1/webhook-endpoints/{id}": route("webhooks:write"),
+  "PATCH /v1/webhook-endpoints/{id}": route("webhooks:write"),
+  "DELETE /v1/webhook-endpoints/{id}": route("webhooks:write"),
+  "POST /v1/webhook-endpoints/{id}/rotate-secret": route("webhooks:write"),
+  "POST /v1/webhook-endpoints/{id}/test": route("webhooks:write"),
+  "POST /v1/webhook-secret/rotate": route("webhooks:write"),
+  "GET /v1/webhook-deliveries": route("webhooks:write"),
+  "GET /v1/webhook-deliveries/{id}/attempts": route("webhooks:write"),
+  "POST /v1/webhook-deliveries/{id}/replay": route("webhooks:write"),
   // What a token may do is bounded by its key's scopes, so making one asks for the least of them.
   "POST /v1/browser-tokens": route("clips:write"),
 };

@@ -2,7 +2,8 @@
 // within seconds by the next poll or heartbeat.
 import type { Dispatcher } from "../durable/dispatcher.ts";
 import type { Feed } from "../durable/feed.ts";
-import type { Bell, ProgressFeed } from "../services/ports.ts";
+import type { Outbox } from "../durable/outbox.ts";
+import type { Bell, Outboxes, ProgressFeed } from "../services/ports.ts";
 import { describeError, log } from "./log.ts";
 
 /** One Dispatcher for all runners: it only parks polls, and so many fit into one object. */
@@ -43,5 +44,12 @@ export function remoteFeed(namespace: DurableObjectNamespace<Feed>): ProgressFee
         return seen;
       }
     },
+  };
+}
+
+/** One Outbox a lane, so that a slow receiver delays no other. */
+export function remoteOutboxes(namespace: DurableObjectNamespace<Outbox>): Outboxes {
+  return {
+    wake: (lane) => tolerate("outbox", async () => await namespace.getByName(lane).wake(lane), undefined),
   };
 }

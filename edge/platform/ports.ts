@@ -3,8 +3,10 @@ import { openDatabase } from "../../db/database.ts";
 import manifest from "../../package.json" with { type: "json" };
 import type { Bell, Digest, Ports } from "../services/ports.ts";
 import type { Settings } from "../settings.ts";
-import { remoteFeed } from "./objects.ts";
+import { remoteFeed, remoteOutboxes } from "./objects.ts";
+import { dnsOverHttps, outbound } from "./outbound.ts";
 import { bucketStore, uploadSigner } from "./store.ts";
+import { aesVault } from "./vault.ts";
 
 const utf8 = new TextEncoder();
 
@@ -28,6 +30,11 @@ export function cloudflarePorts(env: Env, settings: Settings, bell: Bell): Ports
     feed: remoteFeed(env.FEED),
     signer: uploadSigner(settings),
     store: bucketStore(env.BUCKET),
+    outbound,
+    resolver: dnsOverHttps,
+    vault: aesVault(settings.ENCRYPTION_KEYS),
+    outboxes: remoteOutboxes(env.OUTBOX),
+    trustedHosts: settings.WEBHOOK_TRUSTED_HOSTS,
     times: settings.LEASE_TIMES,
     signingKeys: settings.SIGNING_KEYS,
     publicOrigin: settings.PUBLIC_ORIGIN,

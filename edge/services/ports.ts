@@ -1,6 +1,7 @@
 // What services need from the world. They take it as arguments and touch nothing else (no clock, randomness,
 // network or environment of their own), so that tests and a simulator can run the same code against theirs.
 import type { Database } from "../../db/database.ts";
+import type { Lane } from "../../db/schema.ts";
 import { DEFAULT_LEASE_TIMES, type HeartbeatRequest, type LeaseTimes } from "../../shared/contract/runner.ts";
 import type { ClipId, RunnerId } from "../../shared/ids.ts";
 
@@ -71,6 +72,42 @@ export interface ObjectStore {
   remove(keys: readonly string[]): Promise<void>;
 }
 
+/** One POST to a server that is not ours. */
+export interface OutboundPost {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** For all of it, the answer's body included. */
+  readonly timeoutMs: number;
+  /** Of the answer's body; what comes after is not read. */
+  readonly answerBytes: number;
+}
+export interface OutboundAnswer {
+  readonly status: number;
+  readonly retryAfter: string | null;
+  readonly body: string;
+}
+export interface Outbound {
+  /** Follows no redirect. Throws when there is no answer in time. */
+  post(request: OutboundPost): Promise<OutboundAnswer>;
+}
+
+export interface Resolver {
+  /** Every IPv4 and IPv6 address of the name. Throws when that cannot be found out. */
+  resolve(host: string): Promise<readonly string[]>;
+}
+
+/** Keeps what must be read again but never lie open. `context` must be the same when it is opened. */
+export interface Vault {
+  seal(text: string, context: string): Promise<string>;
+  open(sealed: string, context: string): Promise<string>;
+}
+
+/** The Outboxes, as services call them. A call that is lost costs seconds, never a delivery, so it does not fail. */
+export interface Outboxes {
+  wake(lane: Lane): Promise<void>;
+}
+
 export interface Times extends LeaseTimes {
   readonly downloadUrlMs: number;
   /** How much longer a clip must have waited for a runner to load another model for it. */
@@ -78,6 +115,8 @@ export interface Times extends LeaseTimes {
   /** How long a clip waits to be started, unless its order says otherwise. */
   readonly queuedMs: number;
   readonly outputKeptMs: number;
+  /** Webhook messages, with their deliveries and attempts. */
+  readonly messagesKeptMs: number;
   readonly idempotencyMs: number;
 }
 
@@ -89,6 +128,7 @@ export const DEFAULT_TIMES: Times = {
   loadedModelMs: 60_000,
   queuedMs: 24 * HOUR_MS,
   outputKeptMs: 7 * 24 * HOUR_MS,
+  messagesKeptMs: 30 * 24 * HOUR_MS,
   idempotencyMs: 24 * HOUR_MS,
 };
 
@@ -108,6 +148,12 @@ export interface Ports {
   readonly feed: ProgressFeed;
   readonly signer: UploadSigner;
   readonly store: ObjectStore;
+  readonly outbound: Outbound;
+  readonly resolver: Resolver;
+  readonly vault: Vault;
+  readonly outboxes: Outboxes;
+  /** Hosts that webhooks may reach over http and at any address: an operator's own receivers. */
+  readonly trustedHosts: ReadonlySet<string>;
   readonly times: Times;
   readonly signingKeys: SigningKeys;
   /** Scheme and host of every URL that we hand out; never the request's own. */

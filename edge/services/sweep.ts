@@ -7,9 +7,19 @@ import { forgetBrowserTokens } from "./keys/browser-token.ts";
 import { sweepLeases } from "./leases/sweep.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
+import { forgetMessages } from "./webhooks/retention.ts";
+import { wakeOverdue } from "./webhooks/wake.ts";
 
 /** In this order: a clip that is taken back may have expired. */
-const PARTS = [sweepLeases, expireClips, removeOutputs, forgetAnswers, forgetBrowserTokens] as const;
+const PARTS = [
+  sweepLeases,
+  expireClips,
+  removeOutputs,
+  forgetAnswers,
+  forgetBrowserTokens,
+  wakeOverdue,
+  forgetMessages,
+] as const;
 
 /** Returns when to sweep next, or null when nothing is due to happen. Safe to run at any time, twice, or late. */
 export async function sweep(ports: Ports): Promise<number | null> {

@@ -44,18 +44,20 @@ export interface Edge {
 interface Secrets {
   readonly adminToken: string;
   readonly signingKey: string;
+  readonly encryptionKey: string;
 }
 
+/** Of this home; what a home from an earlier version lacks is added to it. */
 function loadSecrets(home: string): Secrets {
   const file = join(home, "secrets.json");
-  if (!existsSync(file)) {
-    const secrets: Secrets = {
-      adminToken: `tca_${randomBytes(32).toString("hex")}`,
-      signingKey: randomBytes(32).toString("base64"),
-    };
-    writeFileSync(file, JSON.stringify(secrets), { mode: 0o600 });
-  }
-  return JSON.parse(readFileSync(file, "utf8")) as Secrets;
+  const secrets: Secrets = {
+    adminToken: `tca_${randomBytes(32).toString("hex")}`,
+    signingKey: randomBytes(32).toString("base64"),
+    encryptionKey: randomBytes(32).toString("base64"),
+    ...(existsSync(file) && (JSON.parse(readFileSync(file, "utf8")) as Partial<Secrets>)),
+  };
+  writeFileSync(file, JSON.stringify(secrets), { mode: 0o600 });
+  return secrets;
 }
 
 /** A port of the loopback interface that was free a moment ago. */
@@ -103,6 +105,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     R2_ACCESS_KEY_ID: LOCAL_BUCKET.accessKeyId,
     R2_SECRET_ACCESS_KEY: LOCAL_BUCKET.secretAccessKey,
     SIGNING_KEYS: `local:${secrets.signingKey}`,
+    ENCRYPTION_KEYS: `local:${secrets.encryptionKey}`,
     ADMIN_TOKEN: secrets.adminToken,
     ...options.vars,
   };

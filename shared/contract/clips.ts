@@ -18,6 +18,7 @@ export const LIMITS = {
   expiresAfter: { min: 10, max: 7 * 24 * 3_600 },
   /** Of a clip's metadata: entries, and characters of a name and of a value. */
   metadata: { entries: 16, nameCharacters: 40, valueCharacters: 500 },
+  webhookUrlCharacters: 2_000,
   /** Clips of one page of a list. */
   page: { default: 20, max: 100 },
 } as const;
@@ -69,6 +70,11 @@ export const createClipSchema = z
       maxProperties: LIMITS.metadata.entries,
       description: "Your own names and values; shown with the clip, and lists can ask for them",
     }),
+    webhook_url: z
+      .string()
+      .max(LIMITS.webhookUrlCharacters)
+      .optional()
+      .meta({ description: "Told of this clip's start and end, signed by the account's webhook secret" }),
   })
   .meta({ id: "CreateClip" });
 export type CreateClip = z.infer<typeof createClipSchema>;

@@ -30,6 +30,8 @@ describe("settings", () => {
     ["SIGNING_KEYS", "k1:c2hvcnQ="],
     ["SIGNING_KEYS", `no id here ${SECRET}`],
     ["SIGNING_KEYS", `k1:${SECRET},k2:`],
+    ["ENCRYPTION_KEYS", undefined],
+    ["ENCRYPTION_KEYS", `e1:${btoa("x".repeat(33))}`],
     ["ADMIN_TOKEN", "short"],
     ["LEASE_TIMES", "{"],
     ["LEASE_TIMES", '{"leaseMs": 0}'],

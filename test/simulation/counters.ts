@@ -46,6 +46,18 @@ export const SOMETIMES = {
   runner_was_drained: "a poll came from a drained runner",
   edge_died_after_commit: "an isolate died right after its commit",
   sweep_found_nothing: "an alarm found nothing to do",
+  webhook_retried: "a message was delivered after an attempt that had failed",
+  webhook_exhausted: "a delivery was exhausted at the end of its schedule",
+  webhook_sent_twice: "a message came to a receiver that had had it already",
+  webhook_raced: "two Outboxes of one lane sent the same attempt",
+  webhook_waited_as_asked: "Retry-After made a delivery wait longer than the schedule",
+  webhook_replayed: "a message was told again because its owner asked for it",
+  webhook_signed_twice: "a message was signed by a secret and the one that it replaces",
+  webhook_kept_from_private: "a name that had turned private was not contacted",
+  endpoint_gone: "an endpoint was disabled because it answered 410",
+  endpoint_failing: "an endpoint was disabled because nothing came through for five days",
+  endpoint_went_with_waiting: "an endpoint was disabled or deleted while deliveries waited for it",
+  message_forgotten: "a message was dropped after its time",
 } as const;
 
 export type Sometimes = keyof typeof SOMETIMES;

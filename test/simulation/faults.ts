@@ -26,6 +26,8 @@ const RATES = {
   alarm_storage_failed: 0.01,
   dispatcher_evicted: 0.01,
   feed_forgot: 0.03,
+  wake_lost: 0.1,
+  outbox_evicted: 0.02,
   // Runners, per step of an attempt.
   runner_crashed: 0.02,
   runner_frozen: 0.02,
@@ -43,6 +45,17 @@ const RATES = {
   upload_answer_lost: 0.04,
   bucket_unreachable: 0.02,
   bucket_answer_lost: 0.1,
+  // Customers' servers, per attempt to deliver a webhook, and their names, per look-up.
+  receiver_resets: 0.03,
+  receiver_answer_lost: 0.03,
+  receiver_silent: 0.02,
+  receiver_drips: 0.02,
+  receiver_redirects: 0.02,
+  receiver_limits: 0.03,
+  receiver_unavailable: 0.03,
+  receiver_gone: 0.005,
+  name_unresolved: 0.02,
+  name_turns_private: 0.02,
 } as const;
 
 export type Fault = keyof typeof RATES;
@@ -57,10 +70,13 @@ export class Faults {
   readonly #rates = new Map<Fault, number>();
   readonly #random: Random;
   readonly #trace: Trace;
+  readonly #nowMs: () => number;
   #on = false;
+  #stoppedAtMs: number | null = null;
 
-  constructor(random: Random, trace: Trace) {
+  constructor(random: Random, trace: Trace, nowMs: () => number) {
     this.#random = random;
+    this.#nowMs = nowMs;
     this.#trace = trace;
     for (const fault of FAULTS) {
       const rate = random.chance(ABSENT) ? 0 : RATES[fault] * random.pick(STRENGTHS);
@@ -91,7 +107,13 @@ export class Faults {
   /** From here on everything works again. */
   stop(): void {
     this.#on = false;
+    this.#stoppedAtMs = this.#nowMs();
     this.#trace.write("faults stop");
+  }
+
+  /** Null until they are stopped. */
+  get stoppedAtMs(): number | null {
+    return this.#stoppedAtMs;
   }
 
   get stopped(): boolean {

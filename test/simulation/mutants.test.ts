@@ -1,6 +1,7 @@
 // Every mutant is found: the proof that the auditor sees what it is said to see.
 import { describe, expect, it } from "vitest";
-import { MUTANTS, type Mutant, SEEDS_PER_MUTANT } from "./mutants.ts";
+import type { Mutant } from "./mutant.ts";
+import { MUTANTS, SEEDS_PER_MUTANT } from "./mutants.ts";
 import { runSeeds } from "./pool.ts";
 import type { Violated } from "./summary.ts";
 

@@ -1,13 +1,7 @@
 // The services with one mistake each: what shows that the auditor can see. Each is a change of source text, made as
 // the module loads, and each must be found within a few seeds.
-import type { Edit } from "./sources.ts";
-
-export interface Mutant {
-  readonly name: string;
-  readonly edits: readonly Edit[];
-  /** Tried first: one that is known to find a mutant that few seeds find. The others follow if it does no longer. */
-  readonly first?: number;
-}
+import { type Mutant, one } from "./mutant.ts";
+import { WEBHOOK_MUTANTS } from "./webhook-mutants.ts";
 
 /** Within so many seeds, from 1 on, each must be found. */
 export const SEEDS_PER_MUTANT = 120;
@@ -23,10 +17,6 @@ const HEARTBEAT = "edge/services/leases/heartbeat.ts";
 const COMPLETE = "edge/services/leases/complete.ts";
 const CREATE = "edge/services/clips/create.ts";
 const FIRST_SCHEMA = "db/migrations/0000_first_light.sql";
-
-function one(name: string, file: string, from: string, to: string): Mutant {
-  return { name, edits: [{ file, from, to }] };
-}
 
 export const MUTANTS: readonly Mutant[] = [
   // Fencing.
@@ -244,6 +234,7 @@ export const MUTANTS: readonly Mutant[] = [
     "    await ports.store.remove(",
     "    void ports.store.remove(",
   ),
+  ...WEBHOOK_MUTANTS,
   // Who may see what.
   one(
     "a clip is shown to whoever knows its id",

@@ -5,13 +5,19 @@ import type { RunnerId } from "../../shared/ids.ts";
 import { Client } from "./actors/client.ts";
 import { type Customer, Operator } from "./actors/operator.ts";
 import { type LeaseBook, Runner } from "./actors/runner.ts";
+import { Subscriber } from "./actors/subscriber.ts";
 import { judgeEnd } from "./auditor/end.ts";
 import { Observer } from "./auditor/observer.ts";
 import { Violation } from "./auditor/violation.ts";
+import { judgeWebhooksEnd } from "./auditor/webhooks-end.ts";
 import { LEAST, type SeedResult } from "./result.ts";
 import { World } from "./world/world.ts";
 
-const HOUR_MS = 3_600_000;
+/** Webhooks that fail take weeks to come to their end, and nothing happens in between. */
+const LIMIT_MS = 90 * 24 * 3_600_000;
+
+/** The share of customers who are told by webhooks. */
+const SUBSCRIBES = 0.2;
 
 export async function simulate(seed: number, keepTrace = false): Promise<SeedResult> {
   const world = new World(seed);
@@ -32,7 +38,7 @@ export async function simulate(seed: number, keepTrace = false): Promise<SeedRes
       failure = error;
     },
   );
-  const inTime = await schedule.runUntil(() => over || world.violation !== null, startMs + 48 * HOUR_MS);
+  const inTime = await schedule.runUntil(() => over || world.violation !== null, startMs + LIMIT_MS);
   if (failure !== undefined) throw new Error(`seed ${seed} broke the simulation itself`, { cause: failure });
   if (!inTime) world.report(new Violation("J7", "the seed did not come to its end"));
   const result: SeedResult = {
@@ -61,6 +67,11 @@ async function live(world: World): Promise<void> {
     const others = customers.filter((other) => other.market !== market);
     Object.defineProperty(market, "foreign", { get: () => others.flatMap((other) => other.market.clips) });
   }
+  const subscribers: Subscriber[] = [];
+  for (const { market } of customers) {
+    if (random.chance(SUBSCRIBES)) subscribers.push(new Subscriber(world, market));
+  }
+  for (const subscriber of subscribers) await subscriber.begin();
   const leases: LeaseBook = [];
   const runners: Runner[] = [];
   const identities: RunnerId[] = [];
@@ -83,6 +94,7 @@ async function live(world: World): Promise<void> {
   await Promise.all([
     operator.run(customers, identities, enough),
     ...clients.map(async (client) => await client.run(enough)),
+    ...subscribers.map(async (subscriber) => await subscriber.run(enough)),
   ]);
   faults.stop();
   // What is still on its way from before may yet change anything.
@@ -101,4 +113,7 @@ async function live(world: World): Promise<void> {
       await schedule.sleep(120_000);
     },
   );
+  await judgeWebhooksEnd(world, async () => {
+    for (const subscriber of subscribers) await subscriber.test();
+  });
 }

@@ -12,6 +12,7 @@ import type { AccountId, ClipId } from "../../../shared/ids.ts";
 import { strayDueMs } from "../files/remove.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
+import { wakeOutboxes } from "../webhooks/wake.ts";
 import { noSuchClip } from "./get.ts";
 import { NOWHERE, viewClip } from "./view.ts";
 
@@ -24,7 +25,10 @@ export async function cancelClip(ports: Ports, accountId: AccountId, id: ClipId)
     recordEvent(ports.db, transition, "cancelled", null),
     [...release(ports.db, transition), scheduleRemoval(ports.db, transition, strayDueMs(transition.atMs, ports.times))],
   );
-  if (cancelled) await ports.feed.nudge(id);
+  if (cancelled) {
+    await ports.feed.nudge(id);
+    await wakeOutboxes(ports, transition);
+  }
   const row = await findClipOf(ports.db, accountId, id);
   if (row === undefined) throw noSuchClip();
   if (row.state !== "cancelled") throw new ApiError("not_cancellable", `The clip has already ${row.state}.`);

@@ -10,6 +10,7 @@ import { fingerprintOf, keep, type Once, replay, replayAfterConflict } from "../
 import { newId, newTransition } from "../identifiers.ts";
 import type { Caller } from "../keys/verify.ts";
 import type { Ports } from "../ports.ts";
+import { checkClipUrl } from "../webhooks/clip-url.ts";
 import { quoteClip } from "./quote.ts";
 import { refusalOf } from "./refusal.ts";
 import { NOWHERE, viewClip } from "./view.ts";
@@ -26,7 +27,12 @@ function randomSeed(ports: Pick<Ports, "random">): number {
   return ports.random.bytes(SEED_BYTES).reduce((seed, byte) => seed * 256 + byte, 0);
 }
 
-function newRow(ports: Pick<Ports, "clock" | "random" | "times">, caller: Caller, request: CreateClip): ClipRow {
+function newRow(
+  ports: Pick<Ports, "clock" | "random" | "times">,
+  caller: Caller,
+  request: CreateClip,
+  webhookUrl: string | null,
+): ClipRow {
   const { model, size, frames, priceMicros } = quoteClip(request);
   const createdAtMs = ports.clock.now();
   const waitMs = request.expires_after === undefined ? ports.times.queuedMs : request.expires_after * 1_000;
@@ -62,6 +68,7 @@ function newRow(ports: Pick<Ports, "clock" | "random" | "times">, caller: Caller
     outputExpiresAtMs: null,
     outputRemovedAtMs: null,
     metadata: request.metadata ?? null,
+    webhookUrl,
     createdAtMs,
     expiresAtMs: createdAtMs + waitMs,
     startedAtMs: null,
@@ -83,7 +90,7 @@ export async function createClip(
   const once: Once | null = idempotencyKey === null ? null : await newOnce(ports, caller, request, idempotencyKey);
   const before = once === null ? null : await replay(ports, once);
   if (before !== null) return { answer: before, replayed: true };
-  const row = newRow(ports, caller, request);
+  const row = newRow(ports, caller, request, await checkClipUrl(ports, caller.accountId, request.webhook_url));
   const answer = JSON.stringify(await viewClip(ports, row, NOWHERE));
   const transition = newTransition(ports, eq(clips.id, row.id));
   try {

@@ -9,11 +9,12 @@ import type { ClipId } from "../../../shared/ids.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
 import { settleEach } from "../settle.ts";
+import { wakeOutboxes } from "../webhooks/wake.ts";
 
 const PER_SWEEP = 100;
 const EXPIRED = { code: "expired", message: "No runner was free to start the clip in time." } as const;
 
-type Source = Pick<Ports, "db" | "clock" | "random" | "feed">;
+type Source = Pick<Ports, "db" | "clock" | "random" | "feed" | "bell" | "outboxes">;
 
 /** Returns when the next queued clip expires, or null. Safe to run at any time, twice, or late. */
 export async function expireClips(ports: Source): Promise<number | null> {
@@ -30,5 +31,7 @@ async function expireClip(ports: Source, id: ClipId): Promise<void> {
     recordEvent(ports.db, transition, "expired", null),
     release(ports.db, transition),
   );
-  if (expired) await ports.feed.nudge(id);
+  if (!expired) return;
+  await ports.feed.nudge(id);
+  await wakeOutboxes(ports, transition);
 }

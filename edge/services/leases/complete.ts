@@ -12,6 +12,7 @@ import { outputKey } from "../files/output.ts";
 import { strayDueMs } from "../files/remove.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
+import { wakeOutboxes } from "../webhooks/wake.ts";
 import { type AttemptRef, type AttemptRow, endedAs, findAttempt, leaseLost } from "./attempt.ts";
 
 type Declared = CompleteRequest["outputs"][OutputKind];
@@ -39,7 +40,7 @@ async function confirmUpload(
 
 /** Completing again after success answers as the first time: its answer may have been lost. */
 export async function completeAttempt(
-  ports: Pick<Ports, "db" | "clock" | "random" | "store" | "feed" | "times">,
+  ports: Pick<Ports, "db" | "clock" | "random" | "store" | "feed" | "bell" | "outboxes" | "times">,
   ref: AttemptRef,
   request: CompleteRequest,
 ): Promise<AttemptEndReply> {
@@ -66,7 +67,10 @@ export async function completeAttempt(
     recordEvent(ports.db, transition, "succeeded", null),
     [...capture(ports.db, transition), scheduleRemoval(ports.db, transition, removedAtMs)],
   );
-  if (succeeded) await ports.feed.nudge(row.id);
+  if (succeeded) {
+    await ports.feed.nudge(row.id);
+    await wakeOutboxes(ports, transition);
+  }
   // Not ours: either a twin of this request was first, or the clip was cancelled or taken back meanwhile.
   if (!succeeded && !endedAs(await findAttempt(ports, ref), "succeeded")) throw leaseLost();
   return { state: "succeeded" };

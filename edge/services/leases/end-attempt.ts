@@ -9,9 +9,10 @@ import { type ClipEvent, clips } from "../../../db/schema.ts";
 import { strayDueMs } from "../files/remove.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
+import { wakeOutboxes } from "../webhooks/wake.ts";
 import type { AttemptRow } from "./attempt.ts";
 
-export type EndSource = Pick<Ports, "db" | "clock" | "random" | "bell" | "feed" | "times">;
+export type EndSource = Pick<Ports, "db" | "clock" | "random" | "bell" | "feed" | "outboxes" | "times">;
 
 export interface UnsuccessfulEnd {
   readonly event: Extract<ClipEvent, "lease_lost" | "attempt_failed" | "handed_back">;
@@ -57,6 +58,8 @@ export async function endAttempt(
     ...release(ports.db, transition),
     removal,
   ]);
-  if (failed) await ports.feed.nudge(row.id);
-  return failed ? "failed" : null;
+  if (!failed) return null;
+  await ports.feed.nudge(row.id);
+  await wakeOutboxes(ports, transition);
+  return "failed";
 }

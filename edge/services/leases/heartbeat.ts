@@ -13,10 +13,11 @@ import type { RunnerId } from "../../../shared/ids.ts";
 import { isTerminal } from "../../../shared/states.ts";
 import { newTransition } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
+import { wakeOutboxes } from "../webhooks/wake.ts";
 import { type AttemptRef, type AttemptRow, findAttempt, leaseLost } from "./attempt.ts";
 import { isFurther, latest } from "./progress.ts";
 
-type Source = Pick<Ports, "db" | "clock" | "random" | "times" | "feed">;
+type Source = Pick<Ports, "db" | "clock" | "random" | "times" | "feed" | "bell" | "outboxes">;
 
 export async function heartbeat(ports: Source, ref: AttemptRef, beat: HeartbeatRequest): Promise<HeartbeatReply> {
   const row = await findAttempt(ports, ref);
@@ -56,6 +57,7 @@ async function keepAlive(
     const transition = newTransition(ports, eq(clips.leaseToken, row.leaseToken));
     const first = startRunning(ports.db, row.leaseToken, extension, now);
     const started = await commit(ports.db, first, recordEvent(ports.db, transition, "started", null), [seen]);
+    if (started) await wakeOutboxes(ports, transition);
     return started ? untilMs : null;
   }
   if (row.leaseUntilMs - now >= ports.times.leaseMs / 2) return row.leaseUntilMs;

@@ -93,6 +93,14 @@ describe("the service", () => {
       "/v1/models",
       "/v1/statements/{file}",
       "/v1/usage",
+      "/v1/webhook-deliveries",
+      "/v1/webhook-deliveries/{id}/attempts",
+      "/v1/webhook-deliveries/{id}/replay",
+      "/v1/webhook-endpoints",
+      "/v1/webhook-endpoints/{id}",
+      "/v1/webhook-endpoints/{id}/rotate-secret",
+      "/v1/webhook-endpoints/{id}/test",
+      "/v1/webhook-secret/rotate",
     ]);
     expect(Object.keys(document.components.schemas)).toEqual(
       expect.arrayContaining(["Clip", "CreateClip", "Problem", "Balance", "Model"]),

@@ -74,6 +74,13 @@ export async function expectInvariants(): Promise<void> {
         or (c.state = 'succeeded' and r.due_at_ms is null and c.output_removed_at_ms is null)
         or (c.state = 'succeeded' and r.due_at_ms < c.output_expires_at_ms)`),
   ).toEqual([]);
+  // J5: a clip with a URL of its own has told of its end exactly when it has ended, and nothing is told that is not so.
+  expect(
+    await rows(`select c.id, c.state, count(d.message_id) as told from clips c
+      left join webhook_messages m on m.clip_id = c.id and m.type = 'clip.' || c.state and m.type <> 'clip.started'
+      left join webhook_deliveries d on d.message_id = m.id and d.lane like '%@%'
+      where c.webhook_url is not null group by c.id having told <> (case when c.state in ${LIVE} then 0 else 1 end)`),
+  ).toEqual([]);
   // J2: a lease exists exactly while an attempt is under way, and each attempt was leased once.
   expect(
     await rows(`select id, state from clips
@@ -96,6 +103,10 @@ export async function everything(): Promise<unknown> {
     "in_flight",
     "clip_refunds",
     "output_removals",
+    "webhook_endpoints",
+    "webhook_secrets",
+    "webhook_messages",
+    "webhook_deliveries",
   ];
   return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
 }

@@ -23,6 +23,8 @@ export interface Market {
   key: string;
   readonly clips: ClipId[];
   readonly foreign: ClipId[];
+  /** Where it may ask to be told of a single clip; null if nowhere. */
+  webhookUrl: string | null;
 }
 
 const ACTIONS = {
@@ -85,15 +87,13 @@ export class Client {
     const foreignId = foreign.length > 0 ? this.#random.pick(foreign) : undefined;
     switch (action) {
       case "create":
-        return await this.#order({ body: drawBody(this.#random), idempotencyKey: this.#newKey() });
+        return await this.#order({ body: this.#body(), idempotencyKey: this.#newKey() });
       case "create_unkeyed":
-        return this.#created(
-          await this.#link.send("create", { key, body: drawBody(this.#random), idempotencyKey: null }),
-        );
+        return this.#created(await this.#link.send("create", { key, body: this.#body(), idempotencyKey: null }));
       case "storm":
-        return await this.#storm({ body: drawBody(this.#random), idempotencyKey: this.#newKey() });
+        return await this.#storm({ body: this.#body(), idempotencyKey: this.#newKey() });
       case "same_key_other_body":
-        return await this.#reuse(() => drawBody(this.#random));
+        return await this.#reuse(() => this.#body());
       case "repeat_old":
         return await this.#reuse(({ body }) => body);
       case "get":
@@ -175,6 +175,12 @@ export class Client {
         else throw error;
       }
     }
+  }
+
+  #body(): Create["body"] {
+    const { webhookUrl } = this.#market;
+    const body = drawBody(this.#random);
+    return webhookUrl !== null && this.#random.chance(0.3) ? { ...body, webhook_url: webhookUrl } : body;
   }
 
   #newKey(): string {

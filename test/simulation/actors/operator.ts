@@ -40,7 +40,7 @@ export class Operator {
     const { id: keyId, key } = await this.#ask("issue_key", { accountId });
     const amountMicros = micros(this.#random.pick(FIRST_CREDIT));
     await this.#ask("grant", { accountId, amountMicros, reason: "a start", idempotencyKey: "first" });
-    return { accountId, keyId, market: { key, clips: [], foreign: [] } };
+    return { accountId, keyId, market: { key, clips: [], foreign: [], webhookUrl: null } };
   }
 
   /** The first one knows every model, so that every clip can be made. */

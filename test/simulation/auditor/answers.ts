@@ -8,6 +8,7 @@ import { judgeCreate } from "./creates.ts";
 import { judgeLeaseAnswer, judgePoll } from "./lease-answers.ts";
 import type { BalanceRow, ClipRow, KeyRow } from "./rows.ts";
 import { must } from "./violation.ts";
+import { isAboutWebhooks, judgeWebhookAnswer } from "./webhook-answers.ts";
 
 export function judgeAnswer(operation: Operation, outcome: Outcome, written: Written, context: AnswersContext): void {
   const what = () => `#${operation.id} ${operation.kind} -> ${JSON.stringify(outcome)}`;
@@ -45,6 +46,8 @@ function judgeKind(
     judgeDownload(operation as Operation<"download">, outcome as Outcome<"download">, context, what);
   } else if (kind === "poll") {
     judgePoll(operation as Operation<"poll">, outcome as Outcome<"poll">, context, what);
+  } else if (isAboutWebhooks(operation)) {
+    judgeWebhookAnswer(operation, outcome, context, what);
   } else if ("lease" in operation.request) {
     judgeLeaseAnswer(operation, outcome, written, context, what);
   } else {

@@ -1,6 +1,6 @@
 // The independent witness: it sees every commit and every answer, and knows nothing of the code that made them.
 import { createHash } from "node:crypto";
-import type { Times } from "../../../edge/services/ports.ts";
+import type { OutboundPost, Times } from "../../../edge/services/ports.ts";
 import type { Clip } from "../../../shared/contract/clips.ts";
 import type { Counters } from "../counters.ts";
 import type { RowChange } from "../world/change-log.ts";
@@ -12,9 +12,14 @@ import { type Commit, History } from "./history.ts";
 import { type JobsContext, judgeJobs } from "./jobs.ts";
 import { Counts } from "./limits.ts";
 import { Accountant } from "./money.ts";
+import { Posts, type Receiver } from "./posts.ts";
 import { countAnswer, countCommit } from "./sometimes.ts";
 import { Turns } from "./turns.ts";
 import { must, Violation } from "./violation.ts";
+import { Webhooks } from "./webhooks.ts";
+
+/** What faults have delayed or lost is made good within this time. */
+const CALM_AFTER_MS = 240_000;
 
 interface Surroundings {
   readonly times: Times;
@@ -22,6 +27,8 @@ interface Surroundings {
   readonly isTimed: (untilMs: number) => boolean;
   readonly stored: (key: string) => StoredFile | null;
   readonly counters: Counters;
+  /** Since when nothing fails any more; null while anything may. */
+  readonly quietSinceMs: () => number | null;
   /** Told of what must not be; the seed ends there. */
   readonly found: (violation: Violation) => void;
 }
@@ -38,6 +45,8 @@ export class Auditor {
   readonly #leasesSeen = new Set<string>();
   readonly #promised = new Map<string, number>();
   readonly #turns = new Turns();
+  readonly #webhooks = new Webhooks();
+  readonly #posts = new Posts();
   readonly #bodies = new Map<string, string>();
   readonly #urlsGiven = new Set<string>();
 
@@ -52,6 +61,8 @@ export class Auditor {
       this.accountant.judge(operation, commit, this.history);
       this.#counts.judge(commit, this.history);
       this.#judgeAnswersKept(operation, commit);
+      this.#posts.committed(commit);
+      this.#webhooks.judge(operation, commit, this.#webhooksContext());
       this.#note(operation, commit);
       countCommit(operation, commit, this.#surroundings.nowMs(), this.#surroundings.counters);
     });
@@ -74,6 +85,20 @@ export class Auditor {
       );
       this.#surroundings.counters.add(row.state === "succeeded" ? "output_removed" : "stray_removed");
     });
+  }
+
+  /** A webhook has come to the server that it was sent to. */
+  arrived(operation: Operation, post: OutboundPost, to: Receiver): void {
+    this.#judging(() => {
+      const { nowMs, quietSinceMs } = this.#surroundings;
+      const calm = nowMs() - (quietSinceMs() ?? Number.POSITIVE_INFINITY) > CALM_AFTER_MS;
+      this.#posts.judge(operation, post, to, { ...this.#webhooksContext(), calm });
+    });
+  }
+
+  /** A server's answer to a webhook has come to the edge. */
+  heard(operation: Operation, messageId: string, answer: { status: number; retryAfter: string | null }): void {
+    this.#webhooks.heard(operation, messageId, answer);
   }
 
   /** A constraint refused the operation's batch. */
@@ -165,6 +190,11 @@ export class Auditor {
   readonly #keyId = (key: string): string | null => this.#idOf(key);
   readonly #accountOf = (key: string): string | null =>
     this.history.now("api_keys", this.#idOf(key) ?? "")?.account_id ?? null;
+
+  #webhooksContext() {
+    const { times, nowMs, counters } = this.#surroundings;
+    return { history: this.history, times, nowMs: nowMs(), counters };
+  }
 
   #jobsContext(): JobsContext {
     const { times, nowMs, isTimed, stored } = this.#surroundings;

@@ -13,7 +13,7 @@ export async function judgeEnd(world: World, everybodyKnows: boolean, windUp: ()
   must(everybodyKnows, "I2", () => "a client could not learn what became of its request by repeating it");
   await everyClipEnds(world);
   await windUp();
-  const waiting = await world.edge.dispatcher.waiting();
+  const waiting = (await world.edge.dispatcher.object?.waiting()) ?? 0;
   must(waiting === 0, "J7", () => `${waiting} polls are parked and nobody waits for them`);
   judgeMoney(world);
   judgeOutputs(world);

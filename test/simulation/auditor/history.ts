@@ -31,6 +31,11 @@ const TABLES: readonly Table[] = [
   "idempotency_keys",
   "runners",
   "output_removals",
+  "webhook_endpoints",
+  "webhook_secrets",
+  "webhook_messages",
+  "webhook_deliveries",
+  "webhook_attempts",
 ];
 
 export class History {
@@ -77,6 +82,11 @@ export class History {
     return first === -1 ? [null, ...seen] : seen;
   }
 
+  /** Rows that the table has ever had. */
+  sizeOf(table: Table): number {
+    return this.#tables.get(table)?.size ?? 0;
+  }
+
   /** All rows of a table as they stand. */
   *all<T extends Table>(table: T): Generator<Tables[T]> {
     for (const versions of this.#tables.get(table)?.values() ?? []) {
@@ -112,6 +122,9 @@ function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: num
       return `${String(row.clip_id)}/${String(row.attempt)}`;
     case "api_key_secrets":
       return String(row.sha256);
+    case "webhook_deliveries":
+      return deliveryName(String(row.message_id), String(row.lane));
+    case "webhook_attempts":
     case "clip_events":
     case "ledger_entries":
       return String(rowid);
@@ -119,12 +132,19 @@ function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: num
     case "clips":
     case "api_keys":
     case "runners":
+    case "webhook_endpoints":
+    case "webhook_secrets":
+    case "webhook_messages":
       return String(row.id);
   }
 }
 
 export function spendName(spenderId: string, utcDay: number): string {
   return `${spenderId}/${utcDay}`;
+}
+
+export function deliveryName(messageId: string, lane: string): string {
+  return `${messageId}/${lane}`;
 }
 
 export function answerName(accountId: string, operation: string, key: string): string {

@@ -25,6 +25,7 @@ export interface JobsContext {
   ) => { readonly bytes: number; readonly md5: string; readonly madeUnder: string } | null;
 }
 
+type Event = Pick<EventRow, "clip_id" | "attempt" | "event">;
 type Mover = Operation["kind"];
 const ENDS_AN_ATTEMPT: readonly Mover[] = ["alarm", "fail", "release"];
 
@@ -52,6 +53,7 @@ const NEVER_CHANGED = [
   "key_id",
   "model",
   "prompt",
+  "webhook_url",
   "size",
   "frames",
   "price_micros",
@@ -62,7 +64,7 @@ const MAX_UNCOUNTED_HAND_BACKS = 10;
 
 /** J1 to J5 and J8, J9 for one commit. */
 export function judgeJobs(operation: Operation, commit: Commit, context: JobsContext): void {
-  const expected: EventRow[] = [];
+  const expected: Event[] = [];
   for (const change of commit.clips) {
     if (operation.kind === "alarm" && change.before?.state === "succeeded") {
       judgeRemoved(operation, change, context);
@@ -76,7 +78,7 @@ export function judgeJobs(operation: Operation, commit: Commit, context: JobsCon
     must(before === null && after !== null, "J5", () => "an event was changed or deleted");
     return after;
   });
-  const text = (events: readonly EventRow[]) =>
+  const text = (events: readonly Event[]) =>
     events.map((e) => `${e.event} of ${e.clip_id}, attempt ${e.attempt}`).join("; ");
   must(text(inserted) === text(expected), "J5", () => `events [${text(inserted)}] instead of [${text(expected)}]`);
 }
@@ -244,10 +246,10 @@ function judgeRemoved(operation: Operation, { before, after }: Change<ClipRow>, 
 }
 
 /** J5: the events that a transition must write in its own commit. */
-function eventsFor(operation: Operation, { before, after }: Change<ClipRow>): EventRow[] {
+function eventsFor(operation: Operation, { before, after }: Change<ClipRow>): Event[] {
   if (after === null) return [];
   const { id: clip_id, attempt, state } = after;
-  const event = (name: string): EventRow => ({ clip_id, attempt, event: name });
+  const event = (name: string): Event => ({ clip_id, attempt, event: name });
   if (state === "running") return before?.state === "leased" ? [event("started")] : [];
   if (!ENDS_AN_ATTEMPT.includes(operation.kind) || state === "expired") return [event(state)];
   const ending: Readonly<Partial<Record<Mover, string>>> = {

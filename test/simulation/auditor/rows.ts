@@ -11,6 +11,7 @@ export interface ClipRow {
   readonly state: State;
   readonly model: string;
   readonly prompt: string;
+  readonly webhook_url: string | null;
   readonly size: string;
   readonly frames: number;
   readonly priority: string;
@@ -34,6 +35,8 @@ export interface ClipRow {
 }
 
 export interface EventRow {
+  readonly id: string;
+  readonly at_ms: number;
   readonly clip_id: string;
   readonly attempt: number;
   readonly event: string;
@@ -103,6 +106,56 @@ export interface RunnerRow {
   readonly token_sha256: string;
 }
 
+export interface EndpointRow {
+  readonly id: string;
+  readonly account_id: string;
+  readonly url: string;
+  /** A JSON array of types; null for all. */
+  readonly events: string | null;
+  readonly disabled_reason: "requested" | "gone" | "failing" | null;
+  readonly disabled_at_ms: number | null;
+  readonly failing_since_ms: number | null;
+}
+
+export interface SecretRow {
+  readonly id: string;
+  /** An endpoint's id or an account's. */
+  readonly owner: string;
+  /** `<owner> <secret>`: this world's vault keeps it in the clear. */
+  readonly sealed: string;
+  readonly expires_at_ms: number | null;
+}
+
+export interface MessageRow {
+  readonly id: string;
+  readonly account_id: string;
+  readonly clip_id: string | null;
+  readonly type: string;
+  readonly payload: string;
+  readonly created_at_ms: number;
+}
+
+export interface DeliveryRow {
+  readonly message_id: string;
+  readonly lane: string;
+  readonly account_id: string;
+  readonly url: string;
+  readonly state: "pending" | "delivered" | "exhausted";
+  readonly attempts: number;
+  readonly replayed_after: number;
+  readonly next_attempt_at_ms: number;
+}
+
+export interface AttemptRow {
+  readonly message_id: string;
+  readonly lane: string;
+  readonly attempt: number;
+  readonly at_ms: number;
+  readonly duration_ms: number;
+  readonly status: number | null;
+  readonly error: string | null;
+}
+
 /** The tables that the auditor follows, and what their rows are. */
 export interface Tables {
   accounts: AccountRow;
@@ -117,4 +170,9 @@ export interface Tables {
   idempotency_keys: AnswerRow;
   runners: RunnerRow;
   output_removals: RemovalRow;
+  webhook_endpoints: EndpointRow;
+  webhook_secrets: SecretRow;
+  webhook_messages: MessageRow;
+  webhook_deliveries: DeliveryRow;
+  webhook_attempts: AttemptRow;
 }

@@ -2,6 +2,7 @@
 // own. Only what the routes do themselves is done here again: telling who asks, and reading the signed link.
 import { createHash, createHmac } from "node:crypto";
 import { type Database, openDatabase } from "../../../db/database.ts";
+import { Dispatcher } from "../../../edge/durable/dispatcher.ts";
 import { Feed } from "../../../edge/durable/feed.ts";
 import { createAccount } from "../../../edge/services/accounts/create.ts";
 import { setAccountLimits } from "../../../edge/services/accounts/limit.ts";
@@ -34,7 +35,7 @@ import type { ClipId, RunnerId } from "../../../shared/ids.ts";
 import type { Faults } from "../faults.ts";
 import type { Random } from "../random.ts";
 import type { Bucket } from "./bucket.ts";
-import { DispatcherHost } from "./dispatcher-host.ts";
+import { ObjectHost } from "./object-host.ts";
 import {
   type Answers,
   currentOperation,
@@ -44,8 +45,11 @@ import {
   type Requests,
   runAs,
 } from "./operation.ts";
+import { Outboxes } from "./outboxes.ts";
+import type { Receivers } from "./receivers.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Trace } from "./trace.ts";
+import { webhookRoutes } from "./webhook-routes.ts";
 
 interface Tools {
   readonly schedule: Schedule;
@@ -54,6 +58,7 @@ interface Tools {
   readonly trace: Trace;
   readonly d1: D1Database;
   readonly bucket: Bucket;
+  readonly receivers: Receivers;
   readonly times: Settings["LEASE_TIMES"];
   /** Commits seen so far. */
   readonly version: () => number;
@@ -68,10 +73,11 @@ export const VERSION = "0.1.0";
 const utf8 = new TextEncoder();
 
 export class Edge {
-  readonly dispatcher: DispatcherHost;
+  readonly dispatcher: ObjectHost<Dispatcher>;
   readonly ports: Ports;
   readonly #tools: Tools;
   readonly #database: Database;
+  readonly #outboxes: Outboxes;
   readonly #feeds = new Map<ClipId, Feed>();
   readonly #admitted = new Map<string, RunnerId>();
   #operations = 0;
@@ -86,16 +92,28 @@ export class Edge {
       R2_ACCESS_KEY_ID: "id",
       R2_SECRET_ACCESS_KEY: "secret",
       SIGNING_KEYS: `k1:${Buffer.alloc(32, 1).toString("base64")}`,
+      ENCRYPTION_KEYS: `k1:${Buffer.alloc(32, 2).toString("base64")}`,
       ADMIN_TOKEN: "tca_a-token-that-is-only-for-the-simulation",
       LEASE_TIMES: JSON.stringify(tools.times),
+      DISPATCHER: { getByName: () => this.#remoteBell() },
       makePorts: (settings: Settings, bell: Bell) => this.#makePorts(settings, bell),
     };
-    const fire = async (alarm: () => Promise<void>) => {
-      const outcome = await this.handle("alarm", {}, alarm);
+    const ended = (outcome: Outcome) => {
       if (outcome.kind === "answer") return "done";
       return outcome.kind === "broken" && outcome.reason === DIED ? "died" : "threw";
     };
-    this.dispatcher = new DispatcherHost({ ...tools, env, fire });
+    this.dispatcher = new ObjectHost({
+      ...tools,
+      name: "dispatcher",
+      make: (state) => new Dispatcher(state, env as unknown as Env),
+      evicted: "dispatcher_evicted",
+      fire: async (alarm) => ended(await this.handle("alarm", {}, alarm)),
+    });
+    this.#outboxes = new Outboxes({
+      ...tools,
+      env: env as unknown as Env,
+      fire: async (lane, alarm) => ended(await this.handle("outbox", { lane }, alarm)),
+    });
     this.ports = this.#makePorts(readSettings(env as unknown as Env), this.#remoteBell());
   }
 
@@ -192,7 +210,9 @@ export class Edge {
     fail: async ({ runner, lease, failure }) =>
       await failAttempt(this.ports, await this.#attempt(runner, lease), failure),
     release: async ({ runner, lease }) => await releaseAttempt(this.ports, await this.#attempt(runner, lease)),
+    ...webhookRoutes(() => this.ports),
     alarm: async () => null,
+    outbox: async () => null,
   };
 
   /** A runner's token is never revoked: once it is known, looking again would only take time. */
@@ -209,7 +229,7 @@ export class Edge {
   }
 
   #makePorts(settings: Settings, bell: Bell): Ports {
-    const { schedule, random, bucket } = this.#tools;
+    const { schedule, random, bucket, receivers } = this.#tools;
     return {
       db: this.#database,
       clock: { now: () => schedule.nowMs + currentOperation().skewMs },
@@ -222,6 +242,15 @@ export class Edge {
       feed: this.#remoteFeed(),
       signer: bucket.signer,
       store: bucket.store,
+      outbound: receivers,
+      resolver: receivers,
+      // WebCrypto would not stay in order. Who opens for another owner than it was sealed for gets nothing of use.
+      vault: {
+        seal: async (text, context) => `${context} ${text}`,
+        open: async (sealed, context) => (sealed.startsWith(`${context} `) ? sealed.slice(context.length + 1) : sealed),
+      },
+      outboxes: this.#outboxes,
+      trustedHosts: new Set(),
       times: settings.LEASE_TIMES,
       signingKeys: settings.SIGNING_KEYS,
       publicOrigin: settings.PUBLIC_ORIGIN,
@@ -231,7 +260,7 @@ export class Edge {
 
   /** As edge/platform/objects.ts has it: what gets lost on the way is no error. */
   #remoteBell(): Bell {
-    const call = async (ring: (host: DispatcherHost) => Promise<void>) => {
+    const call = async (ring: (host: ObjectHost<Dispatcher>) => Promise<void>) => {
       await this.#tools.schedule.sleep(this.#tools.random.between(0, 10));
       if (!this.#tools.faults.strikes("ring_lost")) await ring(this.dispatcher).catch(() => {});
     };

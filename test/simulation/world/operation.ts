@@ -1,5 +1,6 @@
 // One request as it is handled by the edge once. A message that the network delivers twice is two operations.
 import { AsyncLocalStorage } from "node:async_hooks";
+import type { Lane } from "../../../db/schema.ts";
 import type { Balance } from "../../../shared/contract/balance.ts";
 import type { Clip, CreateClip } from "../../../shared/contract/clips.ts";
 import type {
@@ -13,8 +14,9 @@ import type {
   UploadReply,
   UploadRequest,
 } from "../../../shared/contract/runner.ts";
+import type { Endpoint, IssuedEndpoint, IssuedSecret, WebhookEventType } from "../../../shared/contract/webhooks.ts";
 import type { ErrorCode } from "../../../shared/errors.ts";
-import type { AccountId, ClipId, KeyId, RunnerId } from "../../../shared/ids.ts";
+import type { AccountId, ClipId, EndpointId, EventId, KeyId, RunnerId } from "../../../shared/ids.ts";
 import type { Micros } from "../../../shared/pricing.ts";
 
 /** What is asked, by operation. `key` is an API key, `runner` a runner's token, `lease` an attempt's token. */
@@ -55,8 +57,16 @@ export interface Requests {
   complete: { readonly runner: string; readonly lease: string; readonly result: CompleteRequest };
   fail: { readonly runner: string; readonly lease: string; readonly failure: FailRequest };
   release: { readonly runner: string; readonly lease: string };
-  /** Not asked by anyone: the Dispatcher's timer. */
+  create_endpoint: { readonly key: string; readonly url: string; readonly events: readonly WebhookEventType[] | null };
+  switch_endpoint: { readonly key: string; readonly endpointId: EndpointId; readonly enabled: boolean };
+  delete_endpoint: { readonly key: string; readonly endpointId: EndpointId };
+  /** Of the account where no endpoint is named. */
+  rotate_secret: { readonly key: string; readonly endpointId: EndpointId | null; readonly overlapMs: number };
+  send_test: { readonly key: string; readonly endpointId: EndpointId };
+  replay_message: { readonly key: string; readonly eventId: EventId };
+  /** Not asked by anyone: the Dispatcher's timer, and an Outbox's. */
   alarm: Readonly<Record<string, never>>;
+  outbox: { readonly lane: Lane };
 }
 
 /** What is answered when it goes well. */
@@ -82,7 +92,14 @@ export interface Answers {
   complete: AttemptEndReply;
   fail: AttemptEndReply;
   release: AttemptEndReply;
+  create_endpoint: IssuedEndpoint;
+  switch_endpoint: Endpoint;
+  delete_endpoint: null;
+  rotate_secret: IssuedSecret;
+  send_test: EventId;
+  replay_message: number;
   alarm: null;
+  outbox: null;
 }
 
 export type Kind = keyof Requests;

@@ -11,6 +11,7 @@ import { Edge } from "./edge.ts";
 import { bindGlobals } from "./globals.ts";
 import { Link, type Traffic } from "./network.ts";
 import { currentSkewMs } from "./operation.ts";
+import { Receivers } from "./receivers.ts";
 import { Schedule } from "./schedule.ts";
 import { Trace } from "./trace.ts";
 
@@ -27,6 +28,7 @@ function drawTimes(random: Random): Times {
     downloadUrlMs: random.pick([60_000, 3_600_000]),
     queuedMs: random.pick([60_000, 86_400_000]),
     outputKeptMs: random.pick([60_000, 240_000]),
+    messagesKeptMs: random.pick([120_000, 86_400_000, 20 * 86_400_000]),
     loadedModelMs: 60_000,
     idempotencyMs: random.pick([60_000, 86_400_000]),
   };
@@ -44,6 +46,7 @@ export class World {
   readonly times: Times;
   readonly database: SimulatedDatabase;
   readonly bucket: Bucket;
+  readonly receivers: Receivers;
   readonly edge: Edge;
   readonly auditor: Auditor;
   #violation: Violation | null = null;
@@ -51,7 +54,7 @@ export class World {
   constructor(seed: number) {
     this.random = new Random(seed);
     const { schedule, trace } = this;
-    this.faults = new Faults(this.random.fork(), trace);
+    this.faults = new Faults(this.random.fork(), trace, () => schedule.nowMs);
     this.times = drawTimes(this.random);
     this.fickle = this.random.chance(0.06);
     const shared = { schedule, trace, faults: this.faults };
@@ -67,7 +70,14 @@ export class World {
       isTimed: (untilMs) => this.edge.dispatcher.isTimed(untilMs),
       stored: (key) => this.bucket.objects.get(key) ?? null,
       counters: this.counters,
+      quietSinceMs: () => this.faults.stoppedAtMs,
       found: (violation) => this.report(violation),
+    });
+    this.receivers = new Receivers({
+      ...shared,
+      random: this.random.fork(),
+      arrived: (operation, post, to) => this.auditor.arrived(operation, post, to),
+      heard: (operation, messageId, answer) => this.auditor.heard(operation, messageId, answer),
     });
     this.database = new SimulatedDatabase({
       ...shared,
@@ -83,6 +93,7 @@ export class World {
       random: this.random.fork(),
       d1: this.database.d1,
       bucket: this.bucket,
+      receivers: this.receivers,
       times: this.times,
       version: () => this.auditor.history.version,
       ended: (operation, outcome) => this.auditor.ended(operation, outcome),

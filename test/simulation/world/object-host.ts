@@ -1,20 +1,21 @@
-// What the platform does for the Dispatcher: keeps one alive, stores its alarm, fires it at least once and again
-// when it throws, and now and then drops the object with all that it holds in memory.
-import { Dispatcher } from "../../../edge/durable/dispatcher.ts";
-import type { Faults } from "../faults.ts";
-import type { SimulatedBindings } from "../platform/ports.ts";
+// What the platform does for a Durable Object: keeps one alive, stores its alarm and what it puts, fires the alarm at
+// least once and again when it throws, and now and then drops the object with all that it holds in memory.
+import type { Fault, Faults } from "../faults.ts";
 import type { Random } from "../random.ts";
 import { never } from "./database.ts";
 import { currentOperation, type Operation } from "./operation.ts";
 import type { Schedule, Timer } from "./schedule.ts";
 import type { Trace } from "./trace.ts";
 
-interface Tools {
+interface Tools<T> {
+  /** As the trace calls it. */
+  readonly name: string;
+  readonly make: (state: DurableObjectState) => T;
+  readonly evicted: Fault;
   readonly schedule: Schedule;
   readonly random: Random;
   readonly faults: Faults;
   readonly trace: Trace;
-  readonly env: SimulatedBindings & Readonly<Record<string, unknown>>;
   /** Runs alarm() as an operation of its own. */
   readonly fire: (alarm: () => Promise<void>) => Promise<"done" | "threw" | "died">;
 }
@@ -23,19 +24,22 @@ const ALARM_RETRY_MS = 2_000;
 const LATE_MS = [1_000, 60_000] as const;
 
 /** One life of the object. */
-interface Instance {
-  readonly object: Dispatcher;
+interface Instance<T> {
+  readonly object: T;
   readonly inside: Set<Operation>;
 }
 
-export class DispatcherHost {
-  readonly #tools: Tools;
-  #instance: Instance | null = null;
+export class ObjectHost<T extends { alarm: () => Promise<void> }> {
+  readonly #tools: Tools<T>;
+  readonly #stored = new Map<string, unknown>();
+  #instance: Instance<T> | null = null;
   #alarmAtMs: number | null = null;
   #timer: Timer | null = null;
   #firing = 0;
+  /** The alarm has come up while the last one still ran: one follows the other. */
+  #next = false;
 
-  constructor(tools: Tools) {
+  constructor(tools: Tools<T>) {
     this.#tools = tools;
   }
 
@@ -44,18 +48,15 @@ export class DispatcherHost {
     return this.#firing > 0 || (this.#alarmAtMs !== null && this.#alarmAtMs <= untilMs);
   }
 
-  get alarmAtMs(): number | null {
-    return this.#alarmAtMs;
-  }
-
-  async waiting(): Promise<number> {
-    return this.#instance === null ? 0 : await this.#instance.object.waiting();
+  /** The object, if one is alive. */
+  get object(): T | null {
+    return this.#instance?.object ?? null;
   }
 
   /** Runs the operation inside the object. When the object dies, so does the operation. */
-  async enter<T>(run: (dispatcher: Dispatcher) => Promise<T>): Promise<T> {
+  async enter<R>(run: (object: T) => Promise<R>): Promise<R> {
     const operation = currentOperation();
-    if (this.#tools.faults.strikes("dispatcher_evicted")) this.#evict();
+    if (this.#tools.faults.strikes(this.#tools.evicted)) this.#evict();
     const instance = this.#current();
     instance.inside.add(operation);
     const dieAlone = operation.onDeath;
@@ -74,7 +75,7 @@ export class DispatcherHost {
   #evict(): void {
     const instance = this.#instance;
     this.#instance = null;
-    this.#tools.trace.write("dispatcher is gone");
+    this.#tools.trace.write(`${this.#tools.name} is gone`);
     for (const operation of instance?.inside ?? []) {
       if (operation.dead) continue;
       operation.dead = true;
@@ -82,9 +83,9 @@ export class DispatcherHost {
     }
   }
 
-  #current(): Instance {
+  #current(): Instance<T> {
     const state = { storage: this.#storage() } as unknown as DurableObjectState;
-    this.#instance ??= { object: new Dispatcher(state, this.#tools.env as unknown as Env), inside: new Set() };
+    this.#instance ??= { object: this.#tools.make(state), inside: new Set() };
     return this.#instance;
   }
 
@@ -99,6 +100,14 @@ export class DispatcherHost {
       }
     };
     return {
+      get: async (key: string) => {
+        await guard();
+        return this.#stored.get(key);
+      },
+      put: async (key: string, value: unknown) => {
+        await guard();
+        this.#stored.set(key, value);
+      },
       getAlarm: async () => {
         await guard();
         return this.#alarmAtMs;
@@ -118,7 +127,8 @@ export class DispatcherHost {
     this.#timer = schedule.after(Math.max(0, atMs - schedule.nowMs) + lateMs, () => {
       this.#timer = null;
       this.#alarmAtMs = null;
-      void this.#fire();
+      if (this.#firing > 0) this.#next = true;
+      else void this.#fire();
       if (faults.strikes("alarm_twice")) schedule.after(random.between(0, 50), () => void this.#fire());
     });
   }
@@ -130,5 +140,8 @@ export class DispatcherHost {
       await this.#tools.schedule.sleep(ALARM_RETRY_MS);
     }
     this.#firing -= 1;
+    if (!this.#next || this.#firing > 0) return;
+    this.#next = false;
+    await this.#fire();
   }
 }

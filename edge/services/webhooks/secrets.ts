@@ -1,0 +1,40 @@
+// Secrets that sign: one is current, those that it replaced still sign until their overlap is over, so that a receiver
+// can change over at any moment in between.
+
+import type { Statement } from "../../../db/queries/transitions.ts";
+import { expireSecrets, findSecrets, insertSecret } from "../../../db/queries/webhooks/secrets.ts";
+import type { IssuedSecret } from "../../../shared/contract/webhooks.ts";
+import type { AccountId, EndpointId } from "../../../shared/ids.ts";
+import { ulid } from "../../../shared/ids.ts";
+import { timestamp } from "../clips/view.ts";
+import { base64 } from "../encoding.ts";
+import type { Ports } from "../ports.ts";
+
+const SECRET_BYTES = 32;
+const ULID_RANDOM_BYTES = 10;
+
+export type SecretOwner = EndpointId | AccountId;
+type Source = Pick<Ports, "db" | "clock" | "random" | "vault">;
+
+export async function newSecret(ports: Source, owner: SecretOwner): Promise<{ secret: string; insert: Statement }> {
+  const secret = `whsec_${base64(ports.random.bytes(SECRET_BYTES))}`;
+  const createdAtMs = ports.clock.now();
+  const id = ulid(createdAtMs, ports.random.bytes(ULID_RANDOM_BYTES));
+  const sealed = await ports.vault.seal(secret, owner);
+  return { secret, insert: insertSecret(ports.db, { id, owner, sealed, createdAtMs, expiresAtMs: null }) };
+}
+
+/** The owner has a new secret; what it had before signs as well for this long. */
+export async function rotateSecret(ports: Source, owner: SecretOwner, overlapMs: number): Promise<IssuedSecret> {
+  const now = ports.clock.now();
+  const had = (await findSecrets(ports.db, owner, now)).length > 0;
+  const { secret, insert } = await newSecret(ports, owner);
+  await ports.db.batch([...expireSecrets(ports.db, owner, now, now + overlapMs), insert]);
+  return { secret, previous_expires_at: had ? timestamp(now + overlapMs) : null };
+}
+
+/** All that sign now, newest first. */
+export async function openSecrets(ports: Pick<Ports, "db" | "clock" | "vault">, owner: SecretOwner): Promise<string[]> {
+  const rows = await findSecrets(ports.db, owner, ports.clock.now());
+  return await Promise.all(rows.map(({ sealed }) => ports.vault.open(sealed, owner)));
+}
