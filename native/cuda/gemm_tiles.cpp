@@ -1,0 +1,62 @@
+#include "cuda/gemm_tiles.h"
+
+namespace turboclip::cuda {
+namespace {
+
+constexpr GemmTiles kAll[] = {GemmTiles::rows128, GemmTiles::rows192, GemmTiles::rows192_deep,
+                              GemmTiles::wgmma, GemmTiles::wgmma_turns};
+
+bool portable_only = false;
+
+bool runs_on(GemmTiles tiles, const Device& device) {
+  switch (tiles) {
+    case GemmTiles::rows128:
+    case GemmTiles::rows192:
+      return true;
+    case GemmTiles::rows192_deep:
+      return device.shared_bytes >= kDeepSharedBytes;
+    case GemmTiles::wgmma:
+    case GemmTiles::wgmma_turns:
+      return device.major == 9 && !portable_only;
+  }
+  return false;
+}
+
+}  // namespace
+
+void use_portable_tiles() { portable_only = true; }
+
+const char* name(GemmTiles tiles) {
+  switch (tiles) {
+    case GemmTiles::rows128:
+      return "128x128, 3 stages";
+    case GemmTiles::rows192:
+      return "192x128, 2 stages";
+    case GemmTiles::rows192_deep:
+      return "192x128, 3 stages";
+    case GemmTiles::wgmma:
+      return "256x128, wgmma";
+    case GemmTiles::wgmma_turns:
+      return "256x128, wgmma in turns";
+  }
+  return "";
+}
+
+std::vector<GemmTiles> gemm_tiles(const Device& device) {
+  std::vector<GemmTiles> out;
+  for (const GemmTiles tiles : kAll) {
+    if (runs_on(tiles, device)) out.push_back(tiles);
+  }
+  return out;
+}
+
+GemmTiles best_gemm_tiles(const Device& device, std::int64_t rows) {
+  constexpr std::int64_t kFewRows = 1024;  // as the text's: a smaller tile wastes less of its rows
+  if (rows < kFewRows) return GemmTiles::rows128;
+  for (const GemmTiles tiles : {GemmTiles::wgmma, GemmTiles::rows192_deep}) {
+    if (runs_on(tiles, device)) return tiles;
+  }
+  return GemmTiles::rows192;
+}
+
+}  // namespace turboclip::cuda

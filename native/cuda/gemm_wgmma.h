@@ -1,0 +1,15 @@
+// The W8A8 product on Hopper's wgmma, for compute capability 9.x alone.
+#pragma once
+
+#include "cuda/gemm_epilogue.cuh"
+#include "cuda/gemm_w8a8.h"
+
+namespace turboclip::cuda {
+
+/// As the portable kernel. turns: two halves of a block multiply one after the other, so that one promotes
+/// its sums while the other multiplies.
+template <class Epilogue>
+void multiply_wgmma(Queue& queue, const char* name, const Int8Rows& x, const Int8Weight& weight,
+                    const Epilogue& epilogue, bool turns);
+
+}  // namespace turboclip::cuda

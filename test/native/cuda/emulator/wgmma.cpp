@@ -1,0 +1,19 @@
+// In place of native/cuda/gemm_wgmma.cu: the emulated card is no Hopper.
+#include "cuda/gemm_wgmma.h"
+
+namespace turboclip::cuda {
+
+template <class Epilogue>
+void multiply_wgmma(Queue& queue, const char* name, const Int8Rows&, const Int8Weight&, const Epilogue&,
+                    bool) {
+  queue.check(name, cudaErrorInvalidValue);
+}
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreBf16&, bool);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&,
+                             const StoreBf16WithSquares&, bool);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreGeluInt8&,
+                             bool);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const AddToResidual&,
+                             bool);
+
+}  // namespace turboclip::cuda
