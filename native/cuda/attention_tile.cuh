@@ -26,7 +26,7 @@ struct OutputRows {
     bool any = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      any = any || largest_of(scores, half) * scale[half] > largest[half] + kMaxExponent;
+      any = any | (largest_of(scores, half) * scale[half] > largest[half] + kMaxExponent);
     }
     return any;
   }
