@@ -8,11 +8,11 @@ namespace turboclip::cuda {
 
 /// Adds f(q) M / (1e-5 + f(q) . s) + bias to normalised rows. matrix: [128 outputs][128 features] in shared
 /// memory; features: f(q) of the row, in the projections.
-template <int Groups>
-__device__ __forceinline__ void add_linear_branch(OutputRows (&rows)[Groups], const unsigned char* matrix,
-                                                  const Sparse& sparse, const Bf16* features,
-                                                  std::int64_t stride, const float* sums, int row, int tokens,
-                                                  int lane) {
+template <int Groups, int Origin>
+__device__ __forceinline__ void add_linear_branch(OutputRows<Origin> (&rows)[Groups],
+                                                  const unsigned char* matrix, const Sparse& sparse,
+                                                  const Bf16* features, std::int64_t stride,
+                                                  const float* sums, int row, int tokens, int lane) {
   const std::uint32_t* words[Groups][2];
 #pragma unroll
   for (int i = 0; i < Groups; ++i) {

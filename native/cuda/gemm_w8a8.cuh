@@ -152,7 +152,8 @@ struct GemmWarp {
       std::uint32_t b[kSteps][kGroupTiles][2];
       between(group);
       load_columns(b, w_line + group * Tile::kGroupColumns * kGemmDepth, w_swizzle);
-      std::int32_t partial[kRowTiles][kGroupTiles][4] = {};
+      std::int32_t partial[kRowTiles][kGroupTiles][4];
+      fill(partial, kIntegerOrigin);
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
 #pragma unroll
@@ -172,7 +173,7 @@ struct GemmWarp {
 #pragma unroll
           for (int e = 0; e < 4; ++e) {
             float& sum = sums[i][group * kGroupTiles + j][e];
-            sum = fmaf(static_cast<float>(partial[i][j][e]), scale[e / 2], sum);
+            sum = fmaf(from_origin(partial[i][j][e]), scale[e / 2], sum);
           }
         }
       }

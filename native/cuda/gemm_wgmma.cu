@@ -1,6 +1,7 @@
 // The W8A8 product on Hopper: a block stays on its multiprocessor and takes tile after tile. One thread keeps
 // four stages of 128 of K filled by tensor copies, through the epilogues too; two warpgroups multiply 128
-// rows each, 64 at a time, and promote the int32 sums of one while the other multiplies.
+// rows each, 64 at a time, and promote the int32 sums of one while the other multiplies. Two blocks in a
+// cluster may take neighbouring columns: each then reads half of their rows of x, for both.
 #include <algorithm>
 
 #include "cuda/gemm_wgmma.h"
@@ -27,6 +28,13 @@ constexpr int kGroupTiles = 8;
 // Of 65,536 registers; a launch's share must be met by every warpgroup, so it starts with a third each.
 constexpr int kCopierRegisters = 40;
 constexpr int kProductRegisters = 232;
+
+/// What is chosen of a kernel. Turns: the warpgroups multiply one after the other; Blocks: of a cluster.
+template <bool Turns, int Blocks>
+struct Variant {
+  static constexpr bool kTurns = Turns;
+  static constexpr int kBlocks = Blocks;
+};
 
 struct Tile {
   int row, column;

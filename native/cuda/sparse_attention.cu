@@ -18,6 +18,8 @@ constexpr int kSharedBytes = kScales + kQueryBlock * static_cast<int>(sizeof(flo
 static_assert(2 * (kSharedBytes + 1024) <= 100 << 10);
 static_assert(kHeadWidth * kHeadRowBytes <= kSharedBytes && kQueryBlock * kHeadWidth <= kSharedBytes);
 
+using SoftmaxRows = OutputRows<kFloatOrigin>;
+
 /// q of a warp's 32 rows as left operands; rows past the last are zeros.
 struct Queries {
   std::uint32_t values[kGroups][kHeadWidth / 32][4];
@@ -49,10 +51,11 @@ struct Queries {
   }
 };
 
-/// Scores of 32 keys from `key` of the tile on: integers, as floats.
+/// Scores of 16 keys from `key` of the tile on: integers, as floats that are kFloatOrigin more.
 __device__ __forceinline__ void score(float (&out)[kGroups][kKeysAtOnce / 8][4], const Queries& q,
                                       const unsigned char* keys, int key, int lane) {
-  std::int32_t sums[kGroups][kKeysAtOnce / 8][4] = {};
+  std::int32_t sums[kGroups][kKeysAtOnce / 8][4];
+  fill(sums, kIntegerOrigin);
   const unsigned char* line = keys + (key + lane / 16 * 8 + lane % 8) * kHeadWidth;
   const int swizzle = (lane / 8 % 2 ^ lane % 8) << 4;
 #pragma unroll
@@ -77,7 +80,7 @@ __device__ __forceinline__ void score(float (&out)[kGroups][kKeysAtOnce / 8][4],
 #pragma unroll
     for (int j = 0; j < kKeysAtOnce / 8; ++j) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) out[i][j][e] = static_cast<float>(sums[i][j][e]);
+      for (int e = 0; e < 4; ++e) out[i][j][e] = __int_as_float(sums[i][j][e]);
     }
   }
 }
@@ -97,7 +100,7 @@ __device__ __forceinline__ void mask(float (&scores)[kGroups][kKeysAtOnce / 8][4
 }
 
 /// Adds the linear branch, quantises and stores.
-__device__ __forceinline__ void finish(OutputRows (&rows)[kGroups], unsigned char* shared,
+__device__ __forceinline__ void finish(SoftmaxRows (&rows)[kGroups], unsigned char* shared,
                                        const HeadShape& shape, const Projections& projections,
                                        const Sparse& sparse, int head, int row, unsigned by, std::int8_t* y,
                                        float* y_scales) {
@@ -183,7 +186,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     return reinterpret_cast<float*>(shared + kScales) + thread / kWarp * 16 * kGroups;
   };
   const Queries q(heads, shape, head, first_row(), static_cast<int>(thread % kWarp), q_scales());
-  OutputRows rows[kGroups];
+  SoftmaxRows rows[kGroups];
   for (int index = 0; index < kept; ++index) {
     forget(thread);  // or what is computed from it would wait in registers
     const int lane = static_cast<int>(thread % kWarp);
@@ -204,13 +207,11 @@ __global__ void __launch_bounds__(kThreads, 2)
       scale[i][0] = q_scales()[16 * i + lane / 4] * k_scale;
       scale[i][1] = q_scales()[16 * i + 8 + lane / 4] * k_scale;
     }
-    float ahead[2][kGroups][kKeysAtOnce / 8][4];
-    score(ahead[0], q, keys, 0, lane);
-#pragma unroll
-    for (int step = 0; step < kKeyBlock / kKeysAtOnce; ++step) {
-      const int key = step * kKeysAtOnce;
+    float scores[kGroups][kKeysAtOnce / 8][4];
+    score(scores, q, keys, 0, lane);
+#pragma unroll 2
+    for (int key = 0; key < kKeyBlock; key += kKeysAtOnce) {
       if (key >= count) break;  // a softmax over no key is not defined
-      float(&scores)[kGroups][kKeysAtOnce / 8][4] = ahead[step % 2];
       if (count < key + kKeysAtOnce) mask(scores, count - key, lane);
       bool outgrown = false;
 #pragma unroll
@@ -227,7 +228,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         rows[i].weigh(scores[i], scale[i]);
         pack_weights(weights[i][0], scores[i][0], scores[i][1]);
       }
-      if (key + kKeysAtOnce < kKeyBlock) score(ahead[(step + 1) % 2], q, keys, key + kKeysAtOnce, lane);
+      if (key + kKeysAtOnce < kKeyBlock) score(scores, q, keys, key + kKeysAtOnce, lane);
       add_values(rows, weights, keys + kKeyBytes, key, lane);
     }
   }
