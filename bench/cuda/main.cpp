@@ -111,7 +111,7 @@ int run() {
 }  // namespace
 }  // namespace turboclip::bench
 
-/// cuda_bench [--portable] [--check [filter]]. --portable: without the kernels of this card's own generation.
+/// cuda_bench [--without word] [--check [filter]]. --without: no tiles with the word in their name.
 /// --check: the checks alone, for compute-sanitizer. Otherwise what is timed has just passed them.
 int main(int argc, char** argv) {
   int devices = 0;
@@ -127,7 +127,7 @@ int main(int argc, char** argv) {
     used += here ? 1 : 0;
     return here;
   };
-  if (given("--portable")) turboclip::cuda::use_portable_tiles();
+  while (given("--without") && used + 1 < argc) turboclip::cuda::leave_out_tiles(argv[++used]);
   const bool check_only = given("--check");
   const int failed = turboclip::test::run_tests(argc - used, argv + used);
   return failed != 0 || check_only ? failed : turboclip::bench::run();

@@ -1,30 +1,34 @@
 #include "cuda/gemm_tiles.h"
 
+#include <cstring>
+
 namespace turboclip::cuda {
 namespace {
 
-constexpr GemmTiles kAll[] = {GemmTiles::rows128, GemmTiles::rows192, GemmTiles::rows192_deep,
-                              GemmTiles::wgmma, GemmTiles::wgmma_turns};
+constexpr GemmTiles kAll[] = {GemmTiles::rows128,     GemmTiles::rows192,     GemmTiles::rows192_deep,
+                              GemmTiles::wgmma,       GemmTiles::wgmma_turns, GemmTiles::wgmma_origin,
+                              GemmTiles::wgmma_pairs, GemmTiles::wgmma_all};
 
-bool portable_only = false;
+std::vector<const char*> left_out;
 
 bool runs_on(GemmTiles tiles, const Device& device) {
+  for (const char* word : left_out) {
+    if (std::strstr(name(tiles), word) != nullptr) return false;
+  }
   switch (tiles) {
     case GemmTiles::rows128:
     case GemmTiles::rows192:
       return true;
     case GemmTiles::rows192_deep:
       return device.shared_bytes >= kDeepSharedBytes;
-    case GemmTiles::wgmma:
-    case GemmTiles::wgmma_turns:
-      return device.major == 9 && !portable_only;
+    default:
+      return device.major == 9;
   }
-  return false;
 }
 
 }  // namespace
 
-void use_portable_tiles() { portable_only = true; }
+void leave_out_tiles(const char* word) { left_out.push_back(word); }
 
 const char* name(GemmTiles tiles) {
   switch (tiles) {
@@ -35,9 +39,15 @@ const char* name(GemmTiles tiles) {
     case GemmTiles::rows192_deep:
       return "192x128, 3 stages";
     case GemmTiles::wgmma:
-      return "256x128, wgmma";
+      return "wgmma";
     case GemmTiles::wgmma_turns:
-      return "256x128, wgmma in turns";
+      return "wgmma, turns";
+    case GemmTiles::wgmma_origin:
+      return "wgmma, origin";
+    case GemmTiles::wgmma_pairs:
+      return "wgmma, pairs";
+    case GemmTiles::wgmma_all:
+      return "wgmma, turns, origin, pairs";
   }
   return "";
 }

@@ -17,12 +17,15 @@ enum class GemmTiles {
   rows192_deep,  // the same, three stages: 126 KB of shared memory
   wgmma,         // 256 x 128 by Hopper's asynchronous products
   wgmma_turns,   // the same, its two warpgroups multiplying in turns
+  wgmma_origin,  // the same, sums made floats by adding and subtracting
+  wgmma_pairs,   // the same, two neighbouring blocks reading half of their rows each, for both
+  wgmma_all,     // in turns, from the origin, in pairs
 };
 
 const char* name(GemmTiles tiles);
 
-/// From here on every card counts as one without kernels of its own: to measure on Hopper what others run.
-void use_portable_tiles();
+/// From here on no tiles with this word in their name are taken: "wgmma" measures on Hopper what others run.
+void leave_out_tiles(const char* word);
 
 /// What the card can run, the portable ones first.
 std::vector<GemmTiles> gemm_tiles(const Device& device);

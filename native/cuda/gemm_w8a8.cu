@@ -31,9 +31,8 @@ void multiply(Queue& queue, const char* name, const Int8Rows& x, const Int8Weigh
       return launch<Rows192>(queue, name, x, weight, epilogue);
     case GemmTiles::rows192_deep:
       return launch<Rows192Deep>(queue, name, x, weight, epilogue);
-    case GemmTiles::wgmma:
-    case GemmTiles::wgmma_turns:
-      return multiply_wgmma(queue, name, x, weight, epilogue, tiles == GemmTiles::wgmma_turns);
+    default:
+      return multiply_wgmma(queue, name, x, weight, epilogue, tiles);
   }
 }
 

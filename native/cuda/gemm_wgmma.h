@@ -6,10 +6,9 @@
 
 namespace turboclip::cuda {
 
-/// As the portable kernel. turns: two halves of a block multiply one after the other, so that one promotes
-/// its sums while the other multiplies.
+/// As the portable kernel, in one of the tiles of wgmma.
 template <class Epilogue>
 void multiply_wgmma(Queue& queue, const char* name, const Int8Rows& x, const Int8Weight& weight,
-                    const Epilogue& epilogue, bool turns);
+                    const Epilogue& epilogue, GemmTiles tiles);
 
 }  // namespace turboclip::cuda

@@ -28,13 +28,14 @@ __device__ __forceinline__ void publish_barriers() {
 __device__ __forceinline__ void arrive(Barrier& barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier)) : "memory");
 }
-/// Arrives at the barrier that lies there in another block of the cluster.
+/// Arrives at the barrier that lies there in another block of the cluster: for who has read what lies here,
+/// not for who has written there.
 __device__ __forceinline__ void arrive_at(Barrier& barrier, unsigned block) {
   asm volatile(
       "{\n"
       ".reg .b32 there;\n"
       "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
       "}" ::"r"(shared_address(&barrier)),
       "r"(block)
       : "memory");

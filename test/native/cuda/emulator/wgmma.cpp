@@ -5,15 +5,16 @@ namespace turboclip::cuda {
 
 template <class Epilogue>
 void multiply_wgmma(Queue& queue, const char* name, const Int8Rows&, const Int8Weight&, const Epilogue&,
-                    bool) {
+                    GemmTiles) {
   queue.check(name, cudaErrorInvalidValue);
 }
-template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreBf16&, bool);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreBf16&,
+                             GemmTiles);
 template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&,
-                             const StoreBf16WithSquares&, bool);
+                             const StoreBf16WithSquares&, GemmTiles);
 template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreGeluInt8&,
-                             bool);
+                             GemmTiles);
 template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const AddToResidual&,
-                             bool);
+                             GemmTiles);
 
 }  // namespace turboclip::cuda
