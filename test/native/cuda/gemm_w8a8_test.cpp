@@ -160,5 +160,30 @@ TEST("the INT8 layer adds its output to the residual stream, gated or not") {
   }
 }
 
+TEST("all tiles of the INT8 layer give the same bytes, also where a multiprocessor has several to do") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  const Layer layer({128 * queue.device().multiprocessors + 5, 384, 512});
+  const DeviceLayer device(queue, layer);
+  const auto run = [&](cuda::GemmTiles tiles) {
+    const std::int64_t values = layer.size.rows * layer.size.out;
+    cuda::DeviceArray<cuda::Bf16> y;
+    cuda::DeviceArray<std::int8_t> quantised;
+    cuda::DeviceArray<float> scales;
+    y.allocate(queue, values);
+    quantised.allocate(queue, values);
+    scales.allocate(queue, layer.size.out / 128 * cuda::scale_stride(layer.size.rows));
+    cuda::linear_bf16(queue, device.rows, device.weight, y.data(), nullptr, tiles);
+    cuda::linear_gelu_int8(queue, device.rows, device.weight, quantised.data(), scales.data(), tiles);
+    return std::pair{from_bf16(y.download(queue)), quantised.download(queue)};
+  };
+  const auto expected = run(cuda::GemmTiles::rows128);
+  in_all_tiles(queue, [&](cuda::GemmTiles tiles) {
+    const auto out = run(tiles);
+    if (out != expected) record_failure(__FILE__, __LINE__, cuda::name(tiles));
+  });
+  CHECK(queue.finish().ok());
+}
+
 }  // namespace
 }  // namespace turboclip::test
