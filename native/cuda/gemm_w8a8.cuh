@@ -288,6 +288,8 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     stage = stage + 1 == Tile::kStages ? 0 : stage + 1;
     ahead = ahead + 1 == Tile::kStages ? 0 : ahead + 1;
   }
+  // The last stages' zeros, too, or they would land on what the epilogue puts there.
+  copy_wait<0>();
   __syncthreads();
   forget(thread);
   finish_tile(warp, place, static_cast<int>(x.rows), weight.bias, epilogue, shared, thread);

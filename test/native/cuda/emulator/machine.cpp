@@ -73,6 +73,12 @@ void yield(Wait wait) {
 void fiber_main() {
   try {
     (*machine.body)();
+    // They could land on what the block has put there since.
+    std::vector<std::vector<Copy>>& groups = current().groups;
+    groups.push_back(std::exchange(current().open_copies, {}));
+    for (const std::vector<Copy>& group : groups) {
+      if (!group.empty()) throw Undefined("a thread ends with asynchronous copies under way");
+    }
   } catch (...) {
     machine.failure = std::current_exception();
   }
