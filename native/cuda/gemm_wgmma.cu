@@ -6,6 +6,7 @@
 
 #include "cuda/gemm_wgmma.h"
 #include "cuda/hopper.cuh"
+#include "cuda/tensor_map.h"
 
 namespace turboclip::cuda {
 namespace {
@@ -239,36 +240,6 @@ __global__ void __cluster_dims__(Chosen::kBlocks) __launch_bounds__(kThreads, 1)
   }
   // Nor while another block of the cluster copies into this one's stages or arrives at its barriers.
   if constexpr (kBlocks > 1) hopper::wait_for_cluster();
-}
-
-using Encode = decltype(&cuTensorMapEncodeTiled);
-
-/// The driver's function, which a library that is opened without one must not link with; nullptr if it has
-/// none.
-Encode find_encode() {
-  void* entry = nullptr;
-  cudaDriverEntryPointQueryResult found{};
-  constexpr unsigned kSince = 12000;
-  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, kSince, cudaEnableDefault, &found) !=
-          cudaSuccess ||
-      found != cudaDriverEntryPointSuccess) {
-    return nullptr;
-  }
-  return reinterpret_cast<Encode>(entry);
-}
-
-/// Boxes of `box` rows by 128 columns of int8 values [rows, width], swizzled; rows past the last read as
-/// zeros.
-bool describe(CUtensorMap& map, const std::int8_t* values, std::int64_t rows, std::int64_t width, int box) {
-  static const Encode encode = find_encode();
-  if (encode == nullptr) return false;
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(width)};
-  const cuuint32_t box_sizes[2] = {kDepth, static_cast<cuuint32_t>(box)};
-  const cuuint32_t steps[2] = {1, 1};
-  return encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<std::int8_t*>(values), sizes, strides,
-                box_sizes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
 template <class Chosen, class Epilogue>
