@@ -63,10 +63,8 @@ std::vector<GemmTiles> gemm_tiles(const Device& device) {
 GemmTiles best_gemm_tiles(const Device& device, std::int64_t rows) {
   constexpr std::int64_t kFewRows = 1024;  // as the text's: a smaller tile wastes less of its rows
   if (rows < kFewRows) return GemmTiles::rows128;
-  for (const GemmTiles tiles : {GemmTiles::wgmma, GemmTiles::rows192_deep}) {
-    if (runs_on(tiles, device)) return tiles;
-  }
-  return GemmTiles::rows192;
+  // Not wgmma's before one of them has passed on a card and been timed: bench/results/cuda-log.md.
+  return runs_on(GemmTiles::rows192_deep, device) ? GemmTiles::rows192_deep : GemmTiles::rows192;
 }
 
 }  // namespace turboclip::cuda
