@@ -1,6 +1,5 @@
 #include "cases.h"
 
-#include "cuda/gemm_w8a8.h"
 #include "cuda/norm.h"
 #include "cuda/run_state.h"
 #include "engine/sampler/philox.h"
@@ -92,35 +91,58 @@ BlockCases::BlockCases(cuda::Queue& queue, const ModelShape& shape)
     : queue_(queue), shape_(shape), operands_(std::make_unique<Operands>(queue, shape)) {}
 BlockCases::~BlockCases() = default;
 
+std::vector<BlockCases::Product> BlockCases::products() {
+  Operands& o = *operands_;
+  cuda::RunState& run = o.run;
+  cuda::Queue& queue = queue_;
+  const cuda::Int8Rows rows{run.rows.data(), run.row_scales.data(), shape_.tokens(), 128 * shape_.heads};
+  const cuda::Int8Rows hidden{run.hidden.data(), run.hidden_scales.data(), shape_.tokens(), shape_.ffn};
+  std::vector<Product> list;
+  const auto add = [&](int times, const char* name, const cuda::Int8Rows& x, const Weight& weight,
+                       double out_bytes, auto body) {
+    const auto in = static_cast<double>(weight.in);
+    const auto out = static_cast<double>(weight.out);
+    const auto tokens = static_cast<double>(x.rows);
+    list.push_back({name, x, weight.view(), tokens * in + out * in + tokens * out * out_bytes, times, body});
+  };
+  add(1, "linear qkv", rows, o.qkv, 2, [&queue, rows, &o, &run](cuda::ChosenTiles tiles) {
+    cuda::linear_bf16(queue, rows, o.qkv.view(), run.projections.data(), run.squares.data(), tiles);
+  });
+  add(2, "linear o, cross o", rows, o.square, 4, [&queue, rows, &o, &run](cuda::ChosenTiles tiles) {
+    cuda::linear_add(queue, rows, o.square.view(), run.stream.data(), o.vector.data(), tiles);
+  });
+  add(1, "linear cross q", rows, o.square, 2, [&queue, rows, &o, &run](cuda::ChosenTiles tiles) {
+    cuda::linear_bf16(queue, rows, o.square.view(), run.projections.data(), run.squares.data(), tiles);
+  });
+  add(1, "linear ffn in, GELU", rows, o.ffn_in, 1, [&queue, rows, &o, &run](cuda::ChosenTiles tiles) {
+    cuda::linear_gelu_int8(queue, rows, o.ffn_in.view(), run.hidden.data(), run.hidden_scales.data(), tiles);
+  });
+  add(1, "linear ffn out", hidden, o.ffn_out, 4, [&queue, hidden, &o, &run](cuda::ChosenTiles tiles) {
+    cuda::linear_add(queue, hidden, o.ffn_out.view(), run.stream.data(), o.vector.data(), tiles);
+  });
+  return list;
+}
+
 std::vector<BlockCases::Case> BlockCases::cases() {
   Operands& o = *operands_;
   cuda::RunState& run = o.run;
   cuda::Queue& queue = queue_;
   const auto tokens = static_cast<double>(shape_.tokens());
   const double width = 128.0 * static_cast<double>(shape_.heads);
-  const auto ffn = static_cast<double>(shape_.ffn);
   const double elements = tokens * width;
   const auto heads_count = static_cast<double>(shape_.heads);
-  const cuda::Int8Rows rows{run.rows.data(), run.row_scales.data(), shape_.tokens(), 128 * shape_.heads};
-  const cuda::Int8Rows hidden{run.hidden.data(), run.hidden_scales.data(), shape_.tokens(), shape_.ffn};
   const cuda::Bf16Rows stream{run.stream.data(), shape_.tokens(), 128 * shape_.heads};
   const cuda::Projections projections = run.head_projections();
   const cuda::Heads heads = run.head_views();
   const cuda::Modulation modulation{o.vector.data(), o.vector.data()};
   const double pairs = tokens * static_cast<double>(run.kept) * cuda::kKeyBlock * width;
   const double text = tokens * static_cast<double>(shape_.text_rows) * width;
-  const auto gemm_bytes = [&](double out, double in, double out_bytes) {
-    return tokens * in + out * in + tokens * out * out_bytes;
-  };
   std::vector<Case> list;
   const auto add = [&](int times, const char* name, double int8, double bf16, double bytes, auto body) {
     list.push_back({{name, int8, bf16, bytes, body}, times});
   };
   add(3, "layer_norm_int8", 0, 0, 3 * elements, [&queue, stream, modulation, &run] {
     cuda::layer_norm_int8(queue, stream, modulation, run.rows.data(), run.row_scales.data());
-  });
-  add(1, "linear qkv", 6 * elements * width, 0, gemm_bytes(3 * width, width, 2), [&queue, rows, &o, &run] {
-    cuda::linear_bf16(queue, rows, o.qkv.view(), run.projections.data(), run.squares.data());
   });
   add(1, "prepare_heads", 0, 0, 10 * elements, [&queue, &run, projections, &o, heads] {
     cuda::prepare_heads(queue, run.heads, projections, {o.vector.data(), o.vector.data()}, run.angles.view(),
@@ -138,24 +160,16 @@ std::vector<BlockCases::Case> BlockCases::cases() {
             {run.lut.data(), run.kept, run.matrix.data(), run.sums.data(), o.vector.data()}, run.rows.data(),
             run.row_scales.data());
       });
-  add(2, "linear o, cross o", 2 * elements * width, 0, gemm_bytes(width, width, 4), [&queue, rows, &o, &run] {
-    cuda::linear_add(queue, rows, o.square.view(), run.stream.data(), o.vector.data());
-  });
-  add(1, "linear cross q", 2 * elements * width, 0, gemm_bytes(width, width, 2), [&queue, rows, &o, &run] {
-    cuda::linear_bf16(queue, rows, o.square.view(), run.projections.data(), run.squares.data());
-  });
   add(1, "cross_attention", 0, 4 * text, 3 * elements, [&queue, &run, heads_count] {
     cuda::cross_attention(queue,
                           {run.projections.data(), run.q_inverse.data(), run.heads.tokens,
                            static_cast<std::int64_t>(heads_count)},
                           run.text_keys(0), run.rows.data(), run.row_scales.data());
   });
-  add(1, "linear ffn in, GELU", 2 * elements * ffn, 0, gemm_bytes(ffn, width, 1), [&queue, rows, &o, &run] {
-    cuda::linear_gelu_int8(queue, rows, o.ffn_in.view(), run.hidden.data(), run.hidden_scales.data());
-  });
-  add(1, "linear ffn out", 2 * elements * ffn, 0, gemm_bytes(width, ffn, 4), [&queue, hidden, &o, &run] {
-    cuda::linear_add(queue, hidden, o.ffn_out.view(), run.stream.data(), o.vector.data());
-  });
+  for (const Product& product : products()) {
+    list.push_back({{product.name, product.operations(), 0, product.bytes, [product] { product.run({}); }},
+                    product.times});
+  }
   return list;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/gemm_w8a8.h"
 #include "timing.h"
 
 namespace turboclip::bench {
@@ -30,6 +31,22 @@ class BlockCases {
     int times = 1;
   };
   std::vector<Case> cases();
+
+  /// A linear layer of the block, in any tiles.
+  struct Product {
+    std::string name;
+    cuda::Int8Rows x;
+    cuda::Int8Weight weight;
+    double bytes;  // that must move
+    int times;
+    std::function<void(cuda::ChosenTiles)> run;
+
+    double operations() const {
+      return 2.0 * static_cast<double>(x.rows) * static_cast<double>(weight.out) *
+             static_cast<double>(weight.in);
+    }
+  };
+  std::vector<Product> products();
 
  private:
   struct Operands;

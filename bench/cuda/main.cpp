@@ -1,10 +1,13 @@
 // Checks the CUDA kernels on this machine's card against the CPU engine, by the same tests that run on the
 // emulated machine, and only then times them at the true shapes.
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
 #include "cases.h"
 #include "check.h"
+#include "cublas.h"
+#include "cuda/device_array.h"
 
 namespace turboclip::bench {
 namespace {
@@ -23,6 +26,40 @@ Ceilings ceilings(const cudaDeviceProp& card) {
   return {1289e12 * share, 645e12 * share, card.totalGlobalMem > (std::size_t{100} << 30) ? 4.2e12 : 3.0e12};
 }
 
+/// Operations a second of every linear layer in every tiles, and of cuBLAS's product of the same shape.
+void compare_tiles(cuda::Queue& queue, BlockCases& block, Cublas* cublas) {
+  const std::vector<cuda::GemmTiles> all = cuda::gemm_tiles(queue.device());
+  std::printf("\n| Tops/s, epilogues included |");
+  for (const cuda::GemmTiles tiles : all) std::printf(" %s |", cuda::name(tiles));
+  std::printf(" cuBLAS, int32 out | best |\n|---|");
+  for (std::size_t i = 0; i < all.size() + 2; ++i) std::printf("---|");
+  std::printf("\n");
+  for (const BlockCases::Product& product : block.products()) {
+    const auto print = [&](const std::function<void()>& run) {
+      const double rate = product.operations() / median_seconds(queue, run) * 1e-12;
+      std::printf(" %6.0f |", rate);
+      return rate;
+    };
+    std::printf("| %-20s |", product.name.c_str());
+    const char* best = "";
+    double best_rate = 0;
+    for (const cuda::GemmTiles tiles : all) {
+      const double rate = print([&] { product.run(tiles); });
+      if (rate > best_rate) best = cuda::name(tiles);
+      best_rate = std::max(rate, best_rate);
+    }
+    cuda::DeviceArray<std::int32_t> sums;
+    const std::int64_t rows = product.x.rows;
+    if (cublas != nullptr && cublas->prepare(rows, product.weight.out, product.weight.in)) {
+      sums.allocate(queue, rows * product.weight.out);
+      print([&] { cublas->multiply(queue, product.x.values, product.weight.values, sums.data()); });
+    } else {
+      std::printf("   none |");
+    }
+    std::printf(" %s |\n", best);
+  }
+}
+
 int run() {
   cuda::Queue queue;
   const Status opened = queue.open(0);
@@ -39,6 +76,7 @@ int run() {
               driver / 1000, driver % 1000 / 10);
   std::printf("ceilings taken: INT8 %.0f TOPS, bf16 %.0f TFLOP/s, %.2f TB/s\n", best.int8 * 1e-12,
               best.bf16 * 1e-12, best.bytes * 1e-12);
+  const std::unique_ptr<Cublas> cublas = Cublas::open();
   for (const ModelShape& shape : kShapes) {
     queue.enter(shape.name.c_str());
     BlockCases block(queue, shape);
@@ -60,6 +98,12 @@ int run() {
     std::printf("\nby these times a step's blocks take %.1f ms, four steps %.2f s\n",
                 total * static_cast<double>(shape.layers) * 1e3,
                 4 * total * static_cast<double>(shape.layers));
+    compare_tiles(queue, block, cublas.get());
+    const Status compared = queue.finish();
+    if (!compared) {
+      std::fprintf(stderr, "%s\n", compared.error().message.c_str());
+      return 1;
+    }
   }
   return 0;
 }
@@ -67,7 +111,8 @@ int run() {
 }  // namespace
 }  // namespace turboclip::bench
 
-/// With --check: the checks alone, for compute-sanitizer. Otherwise what is timed has just passed them.
+/// cuda_bench [--without word] [--check [filter]]. --without: no tiles with the word in their name.
+/// --check: the checks alone, for compute-sanitizer. Otherwise what is timed has just passed them.
 int main(int argc, char** argv) {
   int devices = 0;
   const cudaError_t found = cudaGetDeviceCount(&devices);
@@ -76,7 +121,14 @@ int main(int argc, char** argv) {
                  found == cudaSuccess ? "the driver shows none" : cudaGetErrorString(found));
     return 1;
   }
-  const bool check_only = argc > 1 && std::strcmp(argv[1], "--check") == 0;
-  const int failed = turboclip::test::run_tests(check_only ? argc - 1 : 1, argv + (check_only ? 1 : 0));
+  int used = 0;
+  const auto given = [&](const char* option) {
+    const bool here = used + 1 < argc && std::strcmp(argv[used + 1], option) == 0;
+    used += here ? 1 : 0;
+    return here;
+  };
+  while (given("--without") && used + 1 < argc) turboclip::cuda::leave_out_tiles(argv[++used]);
+  const bool check_only = given("--check");
+  const int failed = turboclip::test::run_tests(argc - used, argv + used);
   return failed != 0 || check_only ? failed : turboclip::bench::run();
 }

@@ -15,6 +15,8 @@ inline constexpr float kScoreScale = 0.08838834764831845f * 1.4426950408889634f;
 inline constexpr float kMaxExponent = 8;
 
 /// Sixteen rows by 128 channels of output, unnormalised, in the fragments of mma: rows lane / 4 and 8 more.
+/// Origin is what scores are too large by: it is taken off in the exponent, where it costs nothing a score.
+template <int Origin>
 struct OutputRows {
   float sums[kHeadWidth / 8][4] = {};
   float largest[2] = {kMinusInfinity, kMinusInfinity};
@@ -26,7 +28,7 @@ struct OutputRows {
     bool any = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      any = any || largest_of(scores, half) * scale[half] > largest[half] + kMaxExponent;
+      any = any | ((largest_of(scores, half) - Origin) * scale[half] > largest[half] + kMaxExponent);
     }
     return any;
   }
@@ -36,7 +38,8 @@ struct OutputRows {
   __device__ __forceinline__ void rescale(const float (&scores)[Tiles][4], const float (&scale)[2]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float raised = fmaxf(largest[half], lanes_max<4>(largest_of(scores, half)) * scale[half]);
+      const float raised =
+          fmaxf(largest[half], (lanes_max<4>(largest_of(scores, half)) - Origin) * scale[half]);
       const float shrink = exp2_fast(largest[half] - raised);
       largest[half] = raised;
       total[half] *= shrink;
@@ -51,11 +54,13 @@ struct OutputRows {
   /// Turns scores into weights 2^(score * scale - largest).
   template <int Tiles>
   __device__ __forceinline__ void weigh(float (&scores)[Tiles][4], const float (&scale)[2]) {
+    const float less[2] = {Origin == 0 ? -largest[0] : fmaf(-Origin, scale[0], -largest[0]),
+                           Origin == 0 ? -largest[1] : fmaf(-Origin, scale[1], -largest[1])};
 #pragma unroll
     for (int j = 0; j < Tiles; ++j) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        scores[j][e] = exp2_fast(fmaf(scores[j][e], scale[e / 2], -largest[e / 2]));
+        scores[j][e] = exp2_fast(fmaf(scores[j][e], scale[e / 2], less[e / 2]));
         total[e / 2] += scores[j][e];
       }
     }
@@ -76,9 +81,9 @@ struct OutputRows {
 
   template <int Tiles>
   static __device__ __forceinline__ float largest_of(const float (&scores)[Tiles][4], int half) {
-    float value = kMinusInfinity;
+    float value = fmaxf(scores[0][2 * half], scores[0][2 * half + 1]);
 #pragma unroll
-    for (int j = 0; j < Tiles; ++j) value = fmaxf(value, fmaxf(scores[j][2 * half], scores[j][2 * half + 1]));
+    for (int j = 1; j < Tiles; ++j) value = fmaxf(value, fmaxf(scores[j][2 * half], scores[j][2 * half + 1]));
     return value;
   }
 
@@ -138,8 +143,8 @@ __device__ __forceinline__ void pack_weights(std::uint32_t (&out)[4], const floa
 
 /// rows += weights [16, 16 * Steps keys] times values: a tile of bfloat16 rows from `key` on. Several groups
 /// of 16 rows share what is read.
-template <int Groups, int Steps>
-__device__ __forceinline__ void add_values(OutputRows (&rows)[Groups],
+template <int Groups, int Steps, int Origin>
+__device__ __forceinline__ void add_values(OutputRows<Origin> (&rows)[Groups],
                                            const std::uint32_t (&weights)[Groups][Steps][4],
                                            const unsigned char* values, int key, int lane) {
   // head_chunk(values, key + 16 * step + lane % 16, 2 * j + lane / 16), with what does not change apart.

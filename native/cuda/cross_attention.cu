@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kThreads)
     scale[half] = inside ? queries.inverse[r] * kScoreScale : 1.0f;
     bias[half] = text.last_bias * kLog2E * reciprocal(scale[half]);
   }
-  OutputRows rows[1];
+  OutputRows<0> rows[1];
   for (int tile = 0; tile < tiles; ++tile) {
     copy_wait<0>();
     __syncthreads();

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "cuda/gemm_tiles.h"
 #include "cuda/numbers.h"
 #include "cuda/queue.h"
 
@@ -26,15 +28,20 @@ struct Int8Weight {
   std::int64_t in;
 };
 
+/// The tiles to compute in, which tests and benchmarks choose; else the card's best for the shape.
+using ChosenTiles = std::optional<GemmTiles>;
+
 /// y [rows, out] in bfloat16. `squares`, if any, gets the sum of squares of each row and group of 128
 /// columns: [out / 128][scale_stride(rows)].
-void linear_bf16(Queue& queue, const Int8Rows& x, const Int8Weight& weight, Bf16* y, float* squares);
+void linear_bf16(Queue& queue, const Int8Rows& x, const Int8Weight& weight, Bf16* y, float* squares,
+                 ChosenTiles tiles = {});
 
 /// GELU(y), quantised for the next layer.
 void linear_gelu_int8(Queue& queue, const Int8Rows& x, const Int8Weight& weight, std::int8_t* y,
-                      float* y_scales);
+                      float* y_scales, ChosenTiles tiles = {});
 
 /// sum [rows, out] += gate * y: a residual branch's last layer. gate: [out], or nullptr for 1.
-void linear_add(Queue& queue, const Int8Rows& x, const Int8Weight& weight, Bf16* sum, const float* gate);
+void linear_add(Queue& queue, const Int8Rows& x, const Int8Weight& weight, Bf16* sum, const float* gate,
+                ChosenTiles tiles = {});
 
 }  // namespace turboclip::cuda

@@ -59,6 +59,25 @@ __device__ __forceinline__ void store_int8(std::int8_t* to, const float (&values
   *reinterpret_cast<uint2*>(to) = make_uint2(words[0], words[1]);
 }
 
+/// 1.5 * 2^23: an int32 sum that began with it, and stayed under 2^22, has the bits of a float of 12582912
+/// more. Cards convert int32 at an eighth of the rate at which they subtract.
+inline constexpr std::int32_t kIntegerOrigin = 0x4B400000;
+inline constexpr int kFloatOrigin = 12582912;
+__device__ __forceinline__ float from_origin(std::int32_t sum) { return __int_as_float(sum) - kFloatOrigin; }
+
+/// Sets all sums of a tile of fragments.
+template <int Rows, int Columns>
+__device__ __forceinline__ void fill(std::int32_t (&sums)[Rows][Columns][4], std::int32_t value) {
+#pragma unroll
+  for (int i = 0; i < Rows; ++i) {
+#pragma unroll
+    for (int j = 0; j < Columns; ++j) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) sums[i][j][e] = value;
+    }
+  }
+}
+
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 /// Sum or maximum (NaN if any is) over groups of `Lanes` neighbouring lanes; every lane gets it.

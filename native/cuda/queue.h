@@ -23,6 +23,13 @@ struct Grid {
 /// The most that a block may have on every card that the portable kernels run on (an RTX 5090's 99 KiB).
 inline constexpr std::size_t kSharedLimit = 101'376;
 
+/// What kernels choose their tiles by.
+struct Device {
+  int major = 0;
+  int multiprocessors = 0;
+  std::size_t shared_bytes = 0;  // that a block may ask for
+};
+
 class Queue {
  public:
   Queue() = default;
@@ -35,11 +42,15 @@ class Queue {
   Status open(int device) {
     enter("open");
     check("the device", cudaSetDevice(device));
+    cudaDeviceProp properties{};
+    if (!failure_) check("the device's properties", cudaGetDeviceProperties(&properties, device));
+    device_ = {properties.major, properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
     if (!failure_) check("a stream", cudaStreamCreate(&stream_));
     return status();
   }
 
   cudaStream_t stream() const { return stream_; }
+  const Device& device() const { return device_; }
 
   /// Names the stage that errors from here on belong to, and forgets an earlier failure.
   void enter(const char* stage) {
@@ -93,6 +104,7 @@ class Queue {
 
  private:
   cudaStream_t stream_ = nullptr;
+  Device device_;
   const char* stage_ = "start";
   std::optional<Error> failure_;
 };

@@ -28,6 +28,12 @@ __device__ __forceinline__ void copy_async(void* shared, const void* global, int
                "l"(global), "r"(bytes)
                : "memory");
 }
+/// The same of 4 bytes.
+__device__ __forceinline__ void copy_async_word(void* shared, const void* global, int bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global),
+               "r"(bytes)
+               : "memory");
+}
 /// Closes a group of copies of this thread.
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until at most `Open` of this thread's groups are under way.
@@ -35,6 +41,10 @@ template <int Open>
 __device__ __forceinline__ void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(Open) : "memory");
 }
+
+/// Keeps the compiler from holding in registers, over a loop, what it could compute from `value` in each
+/// turn.
+__device__ __forceinline__ void forget(unsigned& value) { asm volatile("" : "+r"(value)); }
 
 /// Four 8x8 tiles of 16-bit values: lane i names a row of 16 bytes of tile i / 8; each lane gets two
 /// neighbours of row lane / 4 of every tile.

@@ -1,7 +1,7 @@
 // Softmax attention over the kept key blocks: INT8 q . k, bfloat16 p . v, float32 state. Four warps of 32
 // rows with q in registers; two stages of k and v within 48 KiB, so that two blocks share a multiprocessor of
 // 100. (Online softmax: FlashAttention, https://arxiv.org/abs/2205.14135.)
-#include "cuda/attention_tile.cuh"
+#include "cuda/add_linear_branch.cuh"
 #include "cuda/self_attention.h"
 
 namespace turboclip::cuda {
@@ -9,21 +9,24 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kGroups = 2;       // of 16 rows, a warp
-constexpr int kKeysAtOnce = 16;  // 32 spill 7 to 14 registers beside q and the output
+constexpr int kKeysAtOnce = 16;  // a step of p . v; 32 spill 10 registers beside q and the output
 constexpr int kKeyBytes = kKeyBlock * kHeadWidth;
 constexpr int kStageBytes = kKeyBytes + kKeyBlock * kHeadRowBytes;
 constexpr int kStages = 2;
-constexpr int kSharedBytes = kStages * kStageBytes;
+constexpr int kScales = kStages * kStageBytes;  // of the block's rows of q
+constexpr int kSharedBytes = kScales + kQueryBlock * static_cast<int>(sizeof(float));
 static_assert(2 * (kSharedBytes + 1024) <= 100 << 10);
 static_assert(kHeadWidth * kHeadRowBytes <= kSharedBytes && kQueryBlock * kHeadWidth <= kSharedBytes);
+
+using SoftmaxRows = OutputRows<kFloatOrigin>;
 
 /// q of a warp's 32 rows as left operands; rows past the last are zeros.
 struct Queries {
   std::uint32_t values[kGroups][kHeadWidth / 32][4];
-  float scales[kGroups][2];
 
-  __device__ __forceinline__ Queries(const Heads& heads, const HeadShape& shape, int head, int row,
-                                     int lane) {
+  /// scales: of the warp's rows, in shared memory.
+  __device__ __forceinline__ Queries(const Heads& heads, const HeadShape& shape, int head, int row, int lane,
+                                     float* scales) {
     const auto tokens = static_cast<int>(shape.tokens);
     const std::int8_t* q = heads.q + head * shape.tokens * kHeadWidth;
 #pragma unroll
@@ -32,7 +35,10 @@ struct Queries {
       for (int half = 0; half < 2; ++half) {
         const int r = row + 16 * i + 8 * half + lane / 4;
         const bool inside = r < tokens;
-        scales[i][half] = inside ? heads.q_scales[head * scale_stride(shape.tokens) + r] * kScoreScale : 1.0f;
+        if (lane % 4 == 0) {
+          scales[16 * i + 8 * half + lane / 4] =
+              inside ? heads.q_scales[head * scale_stride(shape.tokens) + r] * kScoreScale : 1.0f;
+        }
         const auto* words =
             reinterpret_cast<const std::uint32_t*>(q + (inside ? r : 0) * kHeadWidth) + lane % 4;
 #pragma unroll
@@ -45,12 +51,11 @@ struct Queries {
   }
 };
 
-/// Scores of 32 keys from `key` of the tile on: integers, as floats.
+/// Scores of 16 keys from `key` of the tile on: integers, as floats that are kFloatOrigin more.
 __device__ __forceinline__ void score(float (&out)[kGroups][kKeysAtOnce / 8][4], const Queries& q,
                                       const unsigned char* keys, int key, int lane) {
-  constexpr std::int32_t kMagic = 0x4B400000;  // as in gemm_w8a8.cuh; 128 products stay under 2^22
-  constexpr float kMagicValue = 12582912.0f;
   std::int32_t sums[kGroups][kKeysAtOnce / 8][4];
+  fill(sums, kIntegerOrigin);
   const unsigned char* line = keys + (key + lane / 16 * 8 + lane % 8) * kHeadWidth;
   const int swizzle = (lane / 8 % 2 ^ lane % 8) << 4;
 #pragma unroll
@@ -65,12 +70,7 @@ __device__ __forceinline__ void score(float (&out)[kGroups][kKeysAtOnce / 8][4],
 #pragma unroll
         for (int i = 0; i < kGroups; ++i) {
           std::int32_t(&sum)[4] = sums[i][2 * j + half];
-          if (step == 0) {
-            const std::int32_t magic[4] = {kMagic, kMagic, kMagic, kMagic};
-            multiply_s8(sum, q.values[i][step], right, magic);
-          } else {
-            multiply_s8(sum, q.values[i][step], right, sum);
-          }
+          multiply_s8(sum, q.values[i][step], right, sum);
         }
       }
     }
@@ -80,7 +80,7 @@ __device__ __forceinline__ void score(float (&out)[kGroups][kKeysAtOnce / 8][4],
 #pragma unroll
     for (int j = 0; j < kKeysAtOnce / 8; ++j) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) out[i][j][e] = __int_as_float(sums[i][j][e]) - kMagicValue;
+      for (int e = 0; e < 4; ++e) out[i][j][e] = __int_as_float(sums[i][j][e]);
     }
   }
 }
@@ -99,151 +99,15 @@ __device__ __forceinline__ void mask(float (&scores)[kGroups][kKeysAtOnce / 8][4
   }
 }
 
-/// Adds f(q) M / (1e-5 + f(q) . s) + bias to normalised rows. matrix: [128 outputs][128 features] in shared
-/// memory; features: f(q) of the row, in the projections.
-__device__ __forceinline__ void add_linear_branch(OutputRows (&rows)[kGroups], const unsigned char* matrix,
-                                                  const Sparse& sparse, const Bf16* features,
-                                                  std::int64_t stride, const float* sums, int row, int tokens,
-                                                  int lane) {
-  const std::uint32_t* words[kGroups][2];
-#pragma unroll
-  for (int i = 0; i < kGroups; ++i) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int r = row + 16 * i + 8 * half + lane / 4;
-      words[i][half] =
-          reinterpret_cast<const std::uint32_t*>(features + (r < tokens ? r : tokens - 1) * stride) +
-          lane % 4;
-      float product = 0;
-#pragma unroll
-      for (int part = 0; part < kHeadWidth / 8; ++part) {
-        const std::uint32_t pair = words[i][half][4 * part];
-        const float* s = sums + 8 * part + lane % 4 * 2;
-        product = fmaf(low_half(pair), s[0], fmaf(high_half(pair), s[1], product));
-      }
-      // The rows are multiplied by the divisor before the product is added, and divided by it after.
-      const float divisor = 1e-5f + lanes_sum<4>(product);
-      rows[i].total[half] = reciprocal(divisor);
-#pragma unroll
-      for (int j = 0; j < kHeadWidth / 8; ++j) {
-        rows[i].sums[j][2 * half] *= divisor;
-        rows[i].sums[j][2 * half + 1] *= divisor;
-      }
-    }
-  }
-#pragma unroll 1
-  for (int step = 0; step < kHeadWidth / 16; ++step) {
-    std::uint32_t left[kGroups][4];
-#pragma unroll
-    for (int i = 0; i < kGroups; ++i) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) left[i][e] = words[i][e % 2][8 * step + e / 2 * 4];
-    }
-#pragma unroll
-    for (int j = 0; j < kHeadWidth / 16; ++j) {
-      std::uint32_t b[4];
-      load_tiles(b, head_chunk(matrix, 16 * j + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::uint32_t right[2] = {b[2 * half], b[2 * half + 1]};
-#pragma unroll
-        for (int i = 0; i < kGroups; ++i) multiply_add_bf16(rows[i].sums[2 * j + half], left[i], right);
-      }
-    }
-  }
-#pragma unroll
-  for (int j = 0; j < kHeadWidth / 8; ++j) {
-    const float* bias = sparse.bias + 8 * j + lane % 4 * 2;
-#pragma unroll
-    for (int i = 0; i < kGroups; ++i) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        rows[i].sums[j][e] = fmaf(rows[i].sums[j][e], rows[i].total[e / 2], bias[e % 2]);
-      }
-    }
-  }
-}
-
-__global__ void __launch_bounds__(kThreads, 2)
-    sparse_attention_kernel(HeadShape shape, Projections projections, Heads heads, Sparse sparse,
-                            std::int8_t* y, float* y_scales) {
-  unsigned char* shared = shared_memory();
-  const int thread = static_cast<int>(threadIdx.x);
+/// Adds the linear branch, quantises and stores.
+__device__ __forceinline__ void finish(SoftmaxRows (&rows)[kGroups], unsigned char* shared,
+                                       const HeadShape& shape, const Projections& projections,
+                                       const Sparse& sparse, int head, int row, unsigned by, std::int8_t* y,
+                                       float* y_scales) {
+  const int thread = static_cast<int>(by);
   const int lane = thread % kWarp;
-  const int head = static_cast<int>(blockIdx.y);
   const auto tokens = static_cast<int>(shape.tokens);
   const std::int64_t channels = shape.channels();
-  const std::int8_t* k = heads.k + head * shape.tokens * kHeadWidth;
-  const Bf16* v = projections.values + 2 * channels + head * kHeadWidth;
-  const float* k_scales = heads.k_scales + head * shape.key_blocks();
-  const auto kept = static_cast<int>(sparse.kept);
-  const std::int32_t* lut =
-      sparse.lut == nullptr
-          ? nullptr
-          : sparse.lut + (static_cast<std::int64_t>(head) * shape.query_blocks() + blockIdx.x) * sparse.kept;
-  const auto copy = [&](int index, int block) {
-    unsigned char* stage = shared + index % kStages * kStageBytes;
-    const int first = block * kKeyBlock;
-#pragma unroll
-    for (int i = 0; i < kKeyBytes / 16 / kThreads; ++i) {
-      const int row = i * (kThreads / 8) + thread / 8;
-      const int chunk = thread % 8;
-      const bool inside = first + row < tokens;
-      copy_async(stage + row * kHeadWidth + ((chunk ^ (row & 7)) << 4),
-                 k + (inside ? first + row : 0) * static_cast<std::int64_t>(kHeadWidth) + chunk * 16,
-                 inside ? 16 : 0);
-    }
-    copy_head_rows<kKeyBlock, kThreads>(stage + kKeyBytes, v, first, tokens, 3 * channels, thread);
-    copy_commit();
-  };
-  int block = lut == nullptr ? 0 : lut[0];
-  copy(0, block);
-  const int row = static_cast<int>(blockIdx.x) * kQueryBlock + thread / kWarp * 16 * kGroups;
-  const Queries q(heads, shape, head, row, lane);
-  OutputRows rows[kGroups];
-  for (int index = 0; index < kept; ++index) {
-    const float k_scale = k_scales[block];
-    const int count = tokens - block * kKeyBlock;
-    copy_wait<0>();
-    // The copies are here, and all warps have left the stage that is filled next.
-    __syncthreads();
-    if (index + 1 < kept) {
-      block = lut == nullptr ? index + 1 : lut[index + 1];
-      copy(index + 1, block);
-    }
-    const unsigned char* keys = shared + index % kStages * kStageBytes;
-#pragma unroll 1  // or the halves' registers add up
-    for (int key = 0; key < kKeyBlock; key += kKeysAtOnce) {
-      if (key >= count) break;  // a softmax over no key is not defined
-      float scores[kGroups][kKeysAtOnce / 8][4];
-      score(scores, q, keys, key, lane);
-      if (count < key + kKeysAtOnce) mask(scores, count - key, lane);
-      float scale[kGroups][2];
-      bool outgrown = false;
-#pragma unroll
-      for (int i = 0; i < kGroups; ++i) {
-        scale[i][0] = q.scales[i][0] * k_scale;
-        scale[i][1] = q.scales[i][1] * k_scale;
-        outgrown = outgrown || rows[i].outgrown(scores[i], scale[i]);
-      }
-      if (__any_sync(kAllLanes, outgrown)) {
-#pragma unroll
-        for (int i = 0; i < kGroups; ++i) rows[i].rescale(scores[i], scale[i]);
-      }
-      std::uint32_t weights[kGroups][kKeysAtOnce / 16][4];
-#pragma unroll
-      for (int i = 0; i < kGroups; ++i) {
-        rows[i].weigh(scores[i], scale[i]);
-#pragma unroll
-        for (int step = 0; step < kKeysAtOnce / 16; ++step) {
-          pack_weights(weights[i][step], scores[i][2 * step], scores[i][2 * step + 1]);
-        }
-      }
-      add_values(rows, weights, keys + kKeyBytes, key, lane);
-    }
-  }
-#pragma unroll
-  for (int i = 0; i < kGroups; ++i) rows[i].normalize();
   __syncthreads();
   if (sparse.matrix != nullptr) {
     const Bf16* matrix = sparse.matrix + static_cast<std::int64_t>(head) * kHeadWidth * kHeadWidth;
@@ -272,6 +136,106 @@ __global__ void __launch_bounds__(kThreads, 2)
                  tokens - first, lane);
     }
   }
+}
+
+__global__ void __launch_bounds__(kThreads, 2)
+    sparse_attention_kernel(HeadShape shape, Projections projections, Heads heads, Sparse sparse,
+                            std::int8_t* y, float* y_scales) {
+  unsigned char* shared = shared_memory();
+  const int head = static_cast<int>(blockIdx.y);
+  const auto tokens = static_cast<int>(shape.tokens);
+  const auto v_stride = static_cast<unsigned>(3 * shape.channels());
+  const auto v_column = static_cast<unsigned>(2 * shape.channels() + head * kHeadWidth);
+  const float* k_scales = heads.k_scales + head * shape.key_blocks();
+  const auto kept = static_cast<int>(sparse.kept);
+  const auto block_at = [&](int index) {
+    const auto map = (head * static_cast<int>(shape.query_blocks()) + static_cast<int>(blockIdx.x)) * kept;
+    return sparse.lut == nullptr ? index : sparse.lut[map + index];
+  };
+  // Rows past the last are copies of it; their scores are masked.
+  const auto copy = [&](int index, int block, unsigned by) {
+    unsigned char* stage = shared + index % kStages * kStageBytes;
+    const int first = block * kKeyBlock;
+    const auto source = [&](unsigned row) {
+      const int r = first + static_cast<int>(row);
+      return static_cast<std::uint64_t>(static_cast<unsigned>(r < tokens ? r : tokens - 1));
+    };
+#pragma unroll
+    for (int i = 0; i < kKeyBytes / 16 / kThreads; ++i) {
+      const unsigned row = i * (kThreads / 8) + by / 8;
+      const unsigned chunk = by % 8;
+      copy_async(stage + row * kHeadWidth + ((chunk ^ (row & 7)) << 4),
+                 heads.k + (source(row) + head * shape.tokens) * kHeadWidth + chunk * 16, 16);
+    }
+#pragma unroll
+    for (int i = 0; i < kKeyBlock * kHeadRowBytes / 16 / kThreads; ++i) {
+      const unsigned row = i * (kThreads / 16) + by / 16;
+      const unsigned chunk = by % 16;
+      copy_async(stage + kKeyBytes + head_offset(row, chunk),
+                 projections.values + (source(row) * v_stride + (v_column + chunk * 8)), 16);
+    }
+    copy_commit();
+  };
+  int block = block_at(0);
+  unsigned thread = threadIdx.x;
+  copy(0, block, thread);
+  const auto first_row = [&] {
+    return static_cast<int>(blockIdx.x) * kQueryBlock + static_cast<int>(thread / kWarp * 16 * kGroups);
+  };
+  const auto q_scales = [&] {
+    return reinterpret_cast<float*>(shared + kScales) + thread / kWarp * 16 * kGroups;
+  };
+  const Queries q(heads, shape, head, first_row(), static_cast<int>(thread % kWarp), q_scales());
+  SoftmaxRows rows[kGroups];
+  for (int index = 0; index < kept; ++index) {
+    forget(thread);  // or what is computed from it would wait in registers
+    const int lane = static_cast<int>(thread % kWarp);
+    const float k_scale = k_scales[block];
+    const int count = tokens - block * kKeyBlock;
+    copy_wait<0>();
+    // The copies are here, and all warps have left the stage that is filled next.
+    __syncthreads();
+    if (index + 1 < kept) {
+      block = block_at(index + 1);
+      copy(index + 1, block, thread);
+    }
+    const unsigned char* keys = shared + index % kStages * kStageBytes;
+    // The next keys' scores are begun before these keys' values are added, and done when those are.
+    float scale[kGroups][2];
+#pragma unroll
+    for (int i = 0; i < kGroups; ++i) {
+      scale[i][0] = q_scales()[16 * i + lane / 4] * k_scale;
+      scale[i][1] = q_scales()[16 * i + 8 + lane / 4] * k_scale;
+    }
+    float scores[kGroups][kKeysAtOnce / 8][4];
+    score(scores, q, keys, 0, lane);
+#pragma unroll 2
+    for (int key = 0; key < kKeyBlock; key += kKeysAtOnce) {
+      if (key >= count) break;  // a softmax over no key is not defined
+      if (count < key + kKeysAtOnce) mask(scores, count - key, lane);
+      bool outgrown = false;
+#pragma unroll
+      for (int i = 0; i < kGroups; ++i) {
+        outgrown = outgrown | rows[i].outgrown(scores[i], scale[i]);
+      }
+      if (__any_sync(kAllLanes, outgrown)) {
+#pragma unroll
+        for (int i = 0; i < kGroups; ++i) rows[i].rescale(scores[i], scale[i]);
+      }
+      std::uint32_t weights[kGroups][1][4];
+#pragma unroll
+      for (int i = 0; i < kGroups; ++i) {
+        rows[i].weigh(scores[i], scale[i]);
+        pack_weights(weights[i][0], scores[i][0], scores[i][1]);
+      }
+      if (key + kKeysAtOnce < kKeyBlock) score(scores, q, keys, key + kKeysAtOnce, lane);
+      add_values(rows, weights, keys + kKeyBytes, key, lane);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kGroups; ++i) rows[i].normalize();
+  forget(thread);
+  finish(rows, shared, shape, projections, sparse, head, first_row(), thread, y, y_scales);
 }
 
 }  // namespace

@@ -11,9 +11,16 @@ namespace {
 struct Case {
   std::int64_t rows, in, out;
 };
-// Around the tile's 128 rows, one to four blocks of K in a pipeline of three stages, several tiles of
-// columns.
-constexpr Case kCases[] = {{1, 128, 128}, {127, 256, 128}, {128, 384, 256}, {131, 512, 384}, {257, 640, 128}};
+// Around the tiles' 128, 192 and 256 rows, one to five blocks of K in pipelines of two and more stages,
+// several tiles of columns.
+constexpr Case kCases[] = {{1, 128, 128},   {127, 256, 128}, {128, 384, 256}, {131, 512, 384},
+                           {191, 128, 128}, {193, 256, 128}, {257, 640, 128}};
+
+/// Runs body(tiles) for all tiles that the card can compute in.
+template <class Body>
+void in_all_tiles(const cuda::Queue& queue, const Body& body) {
+  for (const cuda::GemmTiles tiles : cuda::gemm_tiles(queue.device())) body(tiles);
+}
 
 /// A layer on both sides: INT8 on the device, what it means in float32 for the CPU engine.
 struct Layer {
@@ -76,13 +83,13 @@ TEST("the INT8 linear layer equals the CPU engine's on the same numbers, at ever
     const Layer layer(size);
     const DeviceLayer device(queue, layer);
     const std::vector<float> expected = layer.expected(cpu::Activation::none);
-    in_both_orders([&] {
+    const auto check = [&](cuda::GemmTiles tiles) {
       cuda::DeviceArray<cuda::Bf16> y;
       cuda::DeviceArray<float> squares;
       const std::int64_t stride = cuda::scale_stride(size.rows);
       y.allocate(queue, size.rows * size.out);
       squares.allocate(queue, size.out / 128 * stride);
-      cuda::linear_bf16(queue, device.rows, device.weight, y.data(), squares.data());
+      cuda::linear_bf16(queue, device.rows, device.weight, y.data(), squares.data(), tiles);
       CHECK(relative_error(from_bf16(y.download(queue)), expected) < 3e-3);
       const std::vector<float> sums = squares.download(queue);
       double worst = 0;
@@ -96,9 +103,10 @@ TEST("the INT8 linear layer equals the CPU engine's on the same numbers, at ever
       CHECK(worst < 1e-5);
       cuda::DeviceArray<cuda::Bf16> without;
       without.allocate(queue, size.rows * size.out);
-      cuda::linear_bf16(queue, device.rows, device.weight, without.data(), nullptr);
+      cuda::linear_bf16(queue, device.rows, device.weight, without.data(), nullptr, tiles);
       CHECK(from_bf16(without.download(queue)) == from_bf16(y.download(queue)));
-    });
+    };
+    in_both_orders([&] { in_all_tiles(queue, check); });
     CHECK(queue.finish().ok());
   }
 }
@@ -110,15 +118,16 @@ TEST("GELU and re-quantisation in the INT8 layer's epilogue give the next layer 
     const Layer layer(size);
     const DeviceLayer device(queue, layer);
     const std::vector<float> expected = layer.expected(cpu::Activation::gelu);
-    in_both_orders([&] {
+    const auto check = [&](cuda::GemmTiles tiles) {
       cuda::DeviceArray<std::int8_t> y;
       cuda::DeviceArray<float> scales;
       y.allocate(queue, size.rows * size.out);
       scales.allocate(queue, size.out / 128 * cuda::scale_stride(size.rows));
-      cuda::linear_gelu_int8(queue, device.rows, device.weight, y.data(), scales.data());
+      cuda::linear_gelu_int8(queue, device.rows, device.weight, y.data(), scales.data(), tiles);
       const QuantizedRows out{size.rows, size.out, y.download(queue), scales.download(queue)};
       CHECK(relative_error(out.to_float(), expected) < 8e-3);
-    });
+    };
+    in_both_orders([&] { in_all_tiles(queue, check); });
     CHECK(queue.finish().ok());
   }
 }
@@ -139,13 +148,41 @@ TEST("the INT8 layer adds its output to the residual stream, gated or not") {
       for (std::size_t i = 0; i < expected.size(); ++i) {
         expected[i] += plain[i] * (gated ? gate[i % static_cast<std::size_t>(size.out)] : 1.0f);
       }
-      cuda::DeviceArray<cuda::Bf16> sum;
-      sum.upload(queue, to_bf16(before));
-      cuda::linear_add(queue, device.rows, device.weight, sum.data(), gated ? device_gate.data() : nullptr);
-      CHECK(relative_error(from_bf16(sum.download(queue)), expected) < 3e-3);
+      in_all_tiles(queue, [&](cuda::GemmTiles tiles) {
+        cuda::DeviceArray<cuda::Bf16> sum;
+        sum.upload(queue, to_bf16(before));
+        cuda::linear_add(queue, device.rows, device.weight, sum.data(), gated ? device_gate.data() : nullptr,
+                         tiles);
+        CHECK(relative_error(from_bf16(sum.download(queue)), expected) < 3e-3);
+      });
     }
     CHECK(queue.finish().ok());
   }
+}
+
+TEST("all tiles of the INT8 layer give the same bytes, also where a multiprocessor has several to do") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  const Layer layer({128 * queue.device().multiprocessors + 5, 384, 512});
+  const DeviceLayer device(queue, layer);
+  const auto run = [&](cuda::GemmTiles tiles) {
+    const std::int64_t values = layer.size.rows * layer.size.out;
+    cuda::DeviceArray<cuda::Bf16> y;
+    cuda::DeviceArray<std::int8_t> quantised;
+    cuda::DeviceArray<float> scales;
+    y.allocate(queue, values);
+    quantised.allocate(queue, values);
+    scales.allocate(queue, layer.size.out / 128 * cuda::scale_stride(layer.size.rows));
+    cuda::linear_bf16(queue, device.rows, device.weight, y.data(), nullptr, tiles);
+    cuda::linear_gelu_int8(queue, device.rows, device.weight, quantised.data(), scales.data(), tiles);
+    return std::pair{from_bf16(y.download(queue)), quantised.download(queue)};
+  };
+  const auto expected = run(cuda::GemmTiles::rows128);
+  in_all_tiles(queue, [&](cuda::GemmTiles tiles) {
+    const auto out = run(tiles);
+    if (out != expected) record_failure(__FILE__, __LINE__, cuda::name(tiles));
+  });
+  CHECK(queue.finish().ok());
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ namespace {
 enum Opcode : unsigned {
   kImma = 0x237,
   kHmma = 0x23c,
+  kIgmma = 0x9f1,
   kLdsm = 0x83b,
   kLdgsts = 0xfae,
   kStl = 0x387,
@@ -79,8 +80,8 @@ std::vector<Kernel> kernels() {
 }
 
 TEST(
-    "every kernel is there for sm_89, sm_90 and sm_120, and none spills or calls a routine but to take a "
-    "root") {
+    "every kernel is there for sm_89, sm_90 and sm_120, Hopper's own for sm_90, and none spills or calls a "
+    "routine but to take a root") {
   std::map<std::string, std::set<unsigned>> architectures;
   for (const Kernel& kernel : kernels()) {
     architectures[kernel.name].insert(kernel.architecture);
@@ -95,30 +96,41 @@ TEST(
   }
   CHECK(architectures.size() > 20);
   for (const auto& [name, found] : architectures) {
-    if (found != std::set<unsigned>{89, 90, 120}) record_failure(__FILE__, __LINE__, name);
+    const bool hopper = name.find("wgmma") != std::string::npos;
+    if (found != (hopper ? std::set<unsigned>{90} : std::set<unsigned>{89, 90, 120})) {
+      record_failure(__FILE__, __LINE__, name);
+    }
   }
 }
 
 TEST("the matrix kernels are made of the tensor cores' instructions, in the numbers that their tiles say") {
   int products = 0;
+  int asynchronous = 0;
   int attentions = 0;
   for (const Kernel& kernel : kernels()) {
     if (kernel.name.find("gemm_w8a8") != std::string::npos) {
       ++products;
-      // A block of K: 4 steps of 4 x 4 tiles, each with 4 + 2 loads of operands.
-      CHECK_EQUAL(kernel.count(kImma), 64);
-      CHECK_EQUAL(kernel.count(kLdsm), 24);
+      // A block of K: 4 steps, each of 4 x 4 tiles with 4 + 2 loads of operands, or of 3 x 8 with 3 + 4.
+      const bool wide = kernel.name.find("GemmTileILi192") != std::string::npos;
+      CHECK_EQUAL(kernel.count(kImma), wide ? 96 : 64);
+      CHECK_EQUAL(kernel.count(kLdsm), wide ? 28 : 24);
       CHECK(kernel.count(kLdgsts) > 0);
+    }
+    if (kernel.name.find("gemm_wgmma") != std::string::npos) {
+      ++asynchronous;
+      CHECK_EQUAL(kernel.count(kIgmma), 2 * 4);  // two halves of 64 rows, 4 steps of K
     }
     if (kernel.name.find("sparse_attention") != std::string::npos) {
       ++attentions;
-      // Sixteen keys: q . k in 4 steps of 2 x 2 tiles, p . v in 2 x 16; the linear branch's step 2 x 16.
-      CHECK_EQUAL(kernel.count(kImma), 16);
-      CHECK_EQUAL(kernel.count(kHmma), 64);
+      // 16 keys: q . k in 4 steps of 2 x 2 tiles, p . v in 2 x 16; scores of the first, and of two that
+      // follow while the values of two are added; the linear branch's step 2 x 16.
+      CHECK_EQUAL(kernel.count(kImma), 3 * 16);
+      CHECK_EQUAL(kernel.count(kHmma), 2 * 32 + 32);
       CHECK(kernel.count(kLdgsts) > 0);
     }
   }
-  CHECK_EQUAL(products, 4 * 3);
+  CHECK_EQUAL(products, 4 * 3 * 3);        // epilogues, tiles, architectures
+  CHECK_EQUAL(asynchronous, 4 * (4 + 2));  // of the variants in pairs, those for odd columns, too
   CHECK_EQUAL(attentions, 3);
 }
 

@@ -22,6 +22,7 @@ enum class Wait { nothing, warp, block, done };
 struct Copy {
   unsigned char* to;
   const unsigned char* from;
+  int size;
   int bytes;
 };
 
@@ -72,6 +73,12 @@ void yield(Wait wait) {
 void fiber_main() {
   try {
     (*machine.body)();
+    // They could land on what the block has put there since.
+    std::vector<std::vector<Copy>>& groups = current().groups;
+    groups.push_back(std::exchange(current().open_copies, {}));
+    for (const std::vector<Copy>& group : groups) {
+      if (!group.empty()) throw Undefined("a thread ends with asynchronous copies under way");
+    }
   } catch (...) {
     machine.failure = std::current_exception();
   }
@@ -143,7 +150,7 @@ void start_block(dim3 block_index, dim3 block, dim3 grid) {
 void land(const std::vector<Copy>& group) {
   for (const Copy& copy : group) {
     if (copy.bytes > 0) std::memcpy(copy.to, copy.from, static_cast<std::size_t>(copy.bytes));
-    std::memset(copy.to + copy.bytes, 0, static_cast<std::size_t>(16 - copy.bytes));
+    std::memset(copy.to + copy.bytes, 0, static_cast<std::size_t>(copy.size - copy.bytes));
   }
 }
 
@@ -179,17 +186,19 @@ void require_shared(const void* pointer, std::size_t bytes) {
   if (at < shared_begin() || at + bytes > shared_begin() + machine.shared_bytes) {
     throw Undefined("an access outside the block's shared memory");
   }
-  if ((at - shared_begin()) % 16 != 0) throw Undefined("a shared row that is not 16-byte aligned");
+  if ((at - shared_begin()) % static_cast<std::ptrdiff_t>(bytes) != 0) {
+    throw Undefined("an access to shared memory that is not aligned to its size");
+  }
 }
 
-void copy_async(void* shared, const void* global, int bytes) {
-  require_shared(shared, 16);
-  if (reinterpret_cast<std::uintptr_t>(global) % 16 != 0 && bytes > 0) {
-    throw Undefined("an asynchronous copy from an address that is not 16-byte aligned");
+void copy_async(void* shared, const void* global, int size, int bytes) {
+  require_shared(shared, static_cast<std::size_t>(size));
+  if (reinterpret_cast<std::uintptr_t>(global) % static_cast<unsigned>(size) != 0 && bytes > 0) {
+    throw Undefined("an asynchronous copy from an address that is not aligned to its size");
   }
-  std::memset(shared, kGarbage, 16);
+  std::memset(shared, kGarbage, static_cast<std::size_t>(size));
   current().open_copies.push_back(
-      {static_cast<unsigned char*>(shared), static_cast<const unsigned char*>(global), bytes});
+      {static_cast<unsigned char*>(shared), static_cast<const unsigned char*>(global), size, bytes});
 }
 
 void copy_commit() { current().groups.push_back(std::exchange(current().open_copies, {})); }

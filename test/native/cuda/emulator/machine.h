@@ -33,7 +33,7 @@ const Place& place();
 
 unsigned char* shared_memory();
 void require_shared(const void* pointer, std::size_t bytes);
-void copy_async(void* shared, const void* global, int bytes);
+void copy_async(void* shared, const void* global, int size, int bytes);
 void copy_commit();
 void copy_wait(int open);
 void block_barrier();

@@ -21,8 +21,12 @@ inline constexpr int kWarp = 32;
 inline unsigned char* shared_memory() { return emulator::shared_memory(); }
 
 inline void copy_async(void* shared, const void* global, int bytes) {
-  emulator::copy_async(shared, global, bytes);
+  emulator::copy_async(shared, global, 16, bytes);
 }
+inline void copy_async_word(void* shared, const void* global, int bytes) {
+  emulator::copy_async(shared, global, 4, bytes);
+}
+inline void forget(unsigned&) {}
 inline void copy_commit() { emulator::copy_commit(); }
 template <int Open>
 inline void copy_wait() {

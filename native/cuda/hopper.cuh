@@ -1,0 +1,170 @@
+// What sm_90a alone has: tensor copies that complete on barriers in shared memory, products of a warpgroup
+// (four warps) that read their operands from there, and registers handed from one warpgroup to another.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+#include "cuda/simt.cuh"
+
+namespace turboclip::cuda::hopper {
+
+inline constexpr int kWarpgroup = 128;
+
+/// A barrier in shared memory. It counts arrivals and the bytes of copies; its phases alternate in parity.
+struct Barrier {
+  std::uint64_t state;
+};
+
+__device__ __forceinline__ void initialize(Barrier& barrier, unsigned arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)), "r"(arrivals)
+               : "memory");
+}
+/// Makes initialised barriers known to the copy engine; before the block's first __syncthreads.
+__device__ __forceinline__ void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+__device__ __forceinline__ void arrive(Barrier& barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier)) : "memory");
+}
+/// Arrives at the barrier that lies there in another block of the cluster: for who has read what lies here,
+/// not for who has written there.
+__device__ __forceinline__ void arrive_at(Barrier& barrier, unsigned block) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
+      "}" ::"r"(shared_address(&barrier)),
+      "r"(block)
+      : "memory");
+}
+/// Arrives, and lets the phase last until so many bytes have been copied.
+__device__ __forceinline__ void arrive_expecting(Barrier& barrier, unsigned bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&barrier)),
+               "r"(bytes)
+               : "memory");
+}
+/// Waits for the end of the phase of that parity; a fresh barrier counts as past a phase of parity 1.
+__device__ __forceinline__ void wait(Barrier& barrier, unsigned parity) {
+  std::uint32_t done = 0;
+  while (done == 0) {
+    asm volatile(
+        "{\n"
+        ".reg .pred done;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, done;\n"
+        "}"
+        : "=r"(done)
+        : "r"(shared_address(&barrier)), "r"(parity)
+        : "memory");
+  }
+}
+
+/// Starts the copy of the map's box at (column, row) to shared memory, 1024-byte aligned.
+__device__ __forceinline__ void copy_box(void* to, const CUtensorMap& map, int column, int row,
+                                         Barrier& barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
+      "[%4];" ::"r"(shared_address(to)),
+      "l"(&map), "r"(column), "r"(row), "r"(shared_address(&barrier))
+      : "memory");
+}
+/// The same into all blocks of the cluster that `blocks` has a bit of, at this block's offsets, each
+/// completing on its own barrier at this one's offset.
+__device__ __forceinline__ void copy_box_to(void* to, const CUtensorMap& map, int column, int row,
+                                            Barrier& barrier, std::uint16_t blocks) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+      "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(to)),
+      "l"(&map), "r"(column), "r"(row), "r"(shared_address(&barrier)), "h"(blocks)
+      : "memory");
+}
+/// Starts the copy of contiguous bytes, a multiple of 16 from and to 16-byte aligned addresses.
+__device__ __forceinline__ void copy_bytes(void* to, const void* from, unsigned bytes, Barrier& barrier) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+          shared_address(to)),
+      "l"(from), "r"(bytes), "r"(shared_address(&barrier))
+      : "memory");
+}
+
+__device__ __forceinline__ unsigned block_of_cluster() {
+  unsigned rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+/// Waits for all threads of the cluster, and makes what they wrote to shared memory known among them.
+__device__ __forceinline__ void wait_for_cluster() {
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+}
+
+/// How the products find rows of 128 bytes, swizzled as copy_box with CU_TENSOR_MAP_SWIZZLE_128B leaves them,
+/// eight to 1024 bytes. Steps along K add bytes / 16.
+__device__ __forceinline__ std::uint64_t describe_rows(const void* rows) {
+  constexpr std::uint64_t kEightRows = std::uint64_t{1024 >> 4} << 32;
+  constexpr std::uint64_t kSwizzle128 = std::uint64_t{1} << 62;
+  constexpr std::uint64_t kUnused = std::uint64_t{1} << 16;
+  return (shared_address(rows) & 0x3ffffu) >> 4 | kUnused | kEightRows | kSwizzle128;
+}
+
+/// Before a warpgroup's first product, and whenever other code has touched its sums.
+__device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void commit_products() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/// Waits for all committed products. The sums pass through, or code that reads them could move before it.
+__device__ __forceinline__ void wait_products(std::int32_t (&sums)[16][4]) {
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+  for (int j = 0; j < 16; ++j) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) asm volatile("" : "+r"(sums[j][e])::"memory");
+  }
+}
+
+// clang-format off
+#define TURBOCLIP_FOUR(j) "+r"(d[j][0]), "+r"(d[j][1]), "+r"(d[j][2]), "+r"(d[j][3])
+/// d (+)= x w^T of 64 x 32 by 128 x 32 int8 values; each warp of the group holds 16 rows as mma's fragments.
+__device__ __forceinline__ void multiply_64x128(std::int32_t (&d)[16][4], std::uint64_t x, std::uint64_t w, bool add) {
+  asm volatile(
+      "{\n"
+      ".reg .pred add;\n"
+      "setp.ne.b32 add, %66, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+      "%64, %65, add;\n"
+      "}"
+      : TURBOCLIP_FOUR(0), TURBOCLIP_FOUR(1), TURBOCLIP_FOUR(2), TURBOCLIP_FOUR(3),
+        TURBOCLIP_FOUR(4), TURBOCLIP_FOUR(5), TURBOCLIP_FOUR(6), TURBOCLIP_FOUR(7),
+        TURBOCLIP_FOUR(8), TURBOCLIP_FOUR(9), TURBOCLIP_FOUR(10), TURBOCLIP_FOUR(11),
+        TURBOCLIP_FOUR(12), TURBOCLIP_FOUR(13), TURBOCLIP_FOUR(14), TURBOCLIP_FOUR(15)
+      : "l"(x), "l"(w), "r"(static_cast<int>(add)));
+}
+#undef TURBOCLIP_FOUR
+// clang-format on
+
+/// Registers a thread of the warpgroup, a multiple of 8: fewer, or as many more as others gave back.
+template <int Count>
+__device__ __forceinline__ void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));
+}
+template <int Count>
+__device__ __forceinline__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
+}
+
+/// A barrier of `threads` by number, of those that wait for it and those that only pass.
+__device__ __forceinline__ void wait_turn(int barrier, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+__device__ __forceinline__ void give_turn(int barrier, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
+}  // namespace turboclip::cuda::hopper

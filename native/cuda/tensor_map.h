@@ -1,0 +1,41 @@
+// Descriptions of arrays for tensor copies (TMA).
+#pragma once
+
+#include <cuda.h>
+
+#include "cuda/numbers.h"
+
+namespace turboclip::cuda {
+
+using Encode = decltype(&cuTensorMapEncodeTiled);
+
+/// The driver's function, which a library that is opened without one must not link with; nullptr if it has
+/// none.
+inline Encode find_encode() {
+  void* entry = nullptr;
+  cudaDriverEntryPointQueryResult found{};
+  constexpr unsigned kSince = 12000;
+  if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, kSince, cudaEnableDefault, &found) !=
+          cudaSuccess ||
+      found != cudaDriverEntryPointSuccess) {
+    return nullptr;
+  }
+  return reinterpret_cast<Encode>(entry);
+}
+
+/// Boxes of `box` rows by 128 columns of int8 values [rows, width], swizzled; rows past the last read as
+/// zeros.
+inline bool describe(CUtensorMap& map, const std::int8_t* values, std::int64_t rows, std::int64_t width,
+                     int box) {
+  static const Encode encode = find_encode();
+  if (encode == nullptr) return false;
+  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(width)};
+  const cuuint32_t box_sizes[2] = {kScaleGroup, static_cast<cuuint32_t>(box)};
+  const cuuint32_t steps[2] = {1, 1};
+  return encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2, const_cast<std::int8_t*>(values), sizes, strides,
+                box_sizes, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+}  // namespace turboclip::cuda
