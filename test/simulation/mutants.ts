@@ -54,7 +54,7 @@ export const MUTANTS: readonly Mutant[] = [
       "overdueAtMs === null ? undefined : lte(clips.leaseUntilMs, overdueAtMs)",
       "undefined",
     ),
-    first: 12,
+    first: 117,
   },
   one(
     "the sweep takes leases back a second early",
@@ -84,6 +84,7 @@ export const MUTANTS: readonly Mutant[] = [
         to: ".where(and(eq(clips.id, id), lte(clips.expiresAtMs, atMs)))",
       },
     ],
+    first: 2,
   },
   // Ends.
   one("the poison limit is off by one", END, "counted < ports.times.maxAttempts", "counted <= ports.times.maxAttempts"),
@@ -239,8 +240,8 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     "a clip is shown to whoever knows its id",
     CLIPS,
-    ".where(and(eq(clips.id, id), eq(clips.accountId, accountId)))",
-    ".where(eq(clips.id, id))",
+    ".where(and(eq(clips.id, id), eq(clips.accountId, accountId), isNull(clips.deletedAtMs)))",
+    ".where(and(eq(clips.id, id), isNull(clips.deletedAtMs)))",
   ),
   one("a revoked key still works", "edge/services/keys/verify.ts", "row.revokedAtMs !== null", "false"),
 ];

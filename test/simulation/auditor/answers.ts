@@ -2,7 +2,7 @@
 // its beginning and its end, or by what it committed itself. Where a fault left open what happened, a 500 is
 // allowed, and both outcomes stay possible until somebody sees which one it was.
 import type { Clip } from "../../../shared/contract/clips.ts";
-import type { Operation, Outcome } from "../world/operation.ts";
+import type { Operation, Outcome, Requests } from "../world/operation.ts";
 import type { AnswersContext, Written } from "./context.ts";
 import { judgeCreate } from "./creates.ts";
 import { judgeLeaseAnswer, judgePoll } from "./lease-answers.ts";
@@ -50,6 +50,11 @@ function judgeKind(
     judgeWebhookAnswer(operation, outcome, context, what);
   } else if ("lease" in operation.request) {
     judgeLeaseAnswer(operation, outcome, written, context, what);
+  } else if (kind === "limit_key" && outcome.kind === "refused") {
+    const { keyId } = operation.request as Requests["limit_key"];
+    const forms = context.history.seenSince("api_keys", keyId, operation.startedAt);
+    const revoked = forms.some((row) => row === null || row.revoked_at_ms !== null);
+    must(outcome.code === "key_not_active" && revoked, "A", what);
   } else {
     must(outcome.kind === "answer", "A", what);
   }

@@ -102,9 +102,7 @@ export class Receivers implements Outbound, Resolver {
       operation.faults += 1;
       throw new Error("DNS over HTTPS answered 502");
     }
-    if (!host.steadyName && faults.strikes("name_turns_private")) {
-      host.privateUntilMs = schedule.nowMs + random.between(1_000, 60_000);
-    }
+    this.#mayTurnPrivate(host);
     if (host.privateUntilMs <= schedule.nowMs) return PUBLIC;
     operation.faults += 1;
     return PRIVATE;
@@ -123,6 +121,8 @@ export class Receivers implements Outbound, Resolver {
     this.#remember(messageId as EventId);
     await schedule.sleep(random.between(1, 80));
     if (operation.dead || this.#dies(operation)) return await never();
+    // Before whoever looks next: what was looked up once is not to be relied upon.
+    this.#mayTurnPrivate(host);
     const answer = this.#answer(host);
     if (answer !== null && answer.status < 300) host.accepted.add(messageId);
     // Done, and the edge never learns of it: it has to be sent again.
@@ -135,6 +135,12 @@ export class Receivers implements Outbound, Resolver {
     heard(operation, messageId, answer);
     return { ...answer, body: "" };
   };
+
+  #mayTurnPrivate(host: Host): void {
+    const { faults, random, schedule } = this.#tools;
+    if (host.steadyName || !faults.strikes("name_turns_private")) return;
+    host.privateUntilMs = schedule.nowMs + random.between(1_000, 60_000);
+  }
 
   #hostOf(name: string): Host {
     const host = this.#hosts.get(name);
