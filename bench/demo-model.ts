@@ -7,8 +7,9 @@ import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import * as z from "zod";
+import { AIMS } from "../models/demo/aims.ts";
 import { drawScene, type Settings } from "../models/demo/judge/draw.ts";
-import { type Tally, tally } from "../models/demo/judge/judge.ts";
+import { tally } from "../models/demo/judge/judge.ts";
 import { readManifest, type Scene } from "../models/demo/judge/world.ts";
 import { DEMO_FILES, DEMO_SPEC, sha256 } from "../models/demo/shipped.ts";
 import { ADDON_PATH } from "../native/addon.ts";
@@ -20,7 +21,6 @@ import { percentile, type Result, type Row } from "./table.ts";
 const ROOT = resolve(import.meta.dirname, "..");
 const MANIFEST = join(ROOT, "models/demo/held-out.json");
 const JUDGE = join(ROOT, "models/demo/judge");
-const AIMS: Readonly<Tally> = { of: 100, colour: 95, background: 95, motion: 90 };
 const AIM_SECONDS = 15;
 
 interface Run {
@@ -124,6 +124,8 @@ export async function demoModel(): Promise<Result> {
   if (float !== undefined) await checkFloat(float);
   const runs = RUNS.filter(({ weights }) => weights === "INT8" || float !== undefined);
   const scenes = readManifest(MANIFEST);
+  const hashes = Object.values(DEMO_FILES).map((file) => `${sha256(file)}  ${basename(file)}`);
+  if (float !== undefined) hashes.push(`${sha256(float)}  ${basename(float)}`);
   // What was drawn by other weights, another engine or another judge is not gone on with.
   const judge = readdirSync(JUDGE).map((name) => join(JUDGE, name));
   const sources = [...Object.values(DEMO_FILES), MANIFEST, ADDON_PATH, ...judge.toSorted()];
@@ -140,8 +142,6 @@ export async function demoModel(): Promise<Result> {
       r === 0,
     ),
   );
-  const hashes = Object.values(DEMO_FILES).map((file) => `${sha256(file)}  ${basename(file)}`);
-  if (float !== undefined) hashes.push(`${sha256(float)}  ${basename(float)}`);
   return {
     title: "The demo model on prompts it never saw",
     rows,
