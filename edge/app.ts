@@ -12,6 +12,7 @@ import { registerAdminRunners } from "./routes/admin/runners.ts";
 import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
 import { registerCreateClip } from "./routes/clips/create.ts";
+import { registerEstimateClip } from "./routes/clips/estimate.ts";
 import { registerWatchClip } from "./routes/clips/events.ts";
 import { registerGetClip } from "./routes/clips/get.ts";
 import { registerListClips } from "./routes/clips/list.ts";
@@ -42,6 +43,7 @@ export function createApp(): EdgeApp {
   app.use("/admin/v1/*", requireAdmin);
 
   registerCreateClip(app);
+  registerEstimateClip(app);
   registerGetClip(app);
   registerListClips(app);
   registerWatchClip(app);

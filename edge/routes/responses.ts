@@ -52,5 +52,29 @@ export function requireKey(key: string | undefined): string {
   throw new ApiError("invalid_request", "What moves money needs an Idempotency-Key, so that it is never done twice.");
 }
 
+/** What an order may be refused by, whoever sends it. */
+export const REQUEST_REFUSALS = [
+  "unauthenticated",
+  "key_revoked",
+  "key_expired",
+  "invalid_request",
+  "prompt_empty",
+  "prompt_too_long",
+  "model_unknown",
+  "size_not_allowed",
+  "frames_invalid",
+  "body_too_large",
+] as const satisfies readonly ErrorCode[];
+
+/** What an order may be refused by. */
+export const ORDER_REFUSALS = [
+  ...REQUEST_REFUSALS,
+  "insufficient_balance",
+  "cap_exceeded",
+  "too_many_in_flight",
+  "idempotency_in_flight",
+  "idempotency_mismatch",
+] as const satisfies readonly ErrorCode[];
+
 /** Routes that a customer's key opens. */
 export const BEARER = [{ apiKey: [] }];

@@ -12,6 +12,8 @@ export const LIMITS = {
   /** UTF-16 units of a prompt; the tokeniser then keeps at most 512 tokens. */
   promptCharacters: 4_000,
   idempotencyKeyCharacters: 255,
+  /** Clips of one create request. */
+  clipsPerOrder: 10,
   /** Seconds that an order may wait to be started. */
   expiresAfter: { min: 10, max: 7 * 24 * 3_600 },
   /** Of a clip's metadata: entries, and characters of a name and of a value. */
@@ -56,6 +58,10 @@ export const createClipSchema = z
       .max(Number.MAX_SAFE_INTEGER)
       .optional()
       .meta({ description: "Same seed and settings, same clip; drawn at random if absent" }),
+    n: z.int().min(1).max(LIMITS.clipsPerOrder).optional().meta({
+      description:
+        "So many clips, all or none, answered as a list (also for 1); with a seed the first has it and each next one more",
+    }),
     priority: z.enum(PRIORITIES).default("normal").meta({ description: "Low gives way to normal; both cost the same" }),
     expires_after: z
       .int()
@@ -135,6 +141,44 @@ export const clipSchema = z
   })
   .meta({ id: "Clip" });
 export type Clip = z.infer<typeof clipSchema>;
+
+/** The answer to a create with `n`. */
+export const clipBatchSchema = z
+  .object({
+    object: z.literal("list"),
+    data: z.array(clipSchema).meta({ description: "In the order in which they are taken from the queue" }),
+  })
+  .meta({ id: "ClipBatch" });
+export type ClipBatch = z.infer<typeof clipBatchSchema>;
+
+/** What an order would cost and how long it would wait; nothing of it is kept. */
+export const estimateSchema = z
+  .object({
+    object: z.literal("estimate"),
+    model: z.string(),
+    size: z.string(),
+    frames: z.int(),
+    n: z.int(),
+    price_micros: z.int().meta({ description: "Of each clip" }),
+    total_price_micros: z.int().meta({ description: "What the order would hold" }),
+    queue: z
+      .object({
+        position: z.int().meta({ description: "1 would be the next of its model" }),
+        expected_wait_s: z.number().nullable().meta({ description: "Null while there is no ground for an estimate" }),
+      })
+      .meta({ description: "Of the order's first clip" }),
+    refusal: z
+      .object({
+        code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+        detail: z.string(),
+        retryable: z.boolean(),
+        limit: limitSchema.optional(),
+      })
+      .nullable()
+      .meta({ description: "Why the order would be refused at this moment; null if it would be taken" }),
+  })
+  .meta({ id: "Estimate" });
+export type Estimate = z.infer<typeof estimateSchema>;
 
 /** "order=42" -> ["order", "42"]. */
 const metadataFilter = z

@@ -124,6 +124,26 @@ describe("creating a clip", () => {
   });
 });
 
+describe("several clips", () => {
+  test("are ordered by one request with one idempotency key, also when its answer was lost", async () => {
+    answers = [hangUp, json({ object: "list", data: [CLIP, CLIP] }, 202)];
+    const clips = await client.createClips({ model: "turboclip-demo", prompt: "waves", n: 2 });
+    expect(clips).toEqual([CLIP, CLIP]);
+    expect(JSON.parse(requests[1]?.body ?? "")).toEqual({ model: "turboclip-demo", prompt: "waves", n: 2 });
+    expect(new Set(requests.map((request) => request.headers["idempotency-key"])).size).toBe(1);
+  });
+
+  test("can be estimated first", async () => {
+    const estimate = {
+      ...{ object: "estimate", model: "turboclip-demo", size: "256x192", frames: 33, n: 2 },
+      ...{ price_micros: 408, total_price_micros: 816, queue: { position: 1, expected_wait_s: 2.5 }, refusal: null },
+    };
+    answers = [json(estimate)];
+    expect(await client.estimateClip({ model: "turboclip-demo", prompt: "waves", n: 2 })).toEqual(estimate);
+    expect(requests[0]).toMatchObject({ method: "POST", url: "/v1/clips/estimate" });
+  });
+});
+
 describe("an error", () => {
   test("of the API carries its code, detail, pointer and request id, and is not repeated when that cannot help", async () => {
     answers = [problem(402, "insufficient_balance", false)];

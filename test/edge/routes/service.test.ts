@@ -80,6 +80,7 @@ describe("the service", () => {
     expect(Object.keys(document.paths).toSorted()).toEqual([
       "/v1/balance",
       "/v1/clips",
+      "/v1/clips/estimate",
       "/v1/clips/{id}",
       "/v1/clips/{id}/cancel",
       "/v1/clips/{id}/events",

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { openDatabase } from "../../../db/database.ts";
 import { cancelClip } from "../../../edge/services/clips/cancel.ts";
+import { estimateClip } from "../../../edge/services/clips/estimate.ts";
 import { listClips } from "../../../edge/services/clips/list.ts";
 import { heartbeat } from "../../../edge/services/leases/heartbeat.ts";
 import { listLedger } from "../../../edge/services/money/ledger.ts";
@@ -10,9 +11,10 @@ import { getUsage } from "../../../edge/services/money/usage.ts";
 import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
 import { viewFleet } from "../../../edge/services/runners/fleet.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
+import { createClipSchema } from "../../../shared/contract/clips.ts";
 import { makeId } from "../../../shared/ids.ts";
 import { env } from "../support/env.ts";
-import { freshDeployment, LOADING, World } from "../support/world.ts";
+import { DEMO, freshDeployment, LOADING, World } from "../support/world.ts";
 
 beforeEach(freshDeployment);
 
@@ -57,6 +59,8 @@ describe("no statement of the services", () => {
     await cancelClip(world.ports, account, (await world.order(account)).id);
     const waiting = await world.order(account, { expires_after: 10 });
     await world.get(account, waiting.id);
+    const order = createClipSchema.parse({ model: DEMO, prompt: "a red ball" });
+    await estimateClip(world.ports, world.caller(account), order);
     const metadata = [["name", "value"]] as const;
     await listClips(world.ports, account, {
       limit: 10,
