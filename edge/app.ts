@@ -25,6 +25,9 @@ import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
 import { registerGetStatement } from "./routes/statements/get.ts";
 import { registerGetUsage } from "./routes/usage/get.ts";
+import { registerVideoContent } from "./routes/videos/content.ts";
+import { registerCreateVideo } from "./routes/videos/create.ts";
+import { registerReadVideos } from "./routes/videos/read.ts";
 
 export function createApp(): EdgeApp {
   const app = newApp();
@@ -48,6 +51,9 @@ export function createApp(): EdgeApp {
   registerListClips(app);
   registerWatchClip(app);
   registerCancelClip(app);
+  registerCreateVideo(app);
+  registerReadVideos(app);
+  registerVideoContent(app);
   registerListModels(app);
   registerGetBalance(app);
   registerListLimits(app);

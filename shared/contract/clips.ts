@@ -22,7 +22,7 @@ export const LIMITS = {
   page: { default: 20, max: 100 },
 } as const;
 
-const size = z
+export const sizeSchema = z
   .string()
   .regex(/^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$/, "must be <width>x<height> in pixels, like 832x480")
   .transform((text) => text as `${number}x${number}`);
@@ -48,7 +48,9 @@ export const createClipSchema = z
   .strictObject({
     model: z.string().max(100).meta({ description: "Model id", example: "turboclip-demo" }),
     prompt: z.string().meta({ description: "What the clip shows", example: "a red ball bouncing on a green field" }),
-    size: size.optional().meta({ description: "Width x height; the model's first size if absent", example: "256x192" }),
+    size: sizeSchema
+      .optional()
+      .meta({ description: "Width x height; the model's first size if absent", example: "256x192" }),
     frames: z.number().optional().meta({ description: "4n+1; the model's default if absent", example: 33 }),
     steps: z.int().min(1).max(4).default(4).meta({ description: "Sampling steps; all cost the same" }),
     sampler: z.enum(["sde", "ode"]).default("sde"),

@@ -90,6 +90,9 @@ describe("the service", () => {
       "/v1/models",
       "/v1/statements/{file}",
       "/v1/usage",
+      "/v1/videos",
+      "/v1/videos/{id}",
+      "/v1/videos/{id}/content",
     ]);
     expect(Object.keys(document.components.schemas)).toEqual(
       expect.arrayContaining(["Clip", "CreateClip", "Problem", "Balance", "Model"]),

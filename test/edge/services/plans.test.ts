@@ -11,6 +11,7 @@ import { getUsage } from "../../../edge/services/money/usage.ts";
 import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
 import { viewFleet } from "../../../edge/services/runners/fleet.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
+import { listVideos } from "../../../edge/services/videos/list.ts";
 import { createClipSchema } from "../../../shared/contract/clips.ts";
 import { makeId } from "../../../shared/ids.ts";
 import { env } from "../support/env.ts";
@@ -59,6 +60,9 @@ describe("no statement of the services", () => {
     await cancelClip(world.ports, account, (await world.order(account)).id);
     const waiting = await world.order(account, { expires_after: 10 });
     await world.get(account, waiting.id);
+    for (const order of ["asc", "desc"] as const) {
+      await listVideos(world.ports, account, { limit: 20, order, after: clipId });
+    }
     const order = createClipSchema.parse({ model: DEMO, prompt: "a red ball" });
     await estimateClip(world.ports, world.caller(account), order);
     const metadata = [["name", "value"]] as const;
