@@ -19,6 +19,7 @@ import { registerListClips } from "./routes/clips/list.ts";
 import { registerDownload } from "./routes/files/download.ts";
 import { registerListLedger } from "./routes/ledger/list.ts";
 import { registerListLimits } from "./routes/limits/list.ts";
+import { MCP_PATH, registerMcp } from "./routes/mcp/endpoint.ts";
 import { registerListModels } from "./routes/models/list.ts";
 import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
@@ -42,6 +43,7 @@ export function createApp(): EdgeApp {
   registerService(app);
 
   app.use("/v1/*", requireApiKey);
+  app.use(MCP_PATH, requireApiKey);
   app.use("/runner/v1/*", requireRunner);
   app.use("/admin/v1/*", requireAdmin);
 
@@ -54,6 +56,7 @@ export function createApp(): EdgeApp {
   registerCreateVideo(app);
   registerReadVideos(app);
   registerVideoContent(app);
+  registerMcp(app);
   registerListModels(app);
   registerGetBalance(app);
   registerListLimits(app);
