@@ -16,9 +16,11 @@ import {
   type Estimate,
   estimateSchema,
 } from "../shared/contract/clips.ts";
+import { type CreateUpload, type PictureType, uploadSchema } from "../shared/contract/uploads.ts";
 import { isTerminal, type PublicState } from "../shared/states.ts";
 import { type DownloadOptions, download } from "./download.ts";
 import { Connection, type ConnectionOptions, delay } from "./http.ts";
+import { putFile } from "./put.ts";
 
 export { type ClientErrorCode, TurboclipError } from "./errors.ts";
 
@@ -119,6 +121,15 @@ export class TurboclipClient {
   cancelClip(id: string, options: { signal?: AbortSignal } = {}): Promise<Clip> {
     const path = `/v1/clips/${encodeURIComponent(id)}/cancel`;
     return this.#connection.call({ method: "POST", path, answer: clipSchema, signal: options.signal });
+  }
+
+  /** Brings a picture: signs, puts and completes it. Throws upload_rejected for what is no such picture. */
+  async uploadPicture(bytes: Uint8Array, contentType: PictureType, options: { signal?: AbortSignal } = {}) {
+    const body: CreateUpload = { content_type: contentType, bytes: bytes.byteLength };
+    const call = { method: "POST", answer: uploadSchema, signal: options.signal } as const;
+    const upload = await this.#connection.call({ ...call, path: "/v1/uploads", body });
+    await putFile(upload, bytes, { fetch: this.#fetch ?? fetch, ...options });
+    return await this.#connection.call({ ...call, path: `/v1/uploads/${upload.id}/complete` });
   }
 
   getBalance(options: { signal?: AbortSignal } = {}): Promise<Balance> {

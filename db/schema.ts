@@ -6,3 +6,4 @@ export * from "./schema/clips.ts";
 export * from "./schema/idempotency.ts";
 export * from "./schema/ledger.ts";
 export * from "./schema/runners.ts";
+export * from "./schema/uploads.ts";

@@ -25,6 +25,8 @@ import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
 import { registerGetStatement } from "./routes/statements/get.ts";
+import { registerCreateUpload } from "./routes/uploads/create.ts";
+import { registerReadUploads } from "./routes/uploads/read.ts";
 import { registerGetUsage } from "./routes/usage/get.ts";
 import { registerVideoContent } from "./routes/videos/content.ts";
 import { registerCreateVideo } from "./routes/videos/create.ts";
@@ -53,6 +55,8 @@ export function createApp(): EdgeApp {
   registerListClips(app);
   registerWatchClip(app);
   registerCancelClip(app);
+  registerCreateUpload(app);
+  registerReadUploads(app);
   registerCreateVideo(app);
   registerReadVideos(app);
   registerVideoContent(app);

@@ -58,6 +58,7 @@ const leaseTimes = z
       downloadUrlMs: duration.default(DEFAULT_TIMES.downloadUrlMs),
       loadedModelMs: duration.default(DEFAULT_TIMES.loadedModelMs),
       queuedMs: duration.default(DEFAULT_TIMES.queuedMs),
+      uploadKeptMs: duration.default(DEFAULT_TIMES.uploadKeptMs),
       outputKeptMs: duration.default(DEFAULT_TIMES.outputKeptMs),
       idempotencyMs: duration.default(DEFAULT_TIMES.idempotencyMs),
     }) satisfies z.ZodType<Times>,

@@ -10,6 +10,7 @@ export const ID_PREFIXES = {
   runner: "rnr",
   event: "evt",
   transaction: "txn",
+  upload: "upl",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 export type Id<K extends IdKind> = string & { readonly __id: K };
@@ -19,6 +20,7 @@ export type KeyId = Id<"key">;
 export type RunnerId = Id<"runner">;
 export type EventId = Id<"event">;
 export type TransactionId = Id<"transaction">;
+export type UploadId = Id<"upload">;
 
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
 const ULID_TEXT = "[0-7][0-9a-hjkmnp-tv-z]{25}";

@@ -75,6 +75,7 @@ export const REQUEST_REFUSALS = [
   "model_unknown",
   "size_not_allowed",
   "frames_invalid",
+  "input_not_allowed",
   "body_too_large",
 ] as const satisfies readonly ErrorCode[];
 

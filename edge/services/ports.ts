@@ -78,6 +78,8 @@ export interface Times extends LeaseTimes {
   /** How long a clip waits to be started, unless its order says otherwise. */
   readonly queuedMs: number;
   readonly outputKeptMs: number;
+  /** A customer's picture, from when it is ready. */
+  readonly uploadKeptMs: number;
   readonly idempotencyMs: number;
 }
 
@@ -89,6 +91,7 @@ export const DEFAULT_TIMES: Times = {
   loadedModelMs: 60_000,
   queuedMs: 24 * HOUR_MS,
   outputKeptMs: 7 * 24 * HOUR_MS,
+  uploadKeptMs: 24 * HOUR_MS,
   idempotencyMs: 24 * HOUR_MS,
 };
 

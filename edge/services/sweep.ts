@@ -6,9 +6,10 @@ import { forgetAnswers } from "./idempotency.ts";
 import { sweepLeases } from "./leases/sweep.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
+import { removeUploads } from "./uploads/remove.ts";
 
 /** In this order: a clip that is taken back may have expired. */
-const PARTS = [sweepLeases, expireClips, removeOutputs, forgetAnswers] as const;
+const PARTS = [sweepLeases, expireClips, removeOutputs, removeUploads, forgetAnswers] as const;
 
 /** Returns when to sweep next, or null when nothing is due to happen. Safe to run at any time, twice, or late. */
 export async function sweep(ports: Ports): Promise<number | null> {

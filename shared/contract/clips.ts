@@ -52,6 +52,9 @@ export const createClipSchema = z
       .optional()
       .meta({ description: "Width x height; the model's first size if absent", example: "256x192" }),
     frames: z.number().optional().meta({ description: "4n+1; the model's default if absent", example: 33 }),
+    image: idSchema("upload")
+      .optional()
+      .meta({ description: "An upload to begin with, for models whose task is image-to-video" }),
     steps: z.int().min(1).max(4).default(4).meta({ description: "Sampling steps; all cost the same" }),
     sampler: z.enum(["sde", "ode"]).default("sde"),
     seed: z

@@ -23,6 +23,10 @@ export function quoteClip(request: CreateClip): Quote {
   if (size === undefined || !model.sizes.includes(size)) {
     throw new ApiError("size_not_allowed", `${model.id} makes ${model.sizes.join(", ")}, not ${size}.`, "/size");
   }
+  if (request.image !== undefined) {
+    // Every model of the registry is text-to-video.
+    throw new ApiError("input_not_allowed", `${model.id} makes video from text alone and takes no picture.`, "/image");
+  }
   const frames = request.frames ?? model.defaultFrames;
   if (!framesAreValid(frames, model)) {
     const allowed = `4n+1 frames: 5, 9, 13 and so on up to ${model.maxFrames}`;

@@ -11,6 +11,10 @@ import { getUsage } from "../../../edge/services/money/usage.ts";
 import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
 import { viewFleet } from "../../../edge/services/runners/fleet.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
+import { completeUpload } from "../../../edge/services/uploads/complete.ts";
+import { createUpload } from "../../../edge/services/uploads/create.ts";
+import { getUpload } from "../../../edge/services/uploads/get.ts";
+import { removeUpload } from "../../../edge/services/uploads/remove.ts";
 import { listVideos } from "../../../edge/services/videos/list.ts";
 import { createClipSchema } from "../../../shared/contract/clips.ts";
 import { makeId } from "../../../shared/ids.ts";
@@ -45,7 +49,8 @@ async function planOf(sql: string): Promise<string[]> {
 
 /** Small by nature: runners; and what is read of clips in motion by indexes that hold no others. */
 const SHORT = /^SCAN (?:runners|clips USING (?:COVERING )?INDEX clips_(?:leased|expiring|turn|flow)\b)/;
-const GROWING = /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|daily_spend|flows)\b/;
+const GROWING =
+  /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|uploads|daily_spend|flows)\b/;
 
 describe("no statement of the services", () => {
   it("reads through a table that grows with what has been done", async () => {
@@ -63,6 +68,11 @@ describe("no statement of the services", () => {
     for (const order of ["asc", "desc"] as const) {
       await listVideos(world.ports, account, { limit: 20, order, after: clipId });
     }
+    const { id } = await createUpload(world.ports, account, { content_type: "image/png", bytes: 1 });
+    await getUpload(world.ports, account, id);
+    await env.BUCKET.put(`uploads/${id}`, "?");
+    await expect(completeUpload(world.ports, account, id)).rejects.toMatchObject({ code: "upload_rejected" });
+    await removeUpload(world.ports, account, id);
     const order = createClipSchema.parse({ model: DEMO, prompt: "a red ball" });
     await estimateClip(world.ports, world.caller(account), order);
     const metadata = [["name", "value"]] as const;

@@ -96,6 +96,7 @@ export async function everything(): Promise<unknown> {
     "in_flight",
     "clip_refunds",
     "output_removals",
+    "uploads",
   ];
   return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
 }

@@ -27,6 +27,7 @@ function drawTimes(random: Random): Times {
     downloadUrlMs: random.pick([60_000, 3_600_000]),
     queuedMs: random.pick([60_000, 86_400_000]),
     outputKeptMs: random.pick([60_000, 240_000]),
+    uploadKeptMs: 60_000,
     loadedModelMs: 60_000,
     idempotencyMs: random.pick([60_000, 86_400_000]),
   };
