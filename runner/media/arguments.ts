@@ -1,4 +1,4 @@
-// ffmpeg's arguments for our two outputs. They hold for builds from 2018 to today, and give the same bytes
+// ffmpeg's arguments for our outputs. They hold for builds from 2018 to today, and give the same bytes
 // for the same frames, build and encoder: no timestamps, no encoder tags, and a fixed number of threads (x264
 // divides its work among threads, so that its output depends on their number, but not on the cores).
 import { FRAMES_PER_SECOND } from "../../shared/models.ts";
@@ -52,5 +52,26 @@ export function posterArguments(size: FrameSize, file: string): string[] {
     ...["-frames:v", "1", "-c:v", "mjpeg", "-q:v", "2"],
     ...BITEXACT,
     ...["-f", "mjpeg", file],
+  ];
+}
+
+/** Of a preview: its longer side at most, and half the clip's frames. */
+const PREVIEW = { side: 320, framesPerSecond: FRAMES_PER_SECOND / 2 } as const;
+
+/**
+ * RGB24 frames on standard input to a GIF that repeats for ever, with one palette for all of it. An ordered dither: it
+ * stands still where the clip does, which also makes the file small.
+ */
+export function previewArguments({ width, height }: FrameSize, file: string): string[] {
+  const scale = Math.min(1, PREVIEW.side / Math.max(width, height));
+  const size = `${Math.round(width * scale)}:${Math.round(height * scale)}`;
+  const small = `fps=${PREVIEW.framesPerSecond},scale=${size}:${SCALER_FLAGS}`;
+  const colours = "split[all][shown];[all]palettegen[palette];[shown][palette]paletteuse=dither=bayer:bayer_scale=4";
+  return [
+    ...rawInput({ width, height }),
+    ...["-vf", `${small},${colours}`],
+    ...["-c:v", "gif", "-loop", "0"],
+    ...BITEXACT,
+    ...["-f", "gif", file],
   ];
 }

@@ -135,7 +135,14 @@ export const clipSchema = z
     timings: timingsSchema.nullable(),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
     output: z
-      .object({ mp4: outputFile, poster: outputFile, expires_at: timestamp })
+      .object({
+        mp4: outputFile,
+        poster: outputFile.meta({ description: "The middle frame, a JPEG" }),
+        preview: outputFile
+          .nullable()
+          .meta({ description: "A small GIF of it; null for clips from before there were" }),
+        expires_at: timestamp,
+      })
       .nullable()
       .meta({ description: "Present once succeeded, until it expires" }),
     metadata: z.record(z.string(), z.string()),

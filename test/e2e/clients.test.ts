@@ -131,9 +131,9 @@ describe("a signed URL for a picture", () => {
 
   test("takes one file of the declared length and type, and no second one", async () => {
     const { url, headers } = await sign();
-    const without = ({ "content-type": _, ...rest }: Record<string, string>) => rest;
+    const untyped = Object.fromEntries(Object.entries(headers).filter(([name]) => name !== "content-type"));
     expect(await put(url, { ...headers, "content-type": "image/jpeg" })).toBe(403);
-    expect(await put(url, without(headers))).toBe(403);
+    expect(await put(url, untyped)).toBe(403);
     const longer = Buffer.concat([file, file]);
     expect(await put(url, { ...headers, "content-length": String(longer.length) }, longer)).toBe(403);
     expect(await put(url, headers)).toBe(200);

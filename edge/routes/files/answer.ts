@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import type { EdgeEnv } from "../../context.ts";
 import type { DownloadAnswer, FileRequest } from "../../services/files/download.ts";
 
-const file = { content: { "video/mp4": {}, "image/jpeg": {} } };
+const file = { content: { "video/mp4": {}, "image/jpeg": {}, "image/gif": {} } };
 
 export const FILE_ANSWERS = {
   200: { description: "The whole file", ...file },
