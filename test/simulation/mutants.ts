@@ -57,12 +57,15 @@ export const MUTANTS: readonly Mutant[] = [
   one("the attempt does not increase", QUEUE, "sql`${clips.attempt} + 1`", "sql`max(${clips.attempt}, 1)`"),
   one("a nonce gets a second claim", QUEUE, ", IS_QUEUED, sql`not ${claimed}`", ", IS_QUEUED"),
   // Time.
-  one(
-    "the sweep does not look again whether the lease is over",
-    CLIPS,
-    "overdueAtMs === null ? undefined : lte(clips.leaseUntilMs, overdueAtMs)",
-    "undefined",
-  ),
+  {
+    ...one(
+      "the sweep does not look again whether the lease is over",
+      CLIPS,
+      "overdueAtMs === null ? undefined : lte(clips.leaseUntilMs, overdueAtMs)",
+      "undefined",
+    ),
+    first: 12,
+  },
   one(
     "the sweep takes leases back a second early",
     "edge/services/leases/sweep.ts",

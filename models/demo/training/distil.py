@@ -13,7 +13,7 @@ from dit_model import dit_of
 from flow import RATIO, compile_blocks, half, pick, spread
 from latents import latents
 from sampler import bf16, model_time, times
-from stage import Average, Clock, Pool, add_options, device, load, save
+from stage import Average, Clock, Pool, adamw, add_options, device, load, save, set_rate
 from umt5_model import umt5_of
 
 FOUR = times(4)[:4]
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="build/demo-trained/tokenizer.json")
     parser.add_argument("--clips", type=int, default=TRAINING_CLIPS)
     parser.add_argument("--dense", type=float, default=0.2)
-    parser.add_argument("--teacher-steps", type=int, default=6)
+    parser.add_argument("--teacher-steps", type=int, default=4)
     options = parser.parse_args()
     where, path = device(), f"{options.work}/distil.pt"
     torch.manual_seed(3)
@@ -62,7 +62,7 @@ def main() -> None:
     teacher, text = dit_of(given["dit"]).to(where).requires_grad_(False), umt5_of(given["text"]).to(where).requires_grad_(False)
     student = dit_of(given["dit"]).to(where)
     average, step, done = Average(student, decay=0.995), 0, 0.0
-    optimiser = torch.optim.AdamW(student.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=where == "cuda")
+    optimiser = adamw(student.parameters(), options.rate, (0.9, 0.98), 0.01, where)
     if state := load(path, where):
         student.load_state_dict(state["dit"])
         optimiser.load_state_dict(state["optimiser"])
@@ -89,8 +89,7 @@ def main() -> None:
             target = solve(teacher, x, s, rows, lengths, options.teacher_steps, RATIO)
             v = student(x, model_time(torch.full((len(x),), s, device=where)), rows, lengths, ratio)
         loss = (v - (x - target) / s).square().mean()
-        for group in optimiser.param_groups:
-            group["lr"] = clock.rate(options.rate, step - begun, warm=50)
+        set_rate(optimiser, clock.rate(options.rate, step - begun, warm=50))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)

@@ -1,20 +1,25 @@
 """Stage 2: trains transformer and text encoder together by flow matching: x = (1 - s) x0 + s noise, v = noise - x0.
 
-Steps with full attention and with SLA alternate at random, so that one set of weights serves both. Resumable.
+At first on the beginnings of clips alone (a ninth or a third of the tokens, so many more prompts a second): what a word
+looks like is learned there. Then on whole clips, where steps with full attention and with SLA alternate at random, so
+that one set of weights serves both. Resumable.
 """
 
 import argparse
+from functools import partial
 
 import torch
 from dataset import TRAINING_CLIPS, TRAINING_SEED
 from dit_model import Dit
 from latents import latents
 from sampler import bf16, model_time, times
-from stage import Average, Clock, Pool, add_options, device, load, save
+from stage import Average, Clock, Pool, Replayed, adamw, add_options, device, load, save, set_rate
 from tokenizer import Tokenizer
 from umt5_model import Umt5
 
 RATIO = 0.15
+# Until which part of the time, latent frames of a clip, clips a step as a multiple of --batch.
+COURSE = ((0.12, 1, 4), (0.3, 3, 2), (1.0, 9, 1))
 
 
 def models(tokens: int, where: str, layers: int = 5, width: int = 256, ffn: int = 1024, text: int = 128):
@@ -28,11 +33,11 @@ def compile_blocks(dit: Dit) -> None:
         block.forward = torch.compile(block.forward, dynamic=False)
 
 
-def draw_times(count: int, where: str) -> torch.Tensor:
-    """Half at the sampler's four times, half everywhere, more of them where there is more noise."""
-    four = torch.tensor(times(4)[:4], device=where)[torch.randint(0, 4, (count,), device=where)]
-    anywhere = torch.sigmoid(torch.randn(count, device=where) * 1.4 + 0.9)
-    return torch.where(torch.rand(count, device=where) < 0.5, four, anywhere)
+def draw_times(four: torch.Tensor, count: int) -> torch.Tensor:
+    """Two of three at the sampler's four times, the others everywhere, more of them where there is more noise."""
+    anywhere = torch.sigmoid(torch.randn(count, device=four.device) * 1.4 + 0.9)
+    chosen = four[torch.randint(0, len(four), (count,), device=four.device)]
+    return torch.where(torch.rand(count, device=four.device) < 0.67, chosen, anywhere)
 
 
 def spread(s: torch.Tensor) -> torch.Tensor:
@@ -65,7 +70,7 @@ def main() -> None:
     data = latents(options.work, pool, where)
     average, step, done = Average(dit, text, decay=0.998), 0, 0.0
     parameters = [*dit.parameters(), *text.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=where == "cuda")
+    optimiser = adamw(parameters, options.rate, (0.9, 0.98), 0.01, where)
     if state := load(path, where):
         dit.load_state_dict(state["dit"])
         text.load_state_dict(state["text"])
@@ -82,14 +87,13 @@ def main() -> None:
         save(path, {"dit": dit.state_dict(), "text": text.state_dict(), "optimiser": optimiser.state_dict(),
                     "average": average.values, "step": step, "done": clock.elapsed()})
 
-    while not clock.over():
-        index, ids, lengths = pick(pool, options.batch, where)
-        x0 = data[index].float()
-        s, noise = draw_times(options.batch, where), torch.randn_like(x0)
+    four = torch.tensor(times(4)[:4], device=where)
+
+    def learn(count: int, frames: int, ratio: float):
+        index, ids, lengths = pick(pool, count, where)
+        x0 = data[index, :, :frames].float()
+        s, noise = draw_times(four, count), torch.randn_like(x0)
         x = bf16(torch.lerp(x0, noise, spread(s)))
-        for group in optimiser.param_groups:
-            group["lr"] = clock.rate(options.rate, step - start)
-        ratio = 0.0 if torch.rand(()).item() < options.dense else RATIO
         with torch.autocast(where, torch.bfloat16):
             v = dit(x, model_time(s), text(ids, lengths), lengths, ratio)
         loss = (v - (noise - x0)).square().mean((1, 2, 3, 4))
@@ -97,12 +101,24 @@ def main() -> None:
         loss.mean().backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
+        return loss.detach(), s, norm
+
+    learners: dict[tuple[int, float], Replayed] = {}
+    while not clock.over():
+        frames, count = next((frames, times) for until, frames, times in COURSE if clock.progress() <= until)
+        # The beginnings have too few key blocks for SLA to be a choice.
+        dense = frames < data.shape[2] or torch.rand(()).item() < options.dense
+        ratio = 0.0 if dense else RATIO
+        set_rate(optimiser, clock.rate(options.rate, step - start))
+        if (frames, ratio) not in learners:
+            learners[frames, ratio] = Replayed(partial(learn, count * options.batch, frames, ratio))
+        loss, s, norm = learners[frames, ratio]()
         average.update()
         step += 1
         if clock.every(15, "said"):
             low, high = (loss[s < 0.7].mean().item(), loss[s > 0.9].mean().item())
-            print(f"flow step {step} {clock.elapsed():.0f}s loss {loss.mean().item():.4f} low {low:.4f} high {high:.4f} "
-                  f"grad {norm.item():.2f}", flush=True)
+            print(f"flow step {step} {clock.elapsed():.0f}s frames {frames} loss {loss.mean().item():.4f} low {low:.4f} "
+                  f"high {high:.4f} grad {norm.item():.2f}", flush=True)
         if clock.every(100, "saved"):
             keep()
     keep()

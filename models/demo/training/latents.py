@@ -32,7 +32,7 @@ def latents(work: str, pool: Pool, where: str) -> torch.Tensor:
         return found
     start = time.time()
     if where == "cuda":
-        vae_model.fused["norm_silu"] = torch.compile(vae_model.norm_silu, dynamic=True)
+        vae_model.compile_elementwise()
     found = encode_pool(vae(work, where), pool, where)
     print(f"encoded {len(found)} clips in {time.time() - start:.0f} s; mean {found.float().mean().item():.3f}, "
           f"std {found.float().std().item():.3f}", flush=True)

@@ -1,7 +1,8 @@
 """Wan's causal video VAE, encoder and decoder, in the official layout and names; width and training precision free.
 
 Activations are [B, T, H, W, C], so that channels lie together: every convolution over time is written as one 2-D
-convolution whose input has the three frames' channels side by side, which is fast at small widths.
+convolution whose input has the three frames' channels side by side, which is fast at small widths. Channels are filled
+up to a multiple of 8, without which cuDNN leaves the matrix units alone.
 """
 
 import torch
@@ -15,11 +16,19 @@ STD = (2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
        3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160)
 
 
+def missing(channels: int) -> int:
+    """How many channels to add for a multiple of 8."""
+    return -channels % 8
+
+
 def conv2d(x, weight, bias, stride: int = 1, padding: int = 1):
-    """x [B, T, H, W, C] -> the same layout, frame by frame."""
-    b, t = x.shape[:2]
-    y = F.conv2d(x.flatten(0, 1).permute(0, 3, 1, 2), weight, bias, stride, padding)
-    return y.permute(0, 2, 3, 1).contiguous().unflatten(0, (b, t))
+    """x [B, T, H, W, C], where C may be filled up with zeros beyond the weight's -> the same layout, frame by frame."""
+    b, t, _, _, channels = x.shape
+    outputs, inputs = weight.shape[:2]
+    more = missing(outputs)
+    weight, bias = F.pad(weight, (0, 0, 0, 0, 0, channels - inputs, 0, more)), F.pad(bias, (0, more))
+    y = F.conv2d(x.flatten(0, 1).permute(0, 3, 1, 2), weight.contiguous(memory_format=torch.channels_last), bias, stride, padding)
+    return y.permute(0, 2, 3, 1)[..., :outputs].unflatten(0, (b, t))
 
 
 def rms_norm(x, gamma):
@@ -29,12 +38,29 @@ def rms_norm(x, gamma):
     return (wide / length * scale * gamma).to(x.dtype)
 
 
-def norm_silu(x, gamma):
-    return F.silu(rms_norm(x, gamma))
+def stack(x):
+    """x [B, T, H, W, C] -> each frame with the two before it, zeros before the first: [B, T, H, W, 3 C and filling]."""
+    t, c = x.shape[1], x.shape[-1]
+    padded = F.pad(x, (0, 0, 0, 0, 0, 0, 2, 0))
+    parts = [padded[:, i : i + t] for i in range(3)]
+    if more := missing(3 * c):
+        parts.append(x.new_zeros(()).expand(*x.shape[:-1], more))
+    return torch.cat(parts, dim=-1)
 
 
-# vae.py replaces this by a compiled one; the plain one is right everywhere.
-fused = {"norm_silu": norm_silu}
+def norm_silu_stack(x, gamma):
+    return stack(F.silu(rms_norm(x, gamma)))
+
+
+# compile_elementwise replaces these by compiled ones; the plain ones are right everywhere.
+fused = {"stack": stack, "norm_silu_stack": norm_silu_stack}
+
+
+def compile_elementwise() -> None:
+    """One kernel for each shape that there is: reductions over a known number of channels are many times faster."""
+    torch._dynamo.config.recompile_limit = 64
+    fused["stack"] = torch.compile(stack, dynamic=False)
+    fused["norm_silu_stack"] = torch.compile(norm_silu_stack, dynamic=False)
 
 
 class Norm(nn.Module):
@@ -45,8 +71,9 @@ class Norm(nn.Module):
     def forward(self, x):
         return rms_norm(x, self.gamma.flatten())
 
-    def silu(self, x):
-        return fused["norm_silu"](x, self.gamma.flatten())
+    def silu_stack(self, x):
+        """SiLU of the normalised x, stacked for the causal convolution that follows."""
+        return fused["norm_silu_stack"](x, self.gamma.flatten())
 
 
 class Conv3d(nn.Module):
@@ -62,15 +89,17 @@ class Conv3d(nn.Module):
         """[O, I, 3, k, k] as [O, 3 I, k, k]."""
         return self.weight.permute(0, 2, 1, 3, 4).flatten(1, 2)
 
+    def of_stacked(self, frames):
+        """frames as `stack` gives them."""
+        if self.weight.shape[3] == 1:
+            weight = self.stacked().flatten(1)
+            return F.linear(frames, F.pad(weight, (0, frames.shape[-1] - weight.shape[1])), self.bias)
+        return conv2d(frames, self.stacked(), self.bias)
+
     def forward(self, x):
         if self.weight.shape[2:] == (1, 1, 1):
             return F.linear(x, self.weight.flatten(1), self.bias)
-        t = x.shape[1]
-        padded = F.pad(x, (0, 0, 0, 0, 0, 0, 2, 0))
-        frames = torch.cat([padded[:, i : i + t] for i in range(3)], dim=-1)
-        if self.weight.shape[3] == 1:
-            return F.linear(frames, self.stacked().flatten(1), self.bias)
-        return conv2d(frames, self.stacked(), self.bias)
+        return self.of_stacked(fused["stack"](x))
 
 
 class Conv2d(nn.Module):
@@ -94,7 +123,7 @@ class Residual(nn.Module):
 
     def forward(self, x):
         parts = self.residual
-        y = parts["6"](parts["3"].silu(parts["2"](parts["0"].silu(x))))
+        y = parts["6"].of_stacked(parts["3"].silu_stack(parts["2"].of_stacked(parts["0"].silu_stack(x))))
         return y + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -124,7 +153,7 @@ class Downsample(nn.Module):
 
     def forward(self, x):
         conv = self.resample["1"]
-        x = conv2d(F.pad(x, (0, 0, 0, 1, 0, 1)), conv.weight, conv.bias, stride=2, padding=0)
+        x = conv2d(F.pad(x, (0, missing(x.shape[-1]), 0, 1, 0, 1)), conv.weight, conv.bias, stride=2, padding=0)
         if self.time_conv is None or x.shape[1] == 1:
             return x
         frames = torch.cat([x[:, 0:-2:2], x[:, 1:-1:2], x[:, 2::2]], dim=-1)
@@ -178,7 +207,7 @@ class Encoder(nn.Module):
 
     def forward(self, x):
         x = in_order(self.middle, in_order(self.downsamples, self.conv1(x)))
-        return self.head["2"](self.head["0"].silu(x))
+        return self.head["2"].of_stacked(self.head["0"].silu_stack(x))
 
 
 class Decoder(nn.Module):
@@ -196,7 +225,7 @@ class Decoder(nn.Module):
 
     def forward(self, z):
         x = in_order(self.upsamples, in_order(self.middle, self.conv1(z)))
-        return self.head["2"](self.head["0"].silu(x))
+        return self.head["2"].of_stacked(self.head["0"].silu_stack(x))
 
 
 class Vae(nn.Module):

@@ -84,6 +84,14 @@ export class History {
     }
   }
 
+  /** Whether some clip was claimed for this nonce in the version `since` or later. */
+  wasClaimed(nonce: string, since: number): boolean {
+    const isClaim = (row: Tables["clips"] | null) => row?.poll_nonce === nonce;
+    return [...(this.#tables.get("clips")?.keys() ?? [])].some((id) =>
+      this.seenSince("clips", id, since).some(isClaim),
+    );
+  }
+
   #versions<T extends Table>(table: T, name: string): readonly Version<Tables[T]>[] {
     return (this.#tables.get(table)?.get(name) ?? []) as Version<Tables[T]>[];
   }

@@ -4,7 +4,10 @@ import type { AnswersContext, Written } from "./context.ts";
 import { type ClipRow, HELD } from "./rows.ts";
 import { must } from "./violation.ts";
 
-/** I1 for claims, and J8: a poll does not go away empty while a clip waits for it all the time. */
+/**
+ * I1 for claims, and J8: a poll does not go away empty while a clip waits for it all the time. Its twin may: a nonce gets
+ * one claim, and when the twin's was handed back in the meantime there is none to find.
+ */
 export function judgePoll(
   operation: Operation<"poll">,
   outcome: Outcome<"poll">,
@@ -26,7 +29,8 @@ export function judgePoll(
     const left = [...context.queued].find(waited);
     const id = context.runnerOf(runner) ?? "";
     const drained = context.history.seenSince("runners", id, operation.startedAt).some((row) => row?.drained_since_ms);
-    must(left === undefined || operation.faults > 0 || drained, "J8", () => `${what()} while ${left} was queued`);
+    const excused = operation.faults > 0 || drained || context.history.wasClaimed(poll.nonce, operation.startedAt);
+    must(left === undefined || excused, "J8", () => `${what()} while ${left} was queued`);
     return;
   }
   const forms = context.history.seenSince("clips", claim.clip_id, operation.startedAt);

@@ -81,14 +81,18 @@ export class Turns {
     }
   }
 
-  /** The next clip of every flow of the model. */
+  /** The next clip of every flow of the model. What expired before it has left, though no sweep has said so yet. */
   #headsOf(model: string, nowMs: number): ReadonlyMap<string, Waiting> {
     const heads = new Map<string, Waiting>();
-    for (const waiting of this.#waiting.values()) {
-      const { row, order } = waiting;
-      if (row.model !== model || row.expires_at_ms <= nowMs) continue;
-      const known = heads.get(flowOf(row));
-      if (known === undefined || order < known.order) heads.set(flowOf(row), waiting);
+    const lapsed = new Map<string, number>();
+    const inOrder = [...this.#waiting.values()].toSorted((a, b) => a.order - b.order);
+    for (const waiting of inOrder) {
+      const { row, allowance } = waiting;
+      const flow = flowOf(row);
+      if (row.model !== model || heads.has(flow)) continue;
+      const before = lapsed.get(flow) ?? 0;
+      if (row.expires_at_ms <= nowMs) lapsed.set(flow, before + allowance);
+      else heads.set(flow, { ...waiting, allowance: allowance + before });
     }
     return heads;
   }
