@@ -1,4 +1,4 @@
-"""Stage 3: distils the flow model to the sampler's four times.
+"""Stage 4: distils the flow model to the sampler's four times.
 
 At each of the four, the student learns to reach in one go the clip that the frozen teacher reaches by an ODE of several
 steps. Half of the starting points come from the student's own earlier steps, so that it learns to go on from those.

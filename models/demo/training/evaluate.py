@@ -1,4 +1,4 @@
-"""Stage 5: draws held-out prompts from the exported files: how near they come to the truth and to each other, contact
+"""Stage 6: draws held-out prompts from the exported files: how near they come to the truth and to each other, contact
 sheets, and the clips for models/demo/judge, which is started where there is Node."""
 
 import argparse

@@ -1,4 +1,4 @@
-"""Stage 4: writes the official files from the stages' results."""
+"""Stage 5: writes the official files from the stages' results."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Stage 2: trains transformer and text encoder together by flow matching: x = (1 - s) x0 + s noise, v = noise - x0.
+"""Stage 3: trains the transformer by flow matching: x = (1 - s) x0 + s noise, v = noise - x0.
 
 At first on the beginnings of clips alone (a ninth or a third of the tokens, so many more prompts a second): what a word
 looks like is learned there. Then on whole clips, where steps with full attention and with SLA alternate at random, so
@@ -14,16 +14,12 @@ from dit_model import Dit
 from latents import latents
 from sampler import bf16, model_time, times
 from stage import Average, Clock, Pool, Replayed, adamw, add_options, device, load, save, set_rate
-from tokenizer import Tokenizer
-from umt5_model import Umt5
+from umt5_model import umt5_of
 
 RATIO = 0.15
 # Until which part of the time, latent frames of a clip, clips a step as a multiple of --batch.
 COURSE = ((0.12, 1, 4), (0.3, 3, 2), (1.0, 9, 1))
-
-
-def models(tokens: int, where: str, layers: int = 5, width: int = 256, ffn: int = 1024, text: int = 128):
-    return Dit(width, ffn, layers, text).to(where), Umt5(tokens, text, 2 * text, 4, 2).to(where)
+WIDTH, FFN, LAYERS = 256, 1024, 5
 
 
 def compile_blocks(dit: Dit) -> None:
@@ -57,25 +53,21 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="build/demo-trained/tokenizer.json")
     parser.add_argument("--clips", type=int, default=TRAINING_CLIPS)
     parser.add_argument("--dense", type=float, default=0.35, help="share of steps with full attention")
-    parser.add_argument("--start", help="an earlier flow-final.pt to go on from, where its optimiser's state is gone")
+    parser.add_argument("--start", help="an earlier flow-final.pt, whose transformer to begin with")
     options = parser.parse_args()
     where, path = device(), f"{options.work}/flow.pt"
     torch.manual_seed(2)
     pool = Pool("train", options.clips, TRAINING_SEED, where, options.tokenizer)
-    dit, text = models(Tokenizer(options.tokenizer).size, where)
+    text = umt5_of(load(f"{options.work}/text-final.pt", where)).to(where).requires_grad_(False)
+    dit = Dit(WIDTH, FFN, LAYERS, text.width).to(where)
     if options.start:
-        given = load(options.start, where)
-        dit.load_state_dict(given["dit"])
-        text.load_state_dict(given["text"])
+        dit.load_state_dict(load(options.start, where)["dit"])
     data = latents(options.work, pool, where)
-    average, step, done = Average(dit, text, decay=0.998), 0, 0.0
-    parameters = [*dit.parameters(), *text.parameters()]
-    optimiser = adamw(parameters, options.rate, (0.9, 0.98), 0.01, where)
+    average, step, done = Average(dit, decay=0.998), 0, 0.0
+    optimiser = adamw(dit.parameters(), options.rate, (0.9, 0.98), 0.01, where)
     if state := load(path, where):
         dit.load_state_dict(state["dit"])
-        text.load_state_dict(state["text"])
-        if "optimiser" in state:
-            optimiser.load_state_dict(state["optimiser"])
+        optimiser.load_state_dict(state["optimiser"])
         average.values, average.count = state["average"], state["step"]
         step, done = state["step"], state["done"]
     if options.compile and where == "cuda":
@@ -84,7 +76,7 @@ def main() -> None:
     start = step
 
     def keep() -> None:
-        save(path, {"dit": dit.state_dict(), "text": text.state_dict(), "optimiser": optimiser.state_dict(),
+        save(path, {"dit": dit.state_dict(), "optimiser": optimiser.state_dict(),
                     "average": average.values, "step": step, "done": clock.elapsed()})
 
     four = torch.tensor(times(4)[:4], device=where)
@@ -99,7 +91,7 @@ def main() -> None:
         loss = (v - (noise - x0)).square().mean((1, 2, 3, 4))
         optimiser.zero_grad(set_to_none=True)
         loss.mean().backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(dit.parameters(), 1.0)
         optimiser.step()
         return loss.detach(), s, norm
 
@@ -122,7 +114,7 @@ def main() -> None:
         if clock.every(100, "saved"):
             keep()
     keep()
-    average.put_into(dit, text)
+    average.put_into(dit)
     save(f"{options.work}/flow-final.pt", {"dit": half(dit), "text": half(text)})
     print(f"flow: {step} steps, {clock.elapsed() / 60:.1f} min", flush=True)
 
