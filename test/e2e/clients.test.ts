@@ -105,6 +105,13 @@ describe("the examples of docs/api.md", () => {
     expect(await read("tools.txt")).toContain("wait_for_clip");
   });
 
+  test("have a picture that our client brings as well", async () => {
+    const client = new TurboclipClient({ origin, apiKey });
+    const picture = await readFile(join(folder, "thumbnail.jpg"));
+    const upload = await client.uploadPicture(picture, "image/jpeg");
+    expect(upload).toMatchObject({ state: "ready", bytes: picture.length, width: 256, height: 192 });
+  });
+
   test("bring a picture", async () => {
     const upload = uploadSchema.parse(await json("upload.json"));
     expect(upload).toMatchObject({ state: "ready", content_type: "image/jpeg", width: 256, height: 192 });
@@ -164,7 +171,7 @@ describe("a signed URL for a picture", () => {
     expect(await put(url, headers)).toBe(200);
   });
 
-  test("is used by our client, whose picture is then looked at", async () => {
+  test("takes what is no picture, which is then found out", async () => {
     const client = new TurboclipClient({ origin, apiKey });
     await expect(client.uploadPicture(file, "image/png")).rejects.toMatchObject({ code: "upload_rejected" });
   });
