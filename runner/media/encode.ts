@@ -1,5 +1,5 @@
 // Turns a clip's frames into the files that customers get.
-import { mp4Arguments, posterArguments, previewArguments } from "./arguments.ts";
+import { mp4Arguments, PREVIEW_FRAME_STEP, posterArguments, previewArguments } from "./arguments.ts";
 import { runFfmpeg } from "./ffmpeg.ts";
 import type { Ffmpeg } from "./locate.ts";
 import { markAsGenerated } from "./provenance.ts";
@@ -62,5 +62,6 @@ export async function encodePoster({ ffmpeg, frames, file, signal }: EncodeJob):
 export async function encodePreview({ ffmpeg, frames, file, signal }: EncodeJob): Promise<void> {
   requireWhole(frames);
   const args = previewArguments(frames, file);
-  await runFfmpeg({ path: ffmpeg.path, args, input: eachFrame(frames), signal, timeoutMs: ENCODE_TIMEOUT_MS });
+  const input = eachFrame(frames).filter((_, i) => i % PREVIEW_FRAME_STEP === 0);
+  await runFfmpeg({ path: ffmpeg.path, args, input, signal, timeoutMs: ENCODE_TIMEOUT_MS });
 }
