@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the kernels, checks them on this machine's card and times them: bench/cuda/run.sh [folder for the report].
 # Needs nvcc, cmake, a C++20 compiler and a GPU; neither Node nor a network. Leaves report.md, and the logs of
-# compute-sanitizer where it is installed.
+# compute-sanitizer where it is installed, unless TURBOCLIP_SANITIZE=no.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out="${1:-build/cuda-bench}"
@@ -22,7 +22,7 @@ export LD_LIBRARY_PATH="$cublas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   # A fault in the newest kernels shall not cost the figures of the others.
   timeout 180 "$bench" || timeout 180 "$bench" --without pairs || timeout 180 "$bench" --without wgmma
 } | tee "$out/report.md"
-if command -v compute-sanitizer > /dev/null; then
+if [ "${TURBOCLIP_SANITIZE:-yes}" != no ] && command -v compute-sanitizer > /dev/null; then
   for tool in memcheck initcheck racecheck synccheck; do
     compute-sanitizer --tool "$tool" --error-exitcode 1 "$bench" --check > "$out/$tool.log" 2>&1 \
       && echo "$tool: clean" || echo "$tool: see $out/$tool.log"
