@@ -32,7 +32,7 @@ beforeAll(async () => {
 });
 afterAll(() => system?.close());
 
-test("OpenAI's client makes a video of 4 seconds and downloads it", async () => {
+test("OpenAI's client makes a video of 4 seconds, downloads it and deletes it", async () => {
   const client = new OpenAI({ apiKey, baseURL: `${origin}/v1` });
   const { id } = await client.videos.create({ model: MODEL, prompt: "a red ball", seconds: "4" });
   const customer = new TurboclipClient({ origin, apiKey });
@@ -41,6 +41,8 @@ test("OpenAI's client makes a video of 4 seconds and downloads it", async () => 
   expect(await client.videos.retrieve(id)).toMatchObject({ status: "completed", progress: 100, seconds: "4" });
   const bytes = Buffer.from(await (await client.videos.downloadContent(id)).arrayBuffer());
   expect([bytes.length, bytes.subarray(4, 8).toString("latin1")]).toEqual([clip.output?.mp4.bytes, "ftyp"]);
+  expect(await client.videos.delete(id)).toMatchObject({ id, deleted: true });
+  await expect(client.videos.retrieve(id)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
 });
 
 test("an MCP client orders a clip and waits for it", async () => {

@@ -8,6 +8,7 @@ import { type Clip, clipSchema } from "../../../shared/contract/clips.ts";
 import { env } from "../support/env.ts";
 import { call, expectProblem, ORIGIN } from "../support/http.ts";
 import { everything, expectInvariants } from "../support/invariants.ts";
+import { newKey } from "../support/keys.ts";
 import { claimOne, newRunner, newTenant, type Tenant } from "../support/tenant.ts";
 import { CLIP_PRICE, completion, DEMO, FILES, freshDeployment, LOADING } from "../support/world.ts";
 
@@ -165,6 +166,17 @@ describe("the MCP endpoint", () => {
     expect(refusalOf(await use(stranger, "get_clip", { id, timeout_s: 5 }))).toContain("timeout_s");
     expect(refusalOf(await use(stranger, "wait_for_clip", { id, timeout_s: 61 }))).toContain("timeout_s");
     expect(refusalOf(await use(stranger, "delete_clip", { id }))).toContain("delete_clip");
+  });
+
+  it("orders only for a key that may, and shows clips to one that may only read", async () => {
+    const tenant = await newTenant();
+    const { id } = clipOf(await use(await connect(tenant), "create_clip", ORDER));
+    const reader = await connect(await newKey(tenant, { scopes: ["clips:read"] }));
+    expect(clipOf(await use(reader, "get_clip", { id })).id).toBe(id);
+    const before = await everything();
+    expect(refusalOf(await use(reader, "create_clip", ORDER))).toMatch(/^scope_missing: .*clips:write/);
+    expect(await everything()).toEqual(before);
+    await expect(connect(await newKey(tenant, { scopes: ["clips:write"] }))).rejects.toThrow("scope_missing");
   });
 
   it("answers internal with no word about the inside, and logs neither key nor prompt", async () => {

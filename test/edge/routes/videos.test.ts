@@ -3,10 +3,9 @@ import { exports } from "cloudflare:workers";
 import OpenAI, { toFile } from "openai";
 import { beforeEach, describe, expect, it } from "vitest";
 import { sweep } from "../../../edge/services/sweep.ts";
-import { createVideoSchema, videoErrorSchema, videoPageSchema, videoSchema } from "../../../shared/contract/videos.ts";
-import { ERRORS, type ErrorCode } from "../../../shared/errors.ts";
+import { createVideoSchema, videoPageSchema, videoSchema } from "../../../shared/contract/videos.ts";
 import { env } from "../support/env.ts";
-import { call, ORIGIN } from "../support/http.ts";
+import { call, expectProblem, expectVideoError, ORIGIN } from "../support/http.ts";
 import { everything, expectInvariants } from "../support/invariants.ts";
 import { admin, claimOne, newRunner, newTenant, type Tenant } from "../support/tenant.ts";
 import { completion, DEMO, FILES, freshDeployment, LOADING, World } from "../support/world.ts";
@@ -33,16 +32,6 @@ async function post(
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   const init = { method: "POST", body: form, headers: { authorization: `Bearer ${tenant.key}`, ...headers } };
   return await exports.default.fetch(new Request(`${ORIGIN}/v1/videos`, init));
-}
-
-/** The answer is OpenAI's error body with our code, and nothing else. */
-async function expectVideoError(answer: Response, code: ErrorCode, param: string | null = null): Promise<string> {
-  expect(answer.headers.get("content-type")).toBe("application/json");
-  const { error } = videoErrorSchema.strict().parse(await answer.json());
-  expect([answer.status, error.code, error.param]).toEqual([ERRORS[code].status, code, param]);
-  expect(answer.headers.get("x-should-retry")).toBe(ERRORS[code].retryable ? null : "false");
-  expect(answer.headers.get("x-request-id")).toMatch(/^req_/);
-  return error.message;
 }
 
 async function finish(tenant: Tenant): Promise<string> {
@@ -172,6 +161,29 @@ describe("OpenAI's client", () => {
     const other = client.videos.create({ ...ORDER, prompt: "a blue ball" }, { headers });
     await expect(other).rejects.toMatchObject({ status: 422, code: "idempotency_mismatch" });
     await expectInvariants();
+  });
+
+  it("deletes a video that has ended, and it is gone for both of our APIs", async () => {
+    const tenant = await newTenant();
+    const client = clientOf(tenant);
+    const id = await finish(tenant);
+    const stranger = clientOf(await newTenant());
+    await expect(stranger.videos.delete(id)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+    expect(await client.videos.delete(id)).toEqual({ id, object: "video.deleted", deleted: true });
+    await expect(client.videos.retrieve(id)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+    await expect(client.videos.downloadContent(id)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+    expect((await client.videos.list()).data).toEqual([]);
+    await expectProblem(await call("GET", `/v1/clips/${id}`, { token: tenant.key }), "not_found");
+    expect((await env.BUCKET.list()).objects).toEqual([]);
+    await expectInvariants();
+  });
+
+  it("is told that a video at work must be cancelled before it is deleted", async () => {
+    const client = clientOf(await newTenant());
+    const { id } = await client.videos.create(ORDER);
+    const refused = client.videos.delete(id);
+    await expect(refused).rejects.toMatchObject({ status: 409, code: "not_deletable", message: /cancel/ });
+    expect((await client.videos.retrieve(id)).status).toBe("queued");
   });
 
   it("reads our refusals as its own errors, and does not repeat what cannot help", async () => {
