@@ -16,55 +16,51 @@ inline constexpr int kGemmDepth = kScaleGroup;
 /// Rows of tiles that are taken together, so that their x and a few columns of W stay in L2.
 inline constexpr int kGemmGroupRows = 1920;
 
-/// CopyGroups: the groups of columns before which a warp starts a share of the copies.
-template <int Rows, int WarpRows, int Stages, int CopyGroups>
-struct GemmTile {
-  static constexpr int kRows = Rows;
-  static constexpr int kStages = Stages;
-  static constexpr int kGroupColumns = 16;
-  static constexpr int kCopyGroups = CopyGroups;
-  static constexpr int kWarpRows = WarpRows;
-  static constexpr int kWarpsAcross = kGemmThreads / kWarp / (Rows / kWarpRows);
-  static constexpr int kWarpColumns = kGemmColumns / kWarpsAcross;
-  /// Every thread copies a scale; those of no row go behind the tile's.
-  static constexpr int kScales = static_cast<int>(ceil_div(kGemmThreads, kWarpRows)) * kWarpRows;
-  static constexpr int kStageBytes =
-      (kRows + kGemmColumns) * kGemmDepth + kScales * static_cast<int>(sizeof(float));
-  static constexpr int kSharedBytes = kStages * kStageBytes;
-  static constexpr int kPartBytes = kWarpsAcross * kRows * static_cast<int>(sizeof(float));
-  static_assert(kWarpColumns % kSlabColumns == 0 && kWarpColumns / kGroupColumns >= kCopyGroups);
-  static_assert(kSlabBytes * (kGemmThreads / kWarp) + kPartBytes <= kSharedBytes);
-};
+/// A warp's share of a tile: 48 x 64, its columns 16 at a time.
+inline constexpr int kGemmRows = 192;
+inline constexpr int kWarpRows = 48;
+inline constexpr int kGroupColumns = 16;
+inline constexpr int kWarpsAcross = kGemmThreads / kWarp / (kGemmRows / kWarpRows);
+inline constexpr int kWarpColumns = kGemmColumns / kWarpsAcross;
+inline constexpr int kGemmStages = 2;
+/// The groups of columns before which a warp starts a share of the next stage's copies. With two stages they
+/// must start early in the block before.
+inline constexpr int kCopyGroups = 3;
+/// Every thread copies a scale; those of no row go behind the tile's.
+inline constexpr int kStageScales = static_cast<int>(ceil_div(kGemmThreads, kWarpRows)) * kWarpRows;
+inline constexpr int kStageBytes =
+    (kGemmRows + kGemmColumns) * kGemmDepth + kStageScales * static_cast<int>(sizeof(float));
+inline constexpr int kGemmSharedBytes = kGemmStages * kStageBytes;
+inline constexpr int kPartBytes = kWarpsAcross * kGemmRows * static_cast<int>(sizeof(float));
+static_assert(kWarpColumns % kSlabColumns == 0 && kWarpColumns / kGroupColumns >= kCopyGroups);
+static_assert(kSlabBytes * (kGemmThreads / kWarp) + kPartBytes <= kGemmSharedBytes);
+static_assert(kGemmSharedBytes <= kSharedLimit);
 
 /// A block's tile: blocks go down the rows of a group first, then to the next column, then to the next group.
 struct TilePlace {
   int row, column;
 
-  template <int Rows>
   static __device__ __forceinline__ TilePlace of_block() {
-    return {static_cast<int>(blockIdx.z * (kGemmGroupRows / Rows) + blockIdx.x) * Rows,
+    return {static_cast<int>(blockIdx.z * (kGemmGroupRows / kGemmRows) + blockIdx.x) * kGemmRows,
             static_cast<int>(blockIdx.y) * kGemmColumns};
   }
-  template <int Rows>
   static dim3 grid(std::int64_t rows, std::int64_t out) {
-    return dim3(static_cast<unsigned>(kGemmGroupRows / Rows), static_cast<unsigned>(out / kGemmColumns),
+    return dim3(static_cast<unsigned>(kGemmGroupRows / kGemmRows), static_cast<unsigned>(out / kGemmColumns),
                 static_cast<unsigned>(ceil_div(rows, kGemmGroupRows)));
   }
 };
 
 /// Where a row's scale lies in a stage: those that a lane needs, every eighth of its warp's rows, side by
 /// side.
-template <int WarpRows>
 __device__ __forceinline__ unsigned scale_place(unsigned row) {
-  return row / WarpRows * WarpRows + row % 8 * (WarpRows / 8) + row % WarpRows / 8;
+  return row / kWarpRows * kWarpRows + row % 8 * (kWarpRows / 8) + row % kWarpRows / 8;
 }
 
 /// The copies of one thread: 16 bytes of each 32nd row of x and of W, and one row's scale. What depends on
 /// the thread is computed anew in each block of K; registers are dearer.
-template <class Tile>
 struct GemmCopies {
   static constexpr int kStep = kGemmThreads / 8;  // rows, a multiple of 8: the swizzle is the same in all
-  static constexpr int kOfX = Tile::kRows / kStep;
+  static constexpr int kOfX = kGemmRows / kStep;
   static constexpr int kCount = kOfX + kGemmColumns / kStep;
 
   const Int8Rows& x;
@@ -94,9 +90,9 @@ struct GemmCopies {
     const int last = static_cast<int>(x.rows) - 1;
     int row = place.row + static_cast<int>(thread);
     if (row > last) row = last;
-    copy_async_word(
-        stage + (Tile::kRows + kGemmColumns) * kGemmDepth + 4 * scale_place<Tile::kWarpRows>(thread),
-        x.scales + static_cast<unsigned>(k * static_cast<int>(scale_stride(x.rows)) + row), inside ? 4 : 0);
+    copy_async_word(stage + (kGemmRows + kGemmColumns) * kGemmDepth + 4 * scale_place(thread),
+                    x.scales + static_cast<unsigned>(k * static_cast<int>(scale_stride(x.rows)) + row),
+                    inside ? 4 : 0);
   }
 
  private:

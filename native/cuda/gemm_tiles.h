@@ -1,25 +1,15 @@
-// The tiles that the W8A8 product can be computed in, and which one a product of a shape takes on a card.
+// The tiles that the W8A8 product can be computed in, and which a card takes.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "cuda/queue.h"
 
 namespace turboclip::cuda {
 
-/// Shared memory that a block may have on data-centre cards since sm_90.
-inline constexpr std::size_t kDeepSharedBytes = 227 << 10;
-
 enum class GemmTiles {
-  rows128,       // 128 x 128 a block, three stages
-  rows192,       // 192 x 128, two stages: a sixth less from L2, and a quarter less from shared memory
-  rows192_deep,  // the same, three stages: 126 KB of shared memory
-  wgmma,         // 256 x 128 by Hopper's asynchronous products
-  wgmma_turns,   // the same, its two warpgroups multiplying in turns
-  wgmma_origin,  // the same, sums made floats by adding and subtracting
-  wgmma_pairs,   // the same, two neighbouring blocks reading half of their rows each, for both
-  wgmma_all,     // in turns, from the origin, in pairs
+  portable,  // 192 x 128 a block, two stages: all that an RTX 5090's shared memory holds
+  wgmma,     // 256 x 128 by Hopper's asynchronous products
 };
 
 const char* name(GemmTiles tiles);
@@ -30,7 +20,7 @@ void leave_out_tiles(const char* word);
 /// What the card can run, the portable ones first.
 std::vector<GemmTiles> gemm_tiles(const Device& device);
 
-/// The fastest for a product of so many rows.
-GemmTiles best_gemm_tiles(const Device& device, std::int64_t rows);
+/// The fastest that the card can run (bench/results/cuda-log.md).
+GemmTiles best_gemm_tiles(const Device& device);
 
 }  // namespace turboclip::cuda

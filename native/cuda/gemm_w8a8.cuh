@@ -1,7 +1,7 @@
 // The W8A8 product's portable main loop.
 //
-// Eight warps compute a tile of 64 rows a warp by 32 columns, or 48 by 64. A block of K has int32 sums, which
-// are promoted to float32 with its scales. A warp holds its rows of the block in registers and takes its
+// Eight warps compute a tile of 48 rows a warp by 64 columns. A block of K has int32 sums, which are
+// promoted to float32 with its scales. A warp holds its rows of the block in registers and takes its
 // columns 16 at a time, so that sums are promoted and copies started between one group's products and the
 // next, never all at once.
 #pragma once
@@ -10,21 +10,20 @@
 
 namespace turboclip::cuda {
 
-template <class Tile>
 struct GemmWarp {
-  static constexpr int kRowTiles = Tile::kWarpRows / 16;
-  static constexpr int kGroupTiles = Tile::kGroupColumns / 8;
-  static constexpr int kGroups = Tile::kWarpColumns / Tile::kGroupColumns;
+  static constexpr int kRowTiles = kWarpRows / 16;
+  static constexpr int kGroupTiles = kGroupColumns / 8;
+  static constexpr int kGroups = kWarpColumns / kGroupColumns;
   static constexpr int kSteps = kGemmDepth / 32;
 
   float sums[kRowTiles][kGroups * kGroupTiles][4] = {};  // [rows / 16][columns / 8][fragment]
 
   /// The warp's first row and column in the block's tile.
   static __device__ __forceinline__ unsigned row(unsigned thread) {
-    return thread / kWarp / Tile::kWarpsAcross * Tile::kWarpRows;
+    return thread / kWarp / kWarpsAcross * kWarpRows;
   }
   static __device__ __forceinline__ unsigned column(unsigned thread) {
-    return thread / kWarp % Tile::kWarpsAcross * Tile::kWarpColumns;
+    return thread / kWarp % kWarpsAcross * kWarpColumns;
   }
 
   /// Adds one block of K. `between(group)` runs before the products of each group of columns.
@@ -32,9 +31,9 @@ struct GemmWarp {
   __device__ __forceinline__ void multiply(const unsigned char* stage, float w_scale, unsigned thread,
                                            const Between& between) {
     const unsigned lane = thread % kWarp;
-    const unsigned char* w = stage + Tile::kRows * kGemmDepth;
+    const unsigned char* w = stage + kGemmRows * kGemmDepth;
     const float* scales = reinterpret_cast<const float*>(w + kGemmColumns * kGemmDepth) + row(thread) +
-                          lane / 4 * (Tile::kWarpRows / 8);
+                          lane / 4 * (kWarpRows / 8);
     // Tiles of 8 rows by 16 bytes in the order of a fragment: rows, then K, of x; K, then columns, of W.
     const unsigned char* x_line = stage + (row(thread) + lane % 16) * kGemmDepth;
     const unsigned x_swizzle = (lane / 16 ^ lane % 8) << 4;
@@ -54,7 +53,7 @@ struct GemmWarp {
       std::uint32_t b[kSteps][4];  // of 8 columns, and of the next 8
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
-        load_tiles(b[step], w_line + group * Tile::kGroupColumns * kGemmDepth + (w_swizzle ^ 2 * step << 4));
+        load_tiles(b[step], w_line + group * kGroupColumns * kGemmDepth + (w_swizzle ^ 2 * step << 4));
       }
       std::int32_t partial[kRowTiles][kGroupTiles][4];
       fill(partial, kIntegerOrigin);
@@ -86,8 +85,8 @@ struct GemmWarp {
   }
 };
 
-template <class Tile, class Epilogue>
-__device__ __forceinline__ void finish_tile(GemmWarp<Tile>& warp, const TilePlace& place, int rows,
+template <class Epilogue>
+__device__ __forceinline__ void finish_tile(GemmWarp& warp, const TilePlace& place, int rows,
                                             const float* bias, const Epilogue& epilogue,
                                             unsigned char* shared, unsigned thread) {
   constexpr RowStatistic kStatistic = Epilogue::kStatistic;
@@ -98,24 +97,23 @@ __device__ __forceinline__ void finish_tile(GemmWarp<Tile>& warp, const TilePlac
   const int quad = lane / 4;
   const int first_column = place.column + warp_column;
 #pragma unroll
-  for (int i = 0; i < GemmWarp<Tile>::kRowTiles; ++i) {
+  for (int i = 0; i < GemmWarp::kRowTiles; ++i) {
     add_bias(warp.sums[i], epilogue, bias + first_column, lane);
     if constexpr (kStatistic != RowStatistic::none) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const float part = row_statistic<kStatistic>(warp.sums[i], half);
         const int r = warp_row + 16 * i + 8 * half + quad;
-        if (lane % 4 == 0) parts[warp_column / Tile::kWarpColumns * Tile::kRows + r] = part;
+        if (lane % 4 == 0) parts[warp_column / kWarpColumns * kGemmRows + r] = part;
       }
     }
   }
   if constexpr (kStatistic != RowStatistic::none) {
     __syncthreads();
-    for (int r = static_cast<int>(thread); r < Tile::kRows; r += kGemmThreads) {
+    for (int r = static_cast<int>(thread); r < kGemmRows; r += kGemmThreads) {
       float whole = parts[r];
 #pragma unroll
-      for (int i = 1; i < Tile::kWarpsAcross; ++i)
-        whole = join<kStatistic>(whole, parts[i * Tile::kRows + r]);
+      for (int i = 1; i < kWarpsAcross; ++i) whole = join<kStatistic>(whole, parts[i * kGemmRows + r]);
       parts[r] = whole;
       if (place.row + r < rows) epilogue.row_done(place.row + r, place.column, whole);
     }
@@ -123,60 +121,60 @@ __device__ __forceinline__ void finish_tile(GemmWarp<Tile>& warp, const TilePlac
   }
   auto* slab = reinterpret_cast<float*>(shared + kSlabBytes * (thread / kWarp));
 #pragma unroll
-  for (int i = 0; i < GemmWarp<Tile>::kRowTiles; ++i) {
+  for (int i = 0; i < GemmWarp::kRowTiles; ++i) {
     float statistic[2] = {0, 0};
     if constexpr (kStatistic == RowStatistic::largest) {
       statistic[0] = parts[warp_row + 16 * i + quad];
       statistic[1] = parts[warp_row + 16 * i + 8 + quad];
     }
 #pragma unroll
-    for (int c = 0; c < Tile::kWarpColumns; c += kSlabColumns) {
+    for (int c = 0; c < kWarpColumns; c += kSlabColumns) {
       store_rows(slab, warp.sums[i] + c / 8, epilogue, statistic, place.row + warp_row + 16 * i, rows,
                  first_column + c, lane);
     }
   }
 }
 
-template <class Tile, class Epilogue>
+template <class Epilogue>
 __global__ void __launch_bounds__(kGemmThreads, 1)
     gemm_w8a8_kernel(Int8Rows x, Int8Weight weight, Epilogue epilogue) {
-  using Copies = GemmCopies<Tile>;
   unsigned thread = threadIdx.x;
-  const TilePlace place = TilePlace::of_block<Tile::kRows>();
+  const TilePlace place = TilePlace::of_block();
   if (place.row >= x.rows) return;
   unsigned char* shared = shared_memory();
   const int blocks_of_k = static_cast<int>(weight.in / kGemmDepth);
   const float* w_scales = weight.scales + place.column / kScaleGroup * blocks_of_k;
-  const Copies copies{x, weight, place};
+  const GemmCopies copies{x, weight, place};
 #pragma unroll 1
-  for (int k = 0; k < Tile::kStages - 1; ++k) {
+  for (int k = 0; k < kGemmStages - 1; ++k) {
     const bool inside = k < blocks_of_k;
-    copies.start(shared + k * Tile::kStageBytes, k, inside, 0, Copies::kCount, thread);
-    copies.start_scale(shared + k * Tile::kStageBytes, k, inside, thread);
+    copies.start(shared + k * kStageBytes, k, inside, 0, GemmCopies::kCount, thread);
+    copies.start_scale(shared + k * kStageBytes, k, inside, thread);
     copy_commit();
   }
-  GemmWarp<Tile> warp;
+  GemmWarp warp;
   int stage = 0;
-  int ahead = Tile::kStages - 1;
+  int ahead = kGemmStages - 1;
 #pragma unroll 1
   for (int k = 0; k < blocks_of_k; ++k) {
-    copy_wait<Tile::kStages - 2>();
+    copy_wait<kGemmStages - 2>();
     // The block's copies are here, and all warps have left the stage that is filled next.
     __syncthreads();
     forget(thread);
-    const int next = k + Tile::kStages - 1;
+    const int next = k + kGemmStages - 1;
     const bool inside = next < blocks_of_k;
-    unsigned char* to = shared + ahead * Tile::kStageBytes;
-    warp.multiply(shared + stage * Tile::kStageBytes, w_scales[k], thread, [&](int group) {
-      constexpr int kShare = (Copies::kCount + Tile::kCopyGroups - 1) / Tile::kCopyGroups;
-      if (group >= Tile::kCopyGroups) return;
+    unsigned char* to = shared + ahead * kStageBytes;
+    warp.multiply(shared + stage * kStageBytes, w_scales[k], thread, [&](int group) {
+      constexpr int kShare = (GemmCopies::kCount + kCopyGroups - 1) / kCopyGroups;
+      if (group >= kCopyGroups) return;
       const int end = (group + 1) * kShare;
-      copies.start(to, next, inside, group * kShare, end < Copies::kCount ? end : Copies::kCount, thread);
-      if (group == Tile::kCopyGroups - 1) copies.start_scale(to, next, inside, thread);
+      copies.start(to, next, inside, group * kShare, end < GemmCopies::kCount ? end : GemmCopies::kCount,
+                   thread);
+      if (group == kCopyGroups - 1) copies.start_scale(to, next, inside, thread);
     });
     copy_commit();
-    stage = stage + 1 == Tile::kStages ? 0 : stage + 1;
-    ahead = ahead + 1 == Tile::kStages ? 0 : ahead + 1;
+    stage = stage + 1 == kGemmStages ? 0 : stage + 1;
+    ahead = ahead + 1 == kGemmStages ? 0 : ahead + 1;
   }
   // The last stages' zeros, too, or they would land on what the epilogue puts there.
   copy_wait<0>();

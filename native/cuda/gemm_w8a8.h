@@ -28,7 +28,7 @@ struct Int8Weight {
   std::int64_t in;
 };
 
-/// The tiles to compute in, which tests and benchmarks choose; else the card's best for the shape.
+/// The tiles to compute in, which tests and benchmarks choose; else the card's best.
 using ChosenTiles = std::optional<GemmTiles>;
 
 /// y [rows, out] in bfloat16. `squares`, if any, gets the sum of squares of each row and group of 128

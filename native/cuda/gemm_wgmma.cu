@@ -1,7 +1,6 @@
 // The W8A8 product on Hopper: a block stays on its multiprocessor and takes tile after tile. One thread keeps
 // four stages of 128 of K filled by tensor copies, through the epilogues too; two warpgroups multiply 128
-// rows each, 64 at a time, and promote the int32 sums of one while the other multiplies. Two blocks in a
-// cluster may take neighbouring columns: each then reads half of their rows of x, for both.
+// rows each, 64 at a time, and promote the int32 sums of one while the other multiplies.
 #include <algorithm>
 
 #include "cuda/gemm_wgmma.h"
@@ -23,21 +22,12 @@ constexpr int kAlignment = 1024;  // of rows that are swizzled
 constexpr int kSlabs = kStages * kStageBytes;
 constexpr int kBarriers = kSlabs + kGroups * 4 * kSlabBytes;
 constexpr int kSharedBytes = kAlignment + kBarriers + 2 * kStages * static_cast<int>(sizeof(hopper::Barrier));
-static_assert(kStageBytes % kAlignment == 0 && kSharedBytes <= static_cast<int>(kDeepSharedBytes));
+static_assert(kStageBytes % kAlignment == 0 && kSharedBytes <= (227 << 10));
 /// Tiles of rows that are taken together, so that their x and a few columns of W stay in L2.
 constexpr int kGroupTiles = 8;
 // Of 65,536 registers; a launch's share must be met by every warpgroup, so it starts with a third each.
 constexpr int kCopierRegisters = 40;
 constexpr int kProductRegisters = 232;
-
-/// What is chosen of a kernel. Turns: the warpgroups multiply one after the other. Origin: sums become
-/// floats by an addition and a subtraction. Blocks: of a cluster.
-template <bool Turns, bool Origin, int Blocks>
-struct Variant {
-  static constexpr bool kTurns = Turns;
-  static constexpr bool kOrigin = Origin;
-  static constexpr int kBlocks = Blocks;
-};
 
 struct Tile {
   int row, column;
@@ -63,39 +53,34 @@ struct Shared {
   __device__ __forceinline__ hopper::Barrier& emptied(int i) const { return (&filled(kStages))[i]; }
 };
 
-/// Tiles of a product, in the order in which clusters of `Blocks` take them: groups of kGroupTiles tiles of
-/// rows, down the rows first, then to the next columns.
-template <int Blocks>
+/// Tiles of a product, in the order in which blocks take them: groups of kGroupTiles tiles of rows, down the
+/// rows first, then to the next columns.
 struct Tiles {
-  int row_tiles, column_tiles;  // the latter: of a cluster, `Blocks` side by side
+  int row_tiles, column_tiles;
   int blocks_of_k;
 
   __device__ __forceinline__ Tiles(const Int8Rows& x, const Int8Weight& weight)
       : row_tiles(static_cast<int>(ceil_div(x.rows, kRows))),
-        column_tiles(static_cast<int>(weight.out / (Blocks * kColumns))),
+        column_tiles(static_cast<int>(weight.out / kColumns)),
         blocks_of_k(static_cast<int>(weight.in / kDepth)) {}
 
   template <class Body>
   __device__ __forceinline__ void for_each(const Body& body) const {
-    const int block = Blocks == 1 ? 0 : static_cast<int>(hopper::block_of_cluster());
-    for (int index = static_cast<int>(blockIdx.x) / Blocks; index < row_tiles * column_tiles;
-         index += static_cast<int>(gridDim.x) / Blocks) {
+    for (int index = static_cast<int>(blockIdx.x); index < row_tiles * column_tiles;
+         index += static_cast<int>(gridDim.x)) {
       const int per_group = kGroupTiles * column_tiles;
       const int first = index / per_group * kGroupTiles;
       const int height = row_tiles - first < kGroupTiles ? row_tiles - first : kGroupTiles;
-      const int column = index % per_group / height * Blocks + block;
+      const int column = index % per_group / height;
       body(Tile{(first + index % per_group % height) * kRows, column * kColumns});
     }
   }
 };
 
-/// One thread's work: copies of all tiles of the block. x_map's boxes are a block's share of a tile's rows.
-template <int Blocks>
+/// One thread's work: copies of all tiles of the block.
 __device__ __forceinline__ void copy_tiles(const Shared& shared, const CUtensorMap& x_map,
-                                           const CUtensorMap& w_map, const Int8Rows& x,
-                                           const Tiles<Blocks>& tiles) {
+                                           const CUtensorMap& w_map, const Int8Rows& x, const Tiles& tiles) {
   const auto stride = static_cast<int>(scale_stride(x.rows));
-  const int share = Blocks == 1 ? 0 : static_cast<int>(hopper::block_of_cluster()) * (kRows / Blocks);
   Ring ring;
   tiles.for_each([&](const Tile& tile) {
     const int scales =
@@ -105,12 +90,7 @@ __device__ __forceinline__ void copy_tiles(const Shared& shared, const CUtensorM
       hopper::Barrier& filled = shared.filled(ring.stage);
       unsigned char* to = shared.stage(ring.stage);
       hopper::arrive_expecting(filled, kTileBytes + scales);
-      if constexpr (Blocks == 1) {
-        hopper::copy_box(to, x_map, k * kDepth, tile.row, filled);
-      } else {
-        hopper::copy_box_to(to + share * kDepth, x_map, k * kDepth, tile.row + share, filled,
-                            (1 << Blocks) - 1);
-      }
+      hopper::copy_box(to, x_map, k * kDepth, tile.row, filled);
       hopper::copy_box(to + kRows * kDepth, w_map, k * kDepth, tile.column, filled);
       hopper::copy_bytes(to + kTileBytes, x.scales + static_cast<std::int64_t>(k) * stride + tile.row, scales,
                          filled);
@@ -120,7 +100,13 @@ __device__ __forceinline__ void copy_tiles(const Shared& shared, const CUtensorM
 }
 
 /// One warpgroup's 128 rows of a tile: sums [half of 64 rows][columns / 8][fragment].
-template <class Chosen>
+///
+/// racecheck knows of no order between copies and reads that only these barriers order, and reports them.
+/// Read after write: each thread waits itself for `filled`, whose phase lasts until the copies' bytes are
+/// there. Write after read: x and W are read by products alone, which wait_products has seen to their end,
+/// and a row's scales into registers before the second half's products begin; both before the warp's arrival
+/// at `emptied`, by __syncwarp for all lanes and with release for the one. The copier writes only after all
+/// eight warps have arrived.
 __device__ __forceinline__ void multiply_tile(float (&sums)[2][16][4], const Shared& shared, Ring& ring,
                                               const float* w_scales, int blocks_of_k, int group, int thread) {
   const int lane = thread % kWarp;
@@ -137,34 +123,22 @@ __device__ __forceinline__ void multiply_tile(float (&sums)[2][16][4], const Sha
       const std::uint64_t x = hopper::describe_rows(stage + (first_row + 64 * half) * kDepth);
       const float scale[2] = {scales[64 * half] * w_scale, scales[64 * half + 8] * w_scale};
       std::int32_t partial[16][4];
-      if constexpr (Chosen::kTurns) hopper::wait_turn(1 + group, kGroups * hopper::kWarpgroup);
       hopper::begin_products();
 #pragma unroll
       for (int step = 0; step < kDepth / 32; ++step) {
         hopper::multiply_64x128(partial, x + 2 * step, w + 2 * step, step > 0);
       }
       hopper::commit_products();
-      if constexpr (Chosen::kTurns) hopper::give_turn(2 - group, kGroups * hopper::kWarpgroup);
       hopper::wait_products(partial);
       if (half == 1) {
         __syncwarp();
-        if constexpr (Chosen::kBlocks == 1) {
-          if (lane == 0) hopper::arrive(shared.emptied(ring.stage));
-        } else {
-          // Each block's copies go into the others' stages, too.
-          if (lane < Chosen::kBlocks) {
-            hopper::arrive_at(shared.emptied(ring.stage), static_cast<unsigned>(lane));
-          }
-        }
+        if (lane == 0) hopper::arrive(shared.emptied(ring.stage));
       }
 #pragma unroll
       for (int j = 0; j < 16; ++j) {
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
-          const std::int32_t sum = partial[j][e];
-          sums[half][j][e] =
-              fmaf(Chosen::kOrigin ? from_origin(sum + kIntegerOrigin) : static_cast<float>(sum),
-                   scale[e / 2], sums[half][j][e]);
+          sums[half][j][e] = fmaf(static_cast<float>(partial[j][e]), scale[e / 2], sums[half][j][e]);
         }
       }
     }
@@ -192,11 +166,10 @@ __device__ __forceinline__ void finish_rows(float (&sums)[16][4], const Epilogue
   }
 }
 
-template <class Chosen, class Epilogue>
-__global__ void __cluster_dims__(Chosen::kBlocks) __launch_bounds__(kThreads, 1)
+template <class Epilogue>
+__global__ void __launch_bounds__(kThreads, 1)
     gemm_wgmma_kernel(const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap w_map,
                       Int8Rows x, Int8Weight weight, Epilogue epilogue) {
-  constexpr int kBlocks = Chosen::kBlocks;
   constexpr int kProductThreads = kGroups * hopper::kWarpgroup;
   unsigned char* begin = shared_memory();
   const Shared shared{begin + (kAlignment - shared_address(begin) % kAlignment) % kAlignment};
@@ -204,13 +177,12 @@ __global__ void __cluster_dims__(Chosen::kBlocks) __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) {
       hopper::initialize(shared.filled(i), 1);
-      hopper::initialize(shared.emptied(i), kBlocks * kProductThreads / kWarp);
+      hopper::initialize(shared.emptied(i), kProductThreads / kWarp);
     }
     hopper::publish_barriers();
   }
   __syncthreads();
-  if constexpr (kBlocks > 1) hopper::wait_for_cluster();
-  const Tiles<kBlocks> tiles(x, weight);
+  const Tiles tiles(x, weight);
   if (warpgroup == 0) {
     hopper::give_registers<kCopierRegisters>();
     if (threadIdx.x == 0) copy_tiles(shared, x_map, w_map, x, tiles);
@@ -221,13 +193,11 @@ __global__ void __cluster_dims__(Chosen::kBlocks) __launch_bounds__(kThreads, 1)
     const int warp = thread / kWarp;
     const int lane = thread % kWarp;
     auto* slab = reinterpret_cast<float*>(shared.base + kSlabs + (group * 4 + warp) * kSlabBytes);
-    // The first turn is the first group's.
-    if (Chosen::kTurns && group == 1) hopper::give_turn(1, kProductThreads);
     Ring ring;
     tiles.for_each([&](const Tile& tile) {
       float sums[2][16][4] = {};
-      multiply_tile<Chosen>(sums, shared, ring, weight.scales + tile.column / kScaleGroup * tiles.blocks_of_k,
-                            tiles.blocks_of_k, group, thread);
+      multiply_tile(sums, shared, ring, weight.scales + tile.column / kScaleGroup * tiles.blocks_of_k,
+                    tiles.blocks_of_k, group, thread);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         finish_rows(sums[half], epilogue, weight.bias, slab,
@@ -235,59 +205,31 @@ __global__ void __cluster_dims__(Chosen::kBlocks) __launch_bounds__(kThreads, 1)
                     tile.column, lane);
       }
     });
-    // Nobody leaves while a turn given is not taken.
-    if (Chosen::kTurns && group == 0) hopper::wait_turn(1, kProductThreads);
   }
-  // Nor while another block of the cluster copies into this one's stages or arrives at its barriers.
-  if constexpr (kBlocks > 1) hopper::wait_for_cluster();
-}
-
-template <class Chosen, class Epilogue>
-void launch(Queue& queue, const char* name, const Int8Rows& x, const Int8Weight& weight,
-            const Epilogue& epilogue) {
-  constexpr int kBlocks = Chosen::kBlocks;
-  if (weight.out % (kBlocks * kColumns) != 0) {
-    return launch<Variant<Chosen::kTurns, Chosen::kOrigin, 1>>(queue, name, x, weight, epilogue);
-  }
-  CUtensorMap x_map{};
-  CUtensorMap w_map{};
-  if (!describe(x_map, x.values, x.rows, x.width, kRows / kBlocks) ||
-      !describe(w_map, weight.values, weight.out, weight.in, kColumns)) {
-    return queue.check(name, cudaErrorNotSupported);
-  }
-  const std::int64_t tiles = ceil_div(x.rows, kRows) * (weight.out / kColumns);
-  const std::int64_t places = queue.device().multiprocessors / kBlocks * kBlocks;
-  queue.launch(name, gemm_wgmma_kernel<Chosen, Epilogue>,
-               {dim3(static_cast<unsigned>(std::min(tiles, places))), kThreads, kSharedBytes}, x_map, w_map,
-               x, weight, epilogue);
 }
 
 }  // namespace
 
 template <class Epilogue>
 void multiply_wgmma(Queue& queue, const char* name, const Int8Rows& x, const Int8Weight& weight,
-                    const Epilogue& epilogue, GemmTiles tiles) {
-  switch (tiles) {
-    case GemmTiles::wgmma_turns:
-      return launch<Variant<true, false, 1>>(queue, name, x, weight, epilogue);
-    case GemmTiles::wgmma_origin:
-      return launch<Variant<false, true, 1>>(queue, name, x, weight, epilogue);
-    case GemmTiles::wgmma_pairs:
-      return launch<Variant<false, false, 2>>(queue, name, x, weight, epilogue);
-    case GemmTiles::wgmma_all:
-      return launch<Variant<true, true, 2>>(queue, name, x, weight, epilogue);
-    default:
-      return launch<Variant<false, false, 1>>(queue, name, x, weight, epilogue);
+                    const Epilogue& epilogue) {
+  CUtensorMap x_map{};
+  CUtensorMap w_map{};
+  if (!describe(x_map, x.values, x.rows, x.width, kRows) ||
+      !describe(w_map, weight.values, weight.out, weight.in, kColumns)) {
+    return queue.check(name, cudaErrorNotSupported);
   }
+  const std::int64_t tiles = ceil_div(x.rows, kRows) * (weight.out / kColumns);
+  const std::int64_t places = queue.device().multiprocessors;
+  queue.launch(name, gemm_wgmma_kernel<Epilogue>,
+               {dim3(static_cast<unsigned>(std::min(tiles, places))), kThreads, kSharedBytes}, x_map, w_map,
+               x, weight, epilogue);
 }
 
-template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreBf16&,
-                             GemmTiles);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreBf16&);
 template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&,
-                             const StoreBf16WithSquares&, GemmTiles);
-template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreGeluInt8&,
-                             GemmTiles);
-template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const AddToResidual&,
-                             GemmTiles);
+                             const StoreBf16WithSquares&);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreGeluInt8&);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const AddToResidual&);
 
 }  // namespace turboclip::cuda

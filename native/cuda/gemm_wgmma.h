@@ -6,9 +6,9 @@
 
 namespace turboclip::cuda {
 
-/// As the portable kernel, in one of the tiles of wgmma.
+/// As the portable kernel.
 template <class Epilogue>
 void multiply_wgmma(Queue& queue, const char* name, const Int8Rows& x, const Int8Weight& weight,
-                    const Epilogue& epilogue, GemmTiles tiles);
+                    const Epilogue& epilogue);
 
 }  // namespace turboclip::cuda

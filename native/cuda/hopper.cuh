@@ -28,18 +28,6 @@ __device__ __forceinline__ void publish_barriers() {
 __device__ __forceinline__ void arrive(Barrier& barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier)) : "memory");
 }
-/// Arrives at the barrier that lies there in another block of the cluster: for who has read what lies here,
-/// not for who has written there.
-__device__ __forceinline__ void arrive_at(Barrier& barrier, unsigned block) {
-  asm volatile(
-      "{\n"
-      ".reg .b32 there;\n"
-      "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
-      "}" ::"r"(shared_address(&barrier)),
-      "r"(block)
-      : "memory");
-}
 /// Arrives, and lets the phase last until so many bytes have been copied.
 __device__ __forceinline__ void arrive_expecting(Barrier& barrier, unsigned bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&barrier)),
@@ -71,16 +59,6 @@ __device__ __forceinline__ void copy_box(void* to, const CUtensorMap& map, int c
       "l"(&map), "r"(column), "r"(row), "r"(shared_address(&barrier))
       : "memory");
 }
-/// The same into all blocks of the cluster that `blocks` has a bit of, at this block's offsets, each
-/// completing on its own barrier at this one's offset.
-__device__ __forceinline__ void copy_box_to(void* to, const CUtensorMap& map, int column, int row,
-                                            Barrier& barrier, std::uint16_t blocks) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
-      "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(to)),
-      "l"(&map), "r"(column), "r"(row), "r"(shared_address(&barrier)), "h"(blocks)
-      : "memory");
-}
 /// Starts the copy of contiguous bytes, a multiple of 16 from and to 16-byte aligned addresses.
 __device__ __forceinline__ void copy_bytes(void* to, const void* from, unsigned bytes, Barrier& barrier) {
   asm volatile(
@@ -88,17 +66,6 @@ __device__ __forceinline__ void copy_bytes(void* to, const void* from, unsigned 
           shared_address(to)),
       "l"(from), "r"(bytes), "r"(shared_address(&barrier))
       : "memory");
-}
-
-__device__ __forceinline__ unsigned block_of_cluster() {
-  unsigned rank;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-/// Waits for all threads of the cluster, and makes what they wrote to shared memory known among them.
-__device__ __forceinline__ void wait_for_cluster() {
-  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
-  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
 }
 
 /// How the products find rows of 128 bytes, swizzled as copy_box with CU_TENSOR_MAP_SWIZZLE_128B leaves them,
@@ -157,14 +124,6 @@ __device__ __forceinline__ void give_registers() {
 template <int Count>
 __device__ __forceinline__ void take_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Count));
-}
-
-/// A barrier of `threads` by number, of those that wait for it and those that only pass.
-__device__ __forceinline__ void wait_turn(int barrier, int threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
-__device__ __forceinline__ void give_turn(int barrier, int threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
 }  // namespace turboclip::cuda::hopper

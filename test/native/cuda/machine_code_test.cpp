@@ -110,10 +110,9 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   for (const Kernel& kernel : kernels()) {
     if (kernel.name.find("gemm_w8a8") != std::string::npos) {
       ++products;
-      // A block of K: 4 steps, each of 4 x 4 tiles with 4 + 2 loads of operands, or of 3 x 8 with 3 + 4.
-      const bool wide = kernel.name.find("GemmTileILi192") != std::string::npos;
-      CHECK_EQUAL(kernel.count(kImma), wide ? 96 : 64);
-      CHECK_EQUAL(kernel.count(kLdsm), wide ? 28 : 24);
+      // A block of K: 4 steps, each of 3 x 8 tiles with 3 + 4 loads of operands.
+      CHECK_EQUAL(kernel.count(kImma), 96);
+      CHECK_EQUAL(kernel.count(kLdsm), 28);
       CHECK(kernel.count(kLdgsts) > 0);
     }
     if (kernel.name.find("gemm_wgmma") != std::string::npos) {
@@ -129,8 +128,8 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
       CHECK(kernel.count(kLdgsts) > 0);
     }
   }
-  CHECK_EQUAL(products, 4 * 3 * 3);        // epilogues, tiles, architectures
-  CHECK_EQUAL(asynchronous, 4 * (4 + 2));  // of the variants in pairs, those for odd columns, too
+  CHECK_EQUAL(products, 4 * 3);  // epilogues, architectures
+  CHECK_EQUAL(asynchronous, 4);
   CHECK_EQUAL(attentions, 3);
 }
 

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "cpu/reference.h"
@@ -70,6 +71,20 @@ inline QuantizedRows random_rows(std::int64_t rows, std::int64_t width, std::uin
   QuantizedRows out{rows, width, random_int8(rows * width, seed), {}};
   out.scales = random_values(width / cuda::kScaleGroup * cuda::scale_stride(rows), seed + 1);
   for (float& scale : out.scales) scale = 0.01f * (1.5f + scale);
+  return out;
+}
+
+/// Scales as the kernels store them, [groups][scale_stride(rows)]. Nobody writes the padding between groups,
+/// so it is not read: it is NaN.
+inline std::vector<float> download_scales(cuda::Queue& queue, const cuda::DeviceArray<float>& scales,
+                                          std::int64_t rows) {
+  const std::int64_t stride = cuda::scale_stride(rows);
+  std::vector<float> out(static_cast<std::size_t>(scales.count()), std::numeric_limits<float>::quiet_NaN());
+  for (std::int64_t first = 0; first < scales.count(); first += stride) {
+    queue.copy("download", out.data() + first, scales.data() + first,
+               static_cast<std::size_t>(rows) * sizeof(float), cudaMemcpyDeviceToHost);
+  }
+  (void)queue.finish();
   return out;
 }
 

@@ -145,7 +145,7 @@ struct Device {
     cuda::sparse_attention(queue, problem.shape, projections(), buffers.heads(), sparse, y.data(),
                            scales.data());
     return QuantizedRows{problem.shape.tokens, problem.shape.channels(), y.download(queue),
-                         scales.download(queue)}
+                         download_scales(queue, scales, problem.shape.tokens)}
         .to_float();
   }
 };

@@ -4,17 +4,13 @@
 namespace turboclip::cuda {
 
 template <class Epilogue>
-void multiply_wgmma(Queue& queue, const char* name, const Int8Rows&, const Int8Weight&, const Epilogue&,
-                    GemmTiles) {
+void multiply_wgmma(Queue& queue, const char* name, const Int8Rows&, const Int8Weight&, const Epilogue&) {
   queue.check(name, cudaErrorInvalidValue);
 }
-template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreBf16&,
-                             GemmTiles);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreBf16&);
 template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&,
-                             const StoreBf16WithSquares&, GemmTiles);
-template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreGeluInt8&,
-                             GemmTiles);
-template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const AddToResidual&,
-                             GemmTiles);
+                             const StoreBf16WithSquares&);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreGeluInt8&);
+template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const AddToResidual&);
 
 }  // namespace turboclip::cuda
