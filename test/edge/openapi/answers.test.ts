@@ -5,7 +5,7 @@ import described from "../../../docs/openapi.json";
 import { call } from "../support/http.ts";
 import { freshDeployment } from "../support/world.ts";
 import { type Account, newAccount } from "./deployment.ts";
-import { codeOf, codesOf, type Document, Judge, operationsOf } from "./document.ts";
+import { codeOf, codesOf, type Document, Judge, type Operation, operationsOf } from "./document.ts";
 import { ask, exampleOf, recipeFor, withId } from "./refusals.ts";
 
 const DOCUMENT = described as unknown as Document;
@@ -16,22 +16,19 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 };
 
 const operations = operationsOf(DOCUMENT);
-const CASES = operations.flatMap((operation) =>
-  Object.keys(operation.responses).flatMap((status) =>
+
+function answersOf(operation: Operation): { status: string; code: string }[] {
+  return Object.keys(operation.responses).flatMap((status) =>
     (Number(status) < 400 ? [""] : codesOf(operation, Number(status)))
       .filter((code) => ELSEWHERE[code] === undefined)
-      .map((code) => ({ name: `${operation.operationId} ${status} ${code}`.trim(), operation, status, code })),
-  ),
-);
+      .map((code) => ({ status, code })),
+  );
+}
 
-let account: Account;
-let other: Account;
 let judge: Judge;
 
 beforeAll(async () => {
   await freshDeployment();
-  account = await newAccount();
-  other = await newAccount();
   judge = new Judge(DOCUMENT);
 });
 
@@ -42,8 +39,13 @@ describe("the document", () => {
   });
 });
 
-describe("each documented answer is given as described:", () => {
-  it.each(CASES)("$name", async ({ operation, status, code }) => {
+describe.each(operations)("$operationId gives each documented answer as described:", (operation) => {
+  let account: Account;
+  beforeAll(async () => {
+    account = await newAccount();
+  });
+
+  it.each(answersOf(operation))("$status $code", async ({ status, code }) => {
     const recipe = recipeFor(operation, Number(status), code);
     if (recipe === undefined) throw new Error("test/edge/openapi/refusals.ts does not say how to bring it about");
     const answer = await recipe({ operation, account });
@@ -63,6 +65,12 @@ async function bare(answer: Response): Promise<object> {
 }
 
 describe("what is another account's answers byte for byte like what is absent:", () => {
+  let account: Account;
+  let other: Account;
+  beforeAll(async () => {
+    account = await newAccount();
+    other = await newAccount();
+  });
   const named = operations.filter(({ path, security }) => path.includes("{id}") && security !== undefined);
 
   it.each(named)("$operationId", async (operation) => {

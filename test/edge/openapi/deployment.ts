@@ -2,11 +2,12 @@
 import { createExecutionContext } from "cloudflare:test";
 import worker from "../../../edge/index.ts";
 import { SCOPES } from "../../../shared/contract/keys.ts";
+import type { Claim } from "../../../shared/contract/runner.ts";
 import { env } from "../support/env.ts";
 import { call } from "../support/http.ts";
 import { newKey } from "../support/keys.ts";
 import { pictureFile } from "../support/pictures.ts";
-import { claimOne, newRunner, newTenant, type Tenant } from "../support/tenant.ts";
+import { claimOne, newRunner, newTenant, type Tenant, type TestRunner } from "../support/tenant.ts";
 import { completion, DEMO, FILES, LOADING } from "../support/world.ts";
 
 /** By prefix. */
@@ -39,8 +40,12 @@ export async function idFrom(answer: Response): Promise<string> {
 /** Ordered by this key, made by a runner, with its files in the bucket. */
 export async function finishedClip(token: string): Promise<string> {
   const id = await idFrom(await call("POST", "/v1/clips", { token, body: ORDER }));
-  const runner = await newRunner();
-  const claim = await claimOne(runner);
+  let runner: TestRunner;
+  let claim: Claim;
+  do {
+    runner = await newRunner(); // each takes the next clip of the queue, until it is this one's turn
+    claim = await claimOne(runner);
+  } while (claim.clip_id !== id);
   const attempt = `/runner/v1/attempts/${claim.lease_token}`;
   await (await call("POST", `${attempt}/heartbeat`, { token: runner.token, body: LOADING })).text();
   await env.BUCKET.put(`clips/${id}/1/clip.mp4`, FILES.mp4);
