@@ -16,11 +16,14 @@ const SETTINGS = {
   ADMIN_TOKEN: "tca_an-admin-token-that-is-only-for-tests",
 };
 
+/** Of test/edge/openapi/fuzz.test.ts: a seed names one run, and so many requests go to each operation. */
+const FUZZ = { FUZZ_SEED: Number(process.env.FUZZ_SEED ?? 1), FUZZ_CASES: Number(process.env.FUZZ_CASES ?? 40) };
+
 export default defineConfig(async () => ({
   plugins: [
     cloudflareTest({
       wrangler: { configPath: "./wrangler.toml" },
-      miniflare: { bindings: { ...SETTINGS, TEST_MIGRATIONS: await readD1Migrations("./db/migrations") } },
+      miniflare: { bindings: { ...SETTINGS, ...FUZZ, TEST_MIGRATIONS: await readD1Migrations("./db/migrations") } },
     }),
   ],
   test: {

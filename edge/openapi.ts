@@ -48,7 +48,12 @@ const ANSWER_HEADERS = {
   "ratelimit-policy": header("draft-ietf-httpapi-ratelimit-headers-10", '"read";q=6000;w=60'),
   ratelimit: header("What is left of the quota, and the seconds until it is full again", '"read";r=5999;t=1'),
 };
-const RETRY_AFTER = { "retry-after": header("Seconds", "1") };
+/** A refusal may come before the version is negotiated; what succeeds always names it. */
+const SUCCESS_HEADERS = { [VERSION_HEADER]: { ...ANSWER_HEADERS[VERSION_HEADER], required: true } };
+const REQUEST_ID = {
+  "x-request-id": { ...header("Names the request in our logs", "req_01j9z3k4m5n6p7q8r9s0t1v2w3"), required: true },
+};
+const RETRY_AFTER = { "retry-after": { ...header("Seconds", "1"), required: true } };
 
 interface Answer {
   description: string;
@@ -56,15 +61,22 @@ interface Answer {
   headers?: object;
 }
 interface Operation {
-  parameters?: object[];
+  parameters?: { readonly in?: string }[];
   requestBody?: object;
   responses?: Record<string, Answer>;
   security?: object[];
 }
 
+/** Whether anything but the path, which answers not_found, is held to a schema. */
+function isValidated({ parameters = [], requestBody }: Operation): boolean {
+  const beside = parameters.filter((parameter) => parameter !== versionParameter && parameter.in !== "path");
+  return requestBody !== undefined || beside.length > 0;
+}
+
 /** What any route with this access may answer before its own code runs. */
 function refusedBefore(access: Access, operation: Operation): ErrorCode[] {
   return [
+    ...(isValidated(operation) ? (["invalid_request"] as const) : []),
     "api_version_unknown",
     "unauthenticated",
     "key_revoked",
@@ -88,7 +100,13 @@ function completeAnswers(access: Access, operation: Operation): Record<string, A
     else if (!known.description.split(", ").includes(code)) known.description += `, ${code}`;
   }
   for (const [status, answer] of Object.entries(responses)) {
-    answer.headers = { ...answer.headers, ...ANSWER_HEADERS, ...(status === "429" && RETRY_AFTER) };
+    answer.headers = {
+      ...answer.headers,
+      ...REQUEST_ID,
+      ...ANSWER_HEADERS,
+      ...(Number(status) < 400 && SUCCESS_HEADERS),
+      ...(status === "429" && RETRY_AFTER),
+    };
   }
   return responses;
 }

@@ -64,28 +64,30 @@ export function requireKey(key: string | undefined): string {
   throw new ApiError("invalid_request", "What moves money needs an Idempotency-Key, so that it is never done twice.");
 }
 
-/** What an order may be refused by, whoever sends it. */
-export const REQUEST_REFUSALS = [
+/** What a video of the names that OpenAI's clients know may be refused by: its length is fixed, and it has no picture. */
+const VIDEO_REQUEST_REFUSALS = [
   "invalid_request",
   "prompt_empty",
   "prompt_too_long",
   "model_unknown",
   "size_not_allowed",
-  "frames_invalid",
-  "input_not_allowed",
 ] as const satisfies readonly ErrorCode[];
 
-/** What an order may be refused by. */
-export const ORDER_REFUSALS = [
-  ...REQUEST_REFUSALS,
+/** What a request for clips may be refused by, ordered or estimated. */
+export const REQUEST_REFUSALS = [...VIDEO_REQUEST_REFUSALS, "frames_invalid", "input_not_allowed"] as const;
+
+const PAYMENT_REFUSALS = [
   "insufficient_balance",
   "cap_exceeded",
   "too_many_in_flight",
-  "token_spent",
   "clip_deleted",
   "idempotency_in_flight",
   "idempotency_mismatch",
 ] as const satisfies readonly ErrorCode[];
+
+/** What an order of clips may be refused by; only these may be sent with a browser token. */
+export const ORDER_REFUSALS = [...REQUEST_REFUSALS, ...PAYMENT_REFUSALS, "token_spent"] as const;
+export const VIDEO_ORDER_REFUSALS = [...VIDEO_REQUEST_REFUSALS, ...PAYMENT_REFUSALS] as const;
 
 /** Routes that a customer's key opens. */
 export const BEARER = [{ apiKey: [] }];

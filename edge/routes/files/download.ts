@@ -30,7 +30,14 @@ const route = createRoute({
   },
   responses: {
     ...FILE_ANSWERS,
-    ...problems("unauthenticated", "not_found", "invalid_request", "expired", "range_not_satisfiable"),
+    ...problems(
+      "unauthenticated",
+      "not_found",
+      "invalid_request",
+      "expired",
+      "range_not_satisfiable",
+      "headers_too_large",
+    ),
   },
 });
 

@@ -5,7 +5,7 @@ import { ApiError } from "../../../shared/errors.ts";
 import type { EdgeApp } from "../../context.ts";
 import { refuseBrokenText } from "../../middleware/body.ts";
 import { createVideo } from "../../services/videos/create.ts";
-import { BEARER, idempotencyKey, json, ORDER_REFUSALS, videoErrors } from "../responses.ts";
+import { BEARER, idempotencyKey, json, VIDEO_ORDER_REFUSALS, videoErrors } from "../responses.ts";
 
 const route = createRoute({
   method: "post",
@@ -31,7 +31,7 @@ const route = createRoute({
       ...json(videoSchema, "The queued video"),
       headers: z.object({ "idempotent-replayed": z.literal("true").optional() }),
     },
-    ...videoErrors(...ORDER_REFUSALS),
+    ...videoErrors(...VIDEO_ORDER_REFUSALS),
   },
 });
 

@@ -31,7 +31,7 @@ const attempts = createRoute({
   summary: "The attempts to deliver an event, newest first",
   security: BEARER,
   request: { params: idParam("event") },
-  responses: { 200: json(attemptListSchema, "The attempts"), ...problems(...KEY, "invalid_request", "not_found") },
+  responses: { 200: json(attemptListSchema, "The attempts"), ...problems(...KEY, "not_found") },
 });
 
 const replay = createRoute({
@@ -42,7 +42,7 @@ const replay = createRoute({
   description: "The same bytes with the same webhook-id, to where it was delivered before or could not be.",
   security: BEARER,
   request: { params: idParam("event") },
-  responses: { 202: json(replayReplySchema, "It is on its way"), ...problems(...KEY, "invalid_request", "not_found") },
+  responses: { 202: json(replayReplySchema, "It is on its way"), ...problems(...KEY, "not_found") },
 });
 
 export function registerWebhookDeliveries(app: EdgeApp): void {

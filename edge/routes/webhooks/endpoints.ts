@@ -59,7 +59,7 @@ const get = createRoute({
   summary: "One webhook endpoint",
   security: BEARER,
   request: oneParam,
-  responses: { 200: json(endpointSchema, "The endpoint"), ...problems(...KEY, "invalid_request", "not_found") },
+  responses: { 200: json(endpointSchema, "The endpoint"), ...problems(...KEY, "not_found") },
 });
 
 const update = createRoute({
@@ -83,7 +83,7 @@ const remove = createRoute({
   summary: "Delete a webhook endpoint",
   security: BEARER,
   request: oneParam,
-  responses: { 204: { description: "It is gone" }, ...problems(...KEY, "invalid_request", "not_found") },
+  responses: { 204: { description: "It is gone" }, ...problems(...KEY, "not_found") },
 });
 
 const rotate = createRoute({

@@ -6,4 +6,6 @@ export const env = bound as Env & {
   readonly ADMIN_TOKEN: string;
   readonly SIGNING_KEYS: string;
   readonly TEST_MIGRATIONS: D1Migration[];
+  readonly FUZZ_SEED: number;
+  readonly FUZZ_CASES: number;
 };
