@@ -14,6 +14,7 @@ const SETTINGS = {
   // The real Outbox runs in tests of routes; what they let it send goes to a closed port of this machine.
   WEBHOOK_TRUSTED_HOSTS: "127.0.0.1",
   ADMIN_TOKEN: "tca_an-admin-token-that-is-only-for-tests",
+  METRICS_TOKEN: "tcm_a-scrape-token-that-is-only-for-tests",
 };
 
 /** Of test/edge/openapi/fuzz.test.ts: a seed names one run, and so many requests go to each operation. */

@@ -16,7 +16,15 @@ export interface EdgeEnv {
     caller: Bearer;
     /** Set under /runner/v1 once the runner's token is verified. */
     runner: VerifiedRunner;
+    /** What the request turned out to be about, for its line in the log. */
+    about?: About;
   };
+}
+
+export interface About {
+  /** Several by commas. */
+  readonly clip: string;
+  readonly attempt?: number;
 }
 
 export type EdgeApp = OpenAPIHono<EdgeEnv>;

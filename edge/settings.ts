@@ -30,6 +30,8 @@ const hostList = z
       ),
   );
 
+const token = z.string().min(MIN_SECRET_BYTES, `must have at least ${MIN_SECRET_BYTES} characters`);
+
 const AES_KEY_BYTES = 32;
 
 /** "k2:<base64>,k1:<base64>": the first signs, all verify. */
@@ -107,7 +109,9 @@ const settingsSchema = z.object({
     `each key must have ${AES_KEY_BYTES} bytes, for AES-256`,
   ),
   WEBHOOK_TRUSTED_HOSTS: hostList,
-  ADMIN_TOKEN: z.string().min(MIN_SECRET_BYTES, `must have at least ${MIN_SECRET_BYTES} characters`),
+  ADMIN_TOKEN: token,
+  /** Opens /metrics and nothing else. */
+  METRICS_TOKEN: token.optional(),
   LEASE_TIMES: leaseTimes,
   RATE_LIMITS: rateLimits,
 });

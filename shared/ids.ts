@@ -13,6 +13,7 @@ export const ID_PREFIXES = {
   transaction: "txn",
   endpoint: "whe",
   upload: "upl",
+  audit: "aud",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 export type Id<K extends IdKind> = string & { readonly __id: K };
@@ -25,6 +26,7 @@ export type EventId = Id<"event">;
 export type TransactionId = Id<"transaction">;
 export type EndpointId = Id<"endpoint">;
 export type UploadId = Id<"upload">;
+export type AuditId = Id<"audit">;
 
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
 const ULID_TEXT = "[0-7][0-9a-hjkmnp-tv-z]{25}";
@@ -54,6 +56,14 @@ export function ulid(timeMs: number, random: Uint8Array): string {
 
 export function makeId<K extends IdKind>(kind: K, timeMs: number, random: Uint8Array): Id<K> {
   return `${ID_PREFIXES[kind]}_${ulid(timeMs, random)}` as Id<K>;
+}
+
+/** Milliseconds since 1970 at which the id was made. */
+export function timeOfId<K extends IdKind>(id: Id<K>): number {
+  const digits = id.slice(id.indexOf("_") + 1).slice(0, 10);
+  let time = 0;
+  for (const digit of digits) time = time * 32 + CROCKFORD.indexOf(digit);
+  return time;
 }
 
 /** Before every id of this moment (milliseconds since 1970) and after every one before it. */

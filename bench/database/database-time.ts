@@ -51,6 +51,8 @@ function portsOver(database: TimedD1): Ports & { clock: { nowMs: number } } {
     resolver: { resolve: async () => [] },
     vault: { seal: async (text) => text, open: async (text) => text },
     outboxes: { wake: async () => {} },
+    log: () => {},
+    requestId: null,
     trustedHosts: new Set(),
     times: DEFAULT_TIMES,
     signingKeys: [{ id: "k1", secret: new Uint8Array(32) }],

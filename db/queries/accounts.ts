@@ -20,7 +20,7 @@ export async function findAccount(db: Database, id: AccountId): Promise<AccountR
   return await db.select().from(accounts).where(eq(accounts.id, id)).get();
 }
 
-export type AccountLimits = Partial<Pick<AccountRow, "dailyCapMicros" | "maxInFlight">>;
+export type AccountLimits = Partial<Pick<AccountRow, "dailyCapMicros" | "maxInFlight" | "logPrompts">>;
 
 /** The account as it then is; undefined if there is none. */
 export async function limitAccount(

@@ -16,6 +16,8 @@ export const accounts = sqliteTable("accounts", {
   dailyCapMicros: money("daily_cap_micros"),
   /** Clips that may be queued or under way at once. */
   maxInFlight: integer("max_in_flight").notNull().default(DEFAULT_MAX_IN_FLIGHT),
+  /** Whether its prompts may stand in our logs. */
+  logPrompts: integer("log_prompts", { mode: "boolean" }).notNull().default(false),
 });
 
 /** A key outlives its secrets, which are rotated; the shown prefix names it to people. */

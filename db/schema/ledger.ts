@@ -57,6 +57,8 @@ export const balances = sqliteTable(
     pendingMicros: money("pending_micros").notNull(),
   },
   (t) => [
+    // Those that hold anything, for the sum of all holds: as many as have clips in motion, not as there are accounts.
+    index("balances_holding").on(t.pendingMicros).where(sql`pending_micros > 0`),
     check("balance_covers_holds", sql`${t.postedMicros} - ${t.pendingMicros} >= 0`),
     check("balance_pending_not_negative", sql`${t.pendingMicros} >= 0`),
   ],

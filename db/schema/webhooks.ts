@@ -96,7 +96,7 @@ export const webhookDeliveries = sqliteTable(
   (t) => [
     primaryKey({ columns: [t.messageId, t.lane] }),
     index("webhook_deliveries_due").on(t.lane, t.nextAttemptAtMs).where(sql`state = 'pending'`),
-    index("webhook_deliveries_overdue").on(t.nextAttemptAtMs).where(sql`state = 'pending'`),
+    index("webhook_deliveries_overdue").on(t.nextAttemptAtMs, t.messageId).where(sql`state = 'pending'`),
     index("webhook_deliveries_account").on(t.accountId, t.messageId),
     index("webhook_deliveries_state").on(t.accountId, t.state, t.messageId),
   ],

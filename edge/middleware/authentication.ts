@@ -40,11 +40,27 @@ export const requireRunner = createMiddleware<EdgeEnv>(async (context, next) => 
   await next();
 });
 
-export const requireAdmin = createMiddleware<EdgeEnv>(async (context, next) => {
+/** Digests have one length, so that comparing them tells nothing, not even how long the token is. */
+async function isOneOf(context: Context<EdgeEnv>, tokens: readonly string[]): Promise<boolean> {
   const { digest } = context.get("ports");
-  // Digests have one length, so that comparing them tells nothing, not even how long the token is.
-  const presented = hex(await digest.sha256(bearerToken(context)));
-  const expected = hex(await digest.sha256(context.get("settings").ADMIN_TOKEN));
-  if (!equalInConstantTime(presented, expected)) throw new ApiError("unauthenticated", "The admin token is not valid.");
+  const hash = async (token: string) => hex(await digest.sha256(token));
+  const presented = await hash(bearerToken(context));
+  const known = await Promise.all(tokens.map(hash));
+  return known.filter((expected) => equalInConstantTime(presented, expected)).length > 0;
+}
+
+export const requireAdmin = createMiddleware<EdgeEnv>(async (context, next) => {
+  if (!(await isOneOf(context, [context.get("settings").ADMIN_TOKEN]))) {
+    throw new ApiError("unauthenticated", "The admin token is not valid.");
+  }
+  await next();
+});
+
+/** Whoever scrapes metrics needs a token that opens nothing else; the operator's own does too. */
+export const requireScraper = createMiddleware<EdgeEnv>(async (context, next) => {
+  const { ADMIN_TOKEN, METRICS_TOKEN } = context.get("settings");
+  if (!(await isOneOf(context, [ADMIN_TOKEN, ...(METRICS_TOKEN === undefined ? [] : [METRICS_TOKEN])]))) {
+    throw new ApiError("unauthenticated", "The token is neither METRICS_TOKEN nor the admin token.");
+  }
   await next();
 });

@@ -8,6 +8,9 @@ import { readSettings } from "../settings.ts";
 export const providePorts = createMiddleware<EdgeEnv>(async (context, next) => {
   const settings = readSettings(context.env);
   context.set("settings", settings);
-  context.set("ports", cloudflarePorts(context.env, settings, remoteBell(context.env.DISPATCHER)));
+  context.set(
+    "ports",
+    cloudflarePorts(context.env, settings, remoteBell(context.env.DISPATCHER), context.get("requestId")),
+  );
   await next();
 });

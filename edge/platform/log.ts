@@ -1,10 +1,10 @@
 // Structured logs: one JSON object a line. Never a key, a token, a signed URL or a prompt; so only what is
 // named at the call goes in, and of an error only what our own code or the platform said.
-export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+import type { Log } from "../services/ports.ts";
 
-export function log(level: "info" | "warn" | "error", message: string, fields: LogFields = {}): void {
+export const log: Log = (level, message, fields = {}) => {
   console[level](JSON.stringify({ level, message, ...fields }));
-}
+};
 
 /**
  * An error in words. A failed query's own message lists its parameters, prompts and hashes among them, so its

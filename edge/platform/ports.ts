@@ -3,6 +3,7 @@ import { openDatabase } from "../../db/database.ts";
 import manifest from "../../package.json" with { type: "json" };
 import type { Bell, Digest, Ports } from "../services/ports.ts";
 import type { Settings } from "../settings.ts";
+import { log } from "./log.ts";
 import { remoteFeed, remoteOutboxes } from "./objects.ts";
 import { dnsOverHttps, outbound } from "./outbound.ts";
 import { bucketStore, uploadSigner } from "./store.ts";
@@ -20,7 +21,7 @@ const digest: Digest = {
   },
 };
 
-export function cloudflarePorts(env: Env, settings: Settings, bell: Bell): Ports {
+export function cloudflarePorts(env: Env, settings: Settings, bell: Bell, requestId: string | null = null): Ports {
   return {
     db: openDatabase(env.DB),
     clock: { now: () => Date.now() },
@@ -34,6 +35,9 @@ export function cloudflarePorts(env: Env, settings: Settings, bell: Bell): Ports
     resolver: dnsOverHttps,
     vault: aesVault(settings.ENCRYPTION_KEYS),
     outboxes: remoteOutboxes(env.OUTBOX),
+    log: (level, message, fields) =>
+      log(level, message, { ...(requestId !== null && { request_id: requestId }), ...fields }),
+    requestId,
     trustedHosts: settings.WEBHOOK_TRUSTED_HOSTS,
     times: settings.LEASE_TIMES,
     signingKeys: settings.SIGNING_KEYS,

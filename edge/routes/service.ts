@@ -1,6 +1,14 @@
-// About the service itself: whether it is up, and its OpenAPI document.
+// About the service itself: whether it is up and ready, its metrics, and its OpenAPI document.
+import journal from "../../db/migrations/meta/_journal.json" with { type: "json" };
 import type { EdgeApp } from "../context.ts";
+import { requireScraper } from "../middleware/authentication.ts";
 import { describeApi } from "../openapi.ts";
+import { OPENMETRICS_TYPE } from "../services/operator/exposition.ts";
+import { readMetrics } from "../services/operator/metrics.ts";
+import { checkReadiness } from "../services/operator/readiness.ts";
+import { NO_STORE } from "./responses.ts";
+
+const MIGRATIONS = journal.entries.map(({ tag }) => `${tag}.sql`);
 
 export function registerService(app: EdgeApp): void {
   app.openAPIRegistry.registerComponent("securitySchemes", "apiKey", {
@@ -15,5 +23,12 @@ export function registerService(app: EdgeApp): void {
   });
   // Answering at all means that the settings are complete: they are read before every route.
   app.get("/healthz", (c) => c.json({ status: "ok" }));
+  app.get("/readyz", async (c) => {
+    const { ready, checks } = await checkReadiness(c.get("ports"), MIGRATIONS);
+    return c.json({ status: ready ? "ready" : "not_ready", checks }, ready ? 200 : 503, NO_STORE);
+  });
+  app.get("/metrics", requireScraper, async (c) =>
+    c.body(await readMetrics(c.get("ports")), 200, { "content-type": OPENMETRICS_TYPE, ...NO_STORE }),
+  );
   app.get("/openapi.json", (c) => c.json(describeApi(app, c.get("settings").PUBLIC_ORIGIN)));
 }

@@ -108,6 +108,10 @@ export interface Outboxes {
   wake(lane: Lane): Promise<void>;
 }
 
+export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+/** One line about something that happened; never with a key, a token or a signed URL in it. */
+export type Log = (level: "info" | "warn" | "error", message: string, fields?: LogFields) => void;
+
 export interface Times extends LeaseTimes {
   readonly downloadUrlMs: number;
   /** How much longer a clip must have waited for a runner to load another model for it. */
@@ -155,6 +159,9 @@ export interface Ports {
   readonly resolver: Resolver;
   readonly vault: Vault;
   readonly outboxes: Outboxes;
+  readonly log: Log;
+  /** Names the request that is being answered; null where none is, as in an alarm. */
+  readonly requestId: string | null;
   /** Hosts that webhooks may reach over http and at any address: an operator's own receivers. */
   readonly trustedHosts: ReadonlySet<string>;
   readonly times: Times;

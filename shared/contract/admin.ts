@@ -15,8 +15,14 @@ const cap = z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullable();
 export const accountLimitsSchema = z.strictObject({
   daily_cap_micros: cap.optional(),
   max_in_flight: z.int().min(0).max(1_000_000).optional(),
+  /** Whether its prompts may stand in the logs. */
+  log_prompts: z.boolean().optional(),
 });
-export const limitedAccountSchema = accountSchema.extend({ daily_cap_micros: cap, max_in_flight: z.int() });
+export const limitedAccountSchema = accountSchema.extend({
+  daily_cap_micros: cap,
+  max_in_flight: z.int(),
+  log_prompts: z.boolean(),
+});
 
 /** One grant at most, in micro-dollars: a slip of the keyboard stays bounded. */
 const MAX_GRANT_MICROS = 1_000_000_000_000;

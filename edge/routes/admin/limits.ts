@@ -1,4 +1,4 @@
-// The operator's route for what accounts may spend and have in flight.
+// The operator's route for what accounts may spend and have in flight, and whether their prompts may be logged.
 import { createRoute } from "@hono/zod-openapi";
 import { accountLimitsSchema, limitedAccountSchema } from "../../../shared/contract/admin.ts";
 import { micros } from "../../../shared/pricing.ts";
@@ -19,12 +19,14 @@ const route = createRoute({
 
 export function registerAdminLimits(app: EdgeApp): void {
   app.openapi(route, async (c) => {
-    const { daily_cap_micros: cap, max_in_flight: maxInFlight } = c.req.valid("json");
+    const { daily_cap_micros: cap, max_in_flight: maxInFlight, log_prompts: logPrompts } = c.req.valid("json");
     const account = await setAccountLimits(c.get("ports"), c.req.valid("param").id, {
       ...(cap !== undefined && { dailyCapMicros: cap === null ? null : micros(cap) }),
       ...(maxInFlight !== undefined && { maxInFlight }),
+      ...(logPrompts !== undefined && { logPrompts }),
     });
     const { id, name, dailyCapMicros } = account;
-    return c.json({ id, name, daily_cap_micros: dailyCapMicros, max_in_flight: account.maxInFlight }, 200);
+    const limited = { daily_cap_micros: dailyCapMicros, max_in_flight: account.maxInFlight };
+    return c.json({ id, name, ...limited, log_prompts: account.logPrompts }, 200);
   });
 }

@@ -52,6 +52,7 @@ export function registerCreateClip(app: EdgeApp): void {
     const caller = c.get("caller");
     const { answer, replayed } = await createClip(ports, caller, c.req.valid("json"), key);
     const order = JSON.parse(answer) as Clip | ClipBatch; // written again, it has the same bytes
+    c.set("about", { clip: ("id" in order ? [order] : order.data).map(({ id }) => id).join(",") });
     const headers = {
       ...("id" in order && { location: `/v1/clips/${order.id}` }),
       ...(replayed && { "idempotent-replayed": "true" as const }),

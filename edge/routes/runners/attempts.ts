@@ -46,7 +46,8 @@ const releaseRoute = createRoute({
 });
 
 function attempt(c: Context<EdgeEnv>, token: string): AttemptRef {
-  return { runnerId: c.get("runner").id, token };
+  const onFound: AttemptRef["onFound"] = ({ id, attempt: number }) => c.set("about", { clip: id, attempt: number });
+  return { runnerId: c.get("runner").id, token, onFound };
 }
 
 export function registerAttempts(app: EdgeApp): void {

@@ -29,6 +29,7 @@ export function registerPoll(app: EdgeApp): void {
     // Not even parked: a ring that woke it would be lost to the others.
     if (drained) return c.body(null, 204, { [DRAIN_HEADER]: "1" });
     const claim = await theDispatcher(c.env.DISPATCHER).poll(runnerId, poll);
+    if (claim !== null) c.set("about", { clip: claim.clip_id, attempt: claim.attempt });
     return claim === null ? c.body(null, 204) : c.json(claim, 200);
   });
 }

@@ -41,6 +41,7 @@ export function registerCreateVideo(app: EdgeApp): void {
     // No field that is taken is a file, so the whole form is text.
     refuseBrokenText(await c.req.arrayBuffer());
     const { video, replayed } = await createVideo(c.get("ports"), c.get("caller"), c.req.valid("form"), key);
+    c.set("about", { clip: video.id });
     return c.json(video, 200, replayed ? { "idempotent-replayed": "true" as const } : {});
   });
 }

@@ -1,5 +1,6 @@
 // Orders clips: one batch writes each clip, the hold of its price and the kept answer, or nothing at all.
 import { eq } from "drizzle-orm";
+import { findAccount } from "../../../db/queries/accounts.ts";
 import type { ClipRow } from "../../../db/queries/clips.ts";
 import { hold } from "../../../db/queries/ledger.ts";
 import { insertQueued } from "../../../db/queries/queue.ts";
@@ -107,6 +108,7 @@ export async function createClip(
   const once: Once | null = idempotencyKey === null ? null : await newOnce(ports, caller, request, idempotencyKey);
   const before = once === null ? null : await replay(ports, once);
   if (before !== null) return { answer: before, replayed: true };
+  const account = await findAccount(ports.db, caller.accountId);
   const webhookUrl = await checkClipUrl(ports, caller.accountId, request.webhook_url);
   const rows = newRows(ports, caller, request, webhookUrl);
   const answer = await answerTo(ports, request, rows);
@@ -120,8 +122,14 @@ export async function createClip(
     if (won !== null) return { answer: won, replayed: true };
     throw (await refusalOf(ports, caller, orderOf(rows), error)) ?? error;
   }
+  if (account?.logPrompts === true) logPrompt(ports, rows);
   for (const { model, expiresAtMs } of rows) await ports.bell.ring(model, expiresAtMs);
   return { answer, replayed: false };
+}
+
+/** For whoever looks into what became of it, where its account allows that. */
+function logPrompt(ports: Pick<Ports, "log">, rows: readonly ClipRow[]): void {
+  ports.log("info", "prompt", { clip: rows.map(({ id }) => id).join(","), prompt: rows[0]?.prompt });
 }
 
 async function answerTo(ports: Ports, request: CreateClip, rows: readonly ClipRow[]): Promise<string> {

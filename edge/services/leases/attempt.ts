@@ -10,6 +10,8 @@ import type { Ports } from "../ports.ts";
 export interface AttemptRef {
   readonly runnerId: RunnerId;
   readonly token: string;
+  /** Told which attempt it names, as soon as that is known. */
+  readonly onFound?: (row: ClipRow) => void;
 }
 
 /** A clip whose attempt is under way or has just ended under this token. */
@@ -26,6 +28,7 @@ export function leaseLost(): ApiError {
 export async function findAttempt(ports: Pick<Ports, "db">, ref: AttemptRef): Promise<AttemptRow> {
   const row = await findClipByLease(ports.db, ref.token, ref.runnerId);
   if (row === undefined || row.leaseToken === null || row.leaseUntilMs === null) throw leaseLost();
+  ref.onFound?.(row);
   return { ...row, leaseToken: row.leaseToken, leaseUntilMs: row.leaseUntilMs };
 }
 

@@ -5,26 +5,31 @@ import { timestamp } from "../clips/view.ts";
 import type { Ports } from "../ports.ts";
 
 /** Far more than one Dispatcher serves. */
-const MAX_RUNNERS = 5_000;
+export const MAX_RUNNERS = 5_000;
 
 /**
  * A runner polls or writes a heartbeat within every lease, so one that has not is dead: it was noticed when its
  * leases were. Which of its attempts are under way the database knows in any case.
  */
-function stateOf(row: RunnerRow, deadSinceMs: number): Fleet["data"][number]["state"] {
+export function stateOf(row: RunnerRow, deadMs: number): Fleet["data"][number]["state"] {
   if (row.lastSeenMs === null) return "never_seen";
-  if (row.lastSeenMs <= deadSinceMs) return "dead";
+  if (row.lastSeenMs <= deadMs) return "dead";
   return row.drainedSinceMs === null ? "live" : "draining";
 }
 
+/** A runner that was last seen then, or before, is dead. */
+export function deadSinceMs(ports: Pick<Ports, "clock" | "times">): number {
+  return ports.clock.now() - ports.times.leaseMs;
+}
+
 export async function viewFleet(ports: Pick<Ports, "db" | "clock" | "times">): Promise<Fleet> {
-  const deadSinceMs = ports.clock.now() - ports.times.leaseMs;
+  const deadMs = deadSinceMs(ports);
   const [rows, attempts] = await Promise.all([listRunners(ports.db, MAX_RUNNERS), listAttempts(ports.db)]);
   const byRunner = Map.groupBy(attempts, ({ runnerId }) => runnerId);
   const data = rows.map((row) => ({
     id: row.id,
     name: row.name,
-    state: stateOf(row, deadSinceMs),
+    state: stateOf(row, deadMs),
     drained_since: row.drainedSinceMs === null ? null : timestamp(row.drainedSinceMs),
     last_seen_at: row.lastSeenMs === null ? null : timestamp(row.lastSeenMs),
     version: row.version,

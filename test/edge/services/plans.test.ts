@@ -16,6 +16,7 @@ import { listLedger } from "../../../edge/services/money/ledger.ts";
 import { refundClip } from "../../../edge/services/money/refund.ts";
 import { openStatement } from "../../../edge/services/money/statement.ts";
 import { getUsage } from "../../../edge/services/money/usage.ts";
+import { readMetrics } from "../../../edge/services/operator/metrics.ts";
 import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
 import { viewFleet } from "../../../edge/services/runners/fleet.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
@@ -56,10 +57,11 @@ async function planOf(sql: string): Promise<string[]> {
   return results.map(({ detail }) => detail);
 }
 
-/** Small by nature: runners; and what is read of clips in motion by indexes that hold no others. */
-const SHORT = /^SCAN (?:runners|clips USING (?:COVERING )?INDEX clips_(?:leased|expiring|turn|flow)\b)/;
+/** Small by nature: runners; and what is read by indexes that hold only what is in motion. */
+const SHORT =
+  /^SCAN (?:runners|(?:clips|balances|webhook_deliveries) USING (?:COVERING )?INDEX (?:clips_(?:leased|expiring|turn|flow)|balances_holding|webhook_deliveries_(?:due|overdue))\b)/;
 const GROWING =
-  /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|uploads|daily_spend|flows|api_keys|api_key_secrets|browser_tokens)\b/;
+  /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|uploads|daily_spend|flows|accounts|balances|audit_log|webhook_messages|webhook_deliveries|webhook_attempts|api_keys|api_key_secrets|browser_tokens)\b/;
 
 describe("no statement of the services", () => {
   it("reads through a table that grows with what has been done", async () => {
@@ -98,6 +100,7 @@ describe("no statement of the services", () => {
     await listLedger(world.ports, account, { limit: 10, after });
     for await (const _ of openStatement(world.ports, account, "2026-11"));
     await viewFleet(world.ports);
+    await readMetrics(world.ports);
     const { id: keyId, key } = await world.issueKey(account);
     await changeKey(world.ports, "operator", keyId, { name: "x" });
     await rotateKey(world.ports, "operator", keyId, 1_000);

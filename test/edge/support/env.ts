@@ -4,6 +4,7 @@ import { env as bound } from "cloudflare:workers";
 
 export const env = bound as Env & {
   readonly ADMIN_TOKEN: string;
+  readonly METRICS_TOKEN: string;
   readonly SIGNING_KEYS: string;
   readonly TEST_MIGRATIONS: D1Migration[];
   readonly FUZZ_SEED: number;

@@ -250,6 +250,8 @@ export class Edge {
         open: async (sealed, context) => (sealed.startsWith(`${context} `) ? sealed.slice(context.length + 1) : sealed),
       },
       outboxes: this.#outboxes,
+      log: () => {},
+      requestId: null,
       trustedHosts: new Set(),
       times: settings.LEASE_TIMES,
       signingKeys: settings.SIGNING_KEYS,

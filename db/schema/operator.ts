@@ -1,0 +1,40 @@
+// What the operator reads: how many clips have ended and how, and who did what to keys, money and clips.
+import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { AUDIT_ACTIONS } from "../../shared/contract/audit.ts";
+import type { AccountId, AuditId, ClipId, KeyId, TransactionId } from "../../shared/ids.ts";
+import { TERMINAL_STATES } from "../../shared/states.ts";
+import { accounts } from "./accounts.ts";
+import { timeMs } from "./columns.ts";
+
+/** Counted by a trigger on the event that ends a clip, so that nobody ever counts past clips. */
+export const clipTotals = sqliteTable(
+  "clip_totals",
+  {
+    model: text("model").notNull(),
+    state: text("state", { enum: TERMINAL_STATES }).notNull(),
+    clips: integer("clips").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.model, t.state] })],
+);
+
+/** Acts on keys, money and what may be shown. Triggers refuse every update and delete. */
+export const auditLog = sqliteTable(
+  "audit_log",
+  {
+    id: text("id").$type<AuditId>().primaryKey(),
+    accountId: text("account_id")
+      .$type<AccountId>()
+      .notNull()
+      .references(() => accounts.id),
+    actor: text("actor").$type<KeyId | "operator" | "system">().notNull(),
+    action: text("action", { enum: AUDIT_ACTIONS }).notNull(),
+    /** What it was done to; null for an order that was refused before there was a clip. */
+    subject: text("subject").$type<KeyId | ClipId | TransactionId | AccountId>(),
+    /** Never a secret, a prompt or an address. */
+    detail: text("detail", { mode: "json" }).$type<Readonly<Record<string, unknown>>>().notNull(),
+    /** Null for what no request asked for. */
+    requestId: text("request_id"),
+    atMs: timeMs("at_ms").notNull(),
+  },
+  (t) => [index("audit_log_account").on(t.accountId, t.id)],
+);
