@@ -9,7 +9,7 @@ export function exampleOf(schema: Schema, schemas: Document["components"]["schem
   if (preset !== undefined) return preset;
   if (schema.enum !== undefined) return schema.enum[0];
   if (anyOf?.[0] !== undefined) return exampleOf(anyOf[0], schemas);
-  switch (typeof type === "string" ? type : type?.[0]) {
+  switch ([type].flat()[0] ?? "string") {
     case "object":
       return Object.fromEntries(
         Object.entries(properties)
