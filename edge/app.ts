@@ -31,6 +31,7 @@ import { registerListLedger } from "./routes/ledger/list.ts";
 import { registerListLimits } from "./routes/limits/list.ts";
 import { MCP_PATH, registerMcp } from "./routes/mcp/endpoint.ts";
 import { registerListModels } from "./routes/models/list.ts";
+import { registerReference } from "./routes/reference.ts";
 import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
@@ -62,6 +63,7 @@ export function createApp(): EdgeApp {
   // By their signed URLs, so before the key is asked for.
   registerDownload(app);
   registerService(app);
+  registerReference(app);
 
   app.use("/v1/*", ...CUSTOMER);
   app.on("POST", MCP_PATH, ...CUSTOMER);
