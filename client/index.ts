@@ -4,22 +4,33 @@
 //   const created = await client.createClip({ model: "turboclip-demo", prompt: "waves at night" });
 //   const clip = await client.waitForClip(created.id);
 //   if (clip.output) await client.download(clip.output.mp4.url, "waves.mp4");
+import type * as z from "zod";
 import { type Balance, balanceSchema } from "../shared/contract/balance.ts";
 import {
   type Clip,
   type ClipPage,
   type CreateClipInput,
+  clipBatchSchema,
   clipPageSchema,
   clipSchema,
+  type Estimate,
+  estimateSchema,
 } from "../shared/contract/clips.ts";
+import { type CreateUpload, type PictureType, uploadSchema } from "../shared/contract/uploads.ts";
 import { isTerminal, type PublicState } from "../shared/states.ts";
 import { type DownloadOptions, download } from "./download.ts";
 import { Connection, type ConnectionOptions, delay, NO_CONTENT } from "./http.ts";
 import { KeysClient } from "./keys.ts";
+import { putFile } from "./put.ts";
 
 export { type ClientErrorCode, TurboclipError } from "./errors.ts";
 
 export type TurboclipClientOptions = ConnectionOptions;
+
+export interface OrderOptions {
+  readonly idempotencyKey?: string;
+  readonly signal?: AbortSignal;
+}
 
 export interface WaitOptions {
   readonly signal?: AbortSignal;
@@ -58,13 +69,33 @@ export class TurboclipClient {
    * Orders a clip. Without an idempotency key of yours each call gets a fresh one, so that a repeat after a
    * lost answer finds the same clip.
    */
-  createClip(input: CreateClipInput, options: { idempotencyKey?: string; signal?: AbortSignal } = {}): Promise<Clip> {
+  createClip(input: Omit<CreateClipInput, "n">, options: OrderOptions = {}): Promise<Clip> {
+    return this.#order(input, clipSchema, options);
+  }
+
+  /** Orders `n` clips that differ by their seed, all or none; as often as it is repeated, once. */
+  async createClips(input: CreateClipInput & { n: number }, options: OrderOptions = {}): Promise<Clip[]> {
+    return (await this.#order(input, clipBatchSchema, options)).data;
+  }
+
+  #order<T>(body: CreateClipInput, answer: z.ZodType<T>, options: OrderOptions): Promise<T> {
     return this.#connection.call({
       method: "POST",
       path: "/v1/clips",
-      body: input,
+      body,
       headers: { "idempotency-key": options.idempotencyKey ?? crypto.randomUUID() },
-      answer: clipSchema,
+      answer,
+      signal: options.signal,
+    });
+  }
+
+  /** What an order would cost and how long it would wait; nothing is ordered. */
+  estimateClip(input: CreateClipInput, options: { signal?: AbortSignal } = {}): Promise<Estimate> {
+    return this.#connection.call({
+      method: "POST",
+      path: "/v1/clips/estimate",
+      body: input,
+      answer: estimateSchema,
       signal: options.signal,
     });
   }
@@ -99,6 +130,15 @@ export class TurboclipClient {
   async deleteClip(id: string, options: { signal?: AbortSignal } = {}): Promise<void> {
     const path = `/v1/clips/${encodeURIComponent(id)}`;
     await this.#connection.call({ method: "DELETE", path, answer: NO_CONTENT, signal: options.signal });
+  }
+
+  /** Brings a picture: signs, puts and completes it. Throws upload_rejected for what is no such picture. */
+  async uploadPicture(bytes: Uint8Array, contentType: PictureType, options: { signal?: AbortSignal } = {}) {
+    const body: CreateUpload = { content_type: contentType, bytes: bytes.byteLength };
+    const call = { method: "POST", answer: uploadSchema, signal: options.signal } as const;
+    const upload = await this.#connection.call({ ...call, path: "/v1/uploads", body });
+    await putFile(upload, bytes, { fetch: this.#fetch ?? fetch, ...options });
+    return await this.#connection.call({ ...call, path: `/v1/uploads/${upload.id}/complete` });
   }
 
   getBalance(options: { signal?: AbortSignal } = {}): Promise<Balance> {

@@ -88,6 +88,7 @@ const leaseTimes = jsonText.pipe(
     downloadUrlMs: duration.default(DEFAULT_TIMES.downloadUrlMs),
     loadedModelMs: duration.default(DEFAULT_TIMES.loadedModelMs),
     queuedMs: duration.default(DEFAULT_TIMES.queuedMs),
+    uploadKeptMs: duration.default(DEFAULT_TIMES.uploadKeptMs),
     outputKeptMs: duration.default(DEFAULT_TIMES.outputKeptMs),
     messagesKeptMs: duration.default(DEFAULT_TIMES.messagesKeptMs),
     idempotencyMs: duration.default(DEFAULT_TIMES.idempotencyMs),

@@ -16,6 +16,7 @@ export const ERRORS = {
   prompt_too_long: { status: 400, retryable: false, title: "Prompt is too long" },
   model_unknown: { status: 400, retryable: false, title: "Unknown model" },
   size_not_allowed: { status: 400, retryable: false, title: "Size not allowed for the model" },
+  input_not_allowed: { status: 400, retryable: false, title: "Model takes no picture" },
   frames_invalid: { status: 400, retryable: false, title: "Invalid number of frames" },
   body_too_large: { status: 413, retryable: false, title: "Request body too large" },
   headers_too_large: { status: 431, retryable: false, title: "Request headers too large" },

@@ -12,6 +12,7 @@ export const ID_PREFIXES = {
   event: "evt",
   transaction: "txn",
   endpoint: "whe",
+  upload: "upl",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 export type Id<K extends IdKind> = string & { readonly __id: K };
@@ -23,6 +24,7 @@ export type RunnerId = Id<"runner">;
 export type EventId = Id<"event">;
 export type TransactionId = Id<"transaction">;
 export type EndpointId = Id<"endpoint">;
+export type UploadId = Id<"upload">;
 
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
 const ULID_TEXT = "[0-7][0-9a-hjkmnp-tv-z]{25}";

@@ -1,6 +1,6 @@
 // Lists of clips for their owners, on the index of an account's clips: ids sort by time, so a span of time is a span
 // of ids.
-import { and, desc, eq, gte, inArray, isNotNull, isNull, lt, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, gte, inArray, isNotNull, isNull, lt, or, type SQL, sql } from "drizzle-orm";
 import type { AccountId, ClipId } from "../../shared/ids.ts";
 import type { PublicState } from "../../shared/states.ts";
 import type { Database } from "../database.ts";
@@ -67,6 +67,27 @@ export async function findListed(
       ),
     )
     .orderBy(desc(clips.id))
+    .limit(limit);
+}
+
+/** An account's clips by creation from after `after` on, in either order. */
+export async function findPage(
+  db: Database,
+  accountId: AccountId,
+  { after, order, limit }: { after: ClipId | null; order: "asc" | "desc"; limit: number },
+): Promise<ClipRow[]> {
+  const beyond = order === "asc" ? gt : lt;
+  return await db
+    .select()
+    .from(clips)
+    .where(
+      and(
+        eq(clips.accountId, accountId),
+        isNull(clips.deletedAtMs),
+        after === null ? undefined : beyond(clips.id, after),
+      ),
+    )
+    .orderBy(order === "asc" ? asc(clips.id) : desc(clips.id))
     .limit(limit);
 }
 

@@ -23,15 +23,26 @@ const IS_QUEUED = sql`${clips.state} = 'queued'`;
 const LOW_PRIORITY_COST = 10;
 
 export type NewClip = Omit<typeof clips.$inferInsert, "state" | "attempt" | "handedBack" | "turn">;
+type Flow = Pick<NewClip, "accountId" | "model" | "priority">;
 
-export function insertQueued(db: Database, clip: NewClip): Statement {
+/** Whose turn it would be: its cost after the later of its flow's last waiting clip and the model's clock. */
+function turnOf(clip: Flow & Pick<NewClip, "priceMicros">): SQL<number> {
   const cost = clip.priceMicros * (clip.priority === "low" ? LOW_PRIORITY_COST : 1);
   const clock = sql`coalesce((select max(${flows.turn}) from ${flows} where ${flows.model} = ${clip.model}), 0)`;
   const last = sql`coalesce((select max(${clips.turn}) from ${clips} where ${IS_QUEUED}
     and ${clips.accountId} = ${clip.accountId} and ${clips.model} = ${clip.model}
     and ${clips.priority} = ${clip.priority}), 0)`;
-  const turn = sql`max(${clock}, ${last}) + ${cost}`;
-  return db.insert(clips).values({ ...clip, state: "queued", attempt: 0, handedBack: 0, turn });
+  return sql`max(${clock}, ${last}) + ${cost}`;
+}
+
+export function insertQueued(db: Database, clip: NewClip): Statement {
+  return db.insert(clips).values({ ...clip, state: "queued", attempt: 0, handedBack: 0, turn: turnOf(clip) });
+}
+
+/** The turn that a clip would get if it were ordered now. */
+export async function findNextTurn(db: Database, clip: Flow & Pick<NewClip, "priceMicros">): Promise<number> {
+  const row = await db.get<{ turn: number }>(sql`select ${turnOf(clip)} as turn`);
+  return row.turn;
 }
 
 function isClaimable(models: readonly string[], nowMs: number): SQL | undefined {

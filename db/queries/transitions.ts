@@ -53,6 +53,12 @@ export function recordEnd(db: Database, transition: Transition, event: ClipEvent
   return insertEvent(db, transition, transition.endEventId, event, detail, tookPlace(transition));
 }
 
+/** Commits statements that no state stands in the way of: all of them, or by a constraint none. */
+export async function commitAll(db: Database, statements: readonly Statement[]): Promise<void> {
+  const [first, ...rest] = statements;
+  if (first !== undefined) await db.batch([first, ...rest]);
+}
+
 /** Commits a transition; false when the first statement found another state, and nothing was written. */
 export async function commit(
   db: Database,

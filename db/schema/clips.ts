@@ -19,7 +19,10 @@ export interface OutputRecord {
   readonly sha256: string;
   readonly etag: string;
 }
-export type OutputRecords = Readonly<Record<OutputKind, OutputRecord>>;
+/** Clips from before there were previews have none. */
+export type OutputRecords = Readonly<
+  Record<Exclude<OutputKind, "preview">, OutputRecord> & Partial<Record<"preview", OutputRecord>>
+>;
 
 export const clips = sqliteTable(
   "clips",

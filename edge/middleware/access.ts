@@ -7,6 +7,7 @@ import { ApiError } from "../../shared/errors.ts";
 import { idSchema } from "../../shared/ids.ts";
 import type { EdgeApp, EdgeEnv } from "../context.ts";
 import { requireOwnClip } from "../services/keys/browser-token.ts";
+import { requireScopeOf } from "../services/keys/scope.ts";
 
 export interface Access {
   readonly scope: Scope;
@@ -18,11 +19,23 @@ const route = (scope: Scope, browser: Access["browser"] = "never"): Access => ({
 
 export const ACCESS: Readonly<Record<string, Access>> = {
   "POST /v1/clips": route("clips:write", "always"),
+  "POST /v1/clips/estimate": route("clips:write"),
   "GET /v1/clips": route("clips:read"),
   "GET /v1/clips/{id}": route("clips:read", "own clip"),
   "DELETE /v1/clips/{id}": route("clips:write", "own clip"),
   "GET /v1/clips/{id}/events": route("clips:read", "own clip"),
   "POST /v1/clips/{id}/cancel": route("clips:write", "own clip"),
+  "GET /v1/uploads/{id}": route("clips:write"),
+  "POST /v1/uploads": route("clips:write"),
+  "POST /v1/uploads/{id}/complete": route("clips:write"),
+  "DELETE /v1/uploads/{id}": route("clips:write"),
+  "POST /v1/videos": route("clips:write"),
+  "GET /v1/videos": route("clips:read"),
+  "GET /v1/videos/{id}": route("clips:read"),
+  "GET /v1/videos/{id}/content": route("clips:read"),
+  "DELETE /v1/videos/{id}": route("clips:write"),
+  // Its tools ask for the scopes of what they do.
+  "POST /mcp": route("clips:read"),
   "GET /v1/models": route("clips:read", "always"),
   "GET /v1/balance": route("billing:read"),
   "GET /v1/limits": route("billing:read"),
@@ -68,10 +81,7 @@ export const requireScope = createMiddleware<EdgeEnv>(async (context, next) => {
   const access = matched && ACCESS[`${matched.method} ${asTemplate(matched.path)}`];
   if (access === undefined) throw new ApiError("not_found", "There is nothing at this address.");
   const bearer = context.get("caller");
-  if (!bearer.scopes.includes(access.scope)) {
-    const whose = bearer.token === null ? `key ${bearer.key.shownPrefix}` : "browser token";
-    throw new ApiError("scope_missing", `The ${whose} lacks the scope ${access.scope}; use one that has it.`);
-  }
+  requireScopeOf(bearer, access.scope);
   if (bearer.token !== null) {
     if (access.browser === "never") {
       throw new ApiError("scope_missing", "Browser tokens may not do this; call it from your server with an API key.");

@@ -37,15 +37,20 @@ export const limitBody = createMiddleware<EdgeEnv>(async (context, next) => {
   const { raw } = context.req;
   if (raw.body !== null && raw.method !== "GET" && raw.method !== "HEAD") {
     const bytes = await readAtMost(raw.body, LIMITS.bodyBytes);
-    refuseBrokenText(bytes);
+    // A form may carry a file; whoever takes its fields looks at them.
+    if (!isForm(raw)) refuseBrokenText(bytes);
     const { method } = raw;
     context.req.raw = new Request(raw, { method, body: bytes.length === 0 ? null : bytes });
   }
   await next();
 });
 
-/** All our bodies are JSON, so UTF-8; decoding leniently would change a prompt without a word. */
-function refuseBrokenText(bytes: Uint8Array): void {
+function isForm({ headers }: Request): boolean {
+  return /^multipart\/form-data\b/i.test(headers.get("content-type") ?? "");
+}
+
+/** All our bodies are text, so UTF-8; decoding leniently would change a prompt without a word. */
+export function refuseBrokenText(bytes: Uint8Array | ArrayBuffer): void {
   try {
     new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch {

@@ -1,4 +1,5 @@
-// Every answer that is no success is an RFC 9457 problem document, built from the one table of codes.
+// Every answer that is no success is an RFC 9457 problem document, built from the one table of codes; under /v1/videos
+// it says the same in OpenAI's shape.
 import type { Context, ErrorHandler, NotFoundHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { Problem } from "../../shared/contract/clips.ts";
@@ -8,6 +9,7 @@ import { describeError, log } from "../platform/log.ts";
 import { LimitError } from "../services/clips/refusal.ts";
 import { UnsatisfiableRange } from "../services/files/download.ts";
 import { SettingsError } from "../settings.ts";
+import { answerVideoError, isVideoPath } from "./video-error.ts";
 
 function asApiError(error: Error): ApiError | null {
   if (error instanceof ApiError) return error;
@@ -27,6 +29,7 @@ function extraHeaders(error: ApiError): Record<string, string> {
 
 function answer(context: Context<EdgeEnv>, error: ApiError): Response {
   const { status, retryable, title } = ERRORS[error.code];
+  if (isVideoPath(context.req.path)) return answerVideoError(context, error, extraHeaders(error));
   const problem: Problem = {
     type: `urn:turboclip:problem:${error.code}`,
     title,

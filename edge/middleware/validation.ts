@@ -21,7 +21,7 @@ export function refuseInvalid(outcome: Outcome, _context: Context): void {
   if (issue === undefined) throw new ApiError("invalid_request", "The request is not valid.");
   const path = issue.code === "unrecognized_keys" ? [...issue.path, ...issue.keys.slice(0, 1)] : issue.path;
   const pointer = pointerTo(path);
-  if (outcome.target === "json") {
+  if (outcome.target === "json" || outcome.target === "form") {
     const subject = pointer === "" ? "The body" : pointer;
     throw new ApiError("invalid_request", `${subject}: ${issue.message}`, pointer);
   }

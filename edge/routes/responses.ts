@@ -2,6 +2,7 @@
 import type * as z from "zod";
 import * as zod from "zod";
 import { LIMITS, problemSchema } from "../../shared/contract/clips.ts";
+import { videoErrorSchema } from "../../shared/contract/videos.ts";
 import { ApiError, ERRORS, type ErrorCode } from "../../shared/errors.ts";
 import { ID_PREFIXES, type IdKind, idSchema } from "../../shared/ids.ts";
 
@@ -13,22 +14,33 @@ export function jsonBody<S extends z.ZodType>(schema: S) {
   return { body: { required: true, content: { "application/json": { schema } } } };
 }
 
-interface ProblemResponse {
+const PROBLEM = { "application/problem+json": { schema: problemSchema } } as const;
+const VIDEO_ERROR = { "application/json": { schema: videoErrorSchema } } as const;
+
+interface Refused<C> {
   readonly description: string;
-  readonly content: { readonly "application/problem+json": { readonly schema: typeof problemSchema } };
+  readonly content: C;
 }
 
-/** One response for each status that these codes have; `internal` is always among them. */
-export function problems(...codes: readonly ErrorCode[]): Record<string, ProblemResponse> {
+function refusals<C>(codes: readonly ErrorCode[], content: C): Record<string, Refused<C>> {
   const byStatus = new Map<string, ErrorCode[]>();
   for (const code of [...codes, "internal"] as const) {
     const status = String(ERRORS[code].status);
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
-  const content = { "application/problem+json": { schema: problemSchema } } as const;
   return Object.fromEntries(
     [...byStatus].map(([status, of]) => [status, { description: of.join(", "), content }] as const),
   );
+}
+
+/** One response for each status that these codes have; `internal` is always among them. */
+export function problems(...codes: readonly ErrorCode[]): Record<string, Refused<typeof PROBLEM>> {
+  return refusals(codes, PROBLEM);
+}
+
+/** The same under /v1/videos, in OpenAI's shape. */
+export function videoErrors(...codes: readonly ErrorCode[]): Record<string, Refused<typeof VIDEO_ERROR>> {
+  return refusals(codes, VIDEO_ERROR);
 }
 
 export function idParam<K extends IdKind>(kind: K) {
@@ -51,6 +63,29 @@ export function requireKey(key: string | undefined): string {
   if (key !== undefined) return key;
   throw new ApiError("invalid_request", "What moves money needs an Idempotency-Key, so that it is never done twice.");
 }
+
+/** What an order may be refused by, whoever sends it. */
+export const REQUEST_REFUSALS = [
+  "invalid_request",
+  "prompt_empty",
+  "prompt_too_long",
+  "model_unknown",
+  "size_not_allowed",
+  "frames_invalid",
+  "input_not_allowed",
+] as const satisfies readonly ErrorCode[];
+
+/** What an order may be refused by. */
+export const ORDER_REFUSALS = [
+  ...REQUEST_REFUSALS,
+  "insufficient_balance",
+  "cap_exceeded",
+  "too_many_in_flight",
+  "token_spent",
+  "clip_deleted",
+  "idempotency_in_flight",
+  "idempotency_mismatch",
+] as const satisfies readonly ErrorCode[];
 
 /** Routes that a customer's key opens. */
 export const BEARER = [{ apiKey: [] }];

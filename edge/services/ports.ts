@@ -117,6 +117,8 @@ export interface Times extends LeaseTimes {
   readonly outputKeptMs: number;
   /** Webhook messages, with their deliveries and attempts. */
   readonly messagesKeptMs: number;
+  /** A customer's picture, from when it is ready. */
+  readonly uploadKeptMs: number;
   readonly idempotencyMs: number;
 }
 
@@ -129,6 +131,7 @@ export const DEFAULT_TIMES: Times = {
   queuedMs: 24 * HOUR_MS,
   outputKeptMs: 7 * 24 * HOUR_MS,
   messagesKeptMs: 30 * 24 * HOUR_MS,
+  uploadKeptMs: 24 * HOUR_MS,
   idempotencyMs: 24 * HOUR_MS,
 };
 

@@ -7,6 +7,7 @@ import { forgetBrowserTokens } from "./keys/browser-token.ts";
 import { sweepLeases } from "./leases/sweep.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
+import { removeUploads } from "./uploads/remove.ts";
 import { forgetMessages } from "./webhooks/retention.ts";
 import { wakeOverdue } from "./webhooks/wake.ts";
 
@@ -15,6 +16,7 @@ const PARTS = [
   sweepLeases,
   expireClips,
   removeOutputs,
+  removeUploads,
   forgetAnswers,
   forgetBrowserTokens,
   wakeOverdue,

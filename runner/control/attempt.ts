@@ -1,7 +1,7 @@
 // One attempt at a clip, from the claim to its end: acknowledged, rendered, uploaded, completed; or failed,
 // handed back, or dropped because the edge does not want it any more.
-import type { Claim, CompleteRequest } from "../../shared/contract/runner.ts";
-import { OUTPUT_KINDS } from "../../shared/contract/runner.ts";
+import type { Claim, CompleteRequest, OutputKind } from "../../shared/contract/runner.ts";
+import { FIRST_OUTPUT_KINDS, OUTPUT_KINDS } from "../../shared/contract/runner.ts";
 import { defaultSampling, type ModelOnDisk } from "../checkpoints/find.ts";
 import type { EngineHost } from "../engine/host.ts";
 import type { Failure, Outcome, Rendered } from "../engine/protocol.ts";
@@ -148,9 +148,10 @@ class Attempt {
   }
 
   async #uploadAll({ outputs }: Rendered, signal: AbortSignal): Promise<void> {
-    for (const [done, kind] of OUTPUT_KINDS.entries()) {
+    const kinds = this.#wantedOutputs();
+    for (const [done, kind] of kinds.entries()) {
       const report = (share: number) => {
-        const steps = OUTPUT_KINDS.length;
+        const steps = kinds.length;
         this.#heartbeats.report({ stage: "upload", step: done, steps, fraction: (done + share) / steps });
       };
       report(0);
@@ -160,6 +161,11 @@ class Attempt {
     }
   }
 
+  #wantedOutputs(): readonly OutputKind[] {
+    const wanted: readonly string[] = this.#claim.outputs ?? FIRST_OUTPUT_KINDS;
+    return OUTPUT_KINDS.filter((kind) => wanted.includes(kind));
+  }
+
   /**
    * A heartbeat that overtakes the answer to complete may find the lease gone because it has ended well, so
    * only complete's own answer counts here.
@@ -167,7 +173,11 @@ class Attempt {
   async #complete({ outputs, timings }: Rendered, upload: number): Promise<void> {
     const described = ({ bytes, md5, sha256 }: Rendered["outputs"]["mp4"]) => ({ bytes, md5, sha256 });
     const request: CompleteRequest = {
-      outputs: { mp4: described(outputs.mp4), poster: described(outputs.poster) },
+      outputs: {
+        mp4: described(outputs.mp4),
+        poster: described(outputs.poster),
+        ...(this.#wantedOutputs().includes("preview") && { preview: described(outputs.preview) }),
+      },
       timings: { ...timings, upload },
       engine: this.#tools.engineName,
     };

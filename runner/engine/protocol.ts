@@ -62,7 +62,7 @@ const outcomeSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("loaded") }),
   z.object({
     kind: z.literal("rendered"),
-    outputs: z.object({ mp4: outputSchema, poster: outputSchema }),
+    outputs: z.object({ mp4: outputSchema, poster: outputSchema, preview: outputSchema }),
     timings: timingsSchema,
   }),
   z.object({ kind: z.literal("failed"), failure: failureSchema }),

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Timings } from "../../shared/contract/clips.ts";
 import type { ClipRequest, HeartbeatRequest } from "../../shared/contract/runner.ts";
 import { digestFile } from "../media/digest.ts";
-import { encodeMp4, encodePoster, type Frames } from "../media/encode.ts";
+import { encodeMp4, encodePoster, encodePreview, type Frames } from "../media/encode.ts";
 import type { Ffmpeg } from "../media/locate.ts";
 import type { PromptTokenizer } from "../text/tokenizer.ts";
 import type { EngineProgress, LoadedEngine } from "./native.ts";
@@ -77,9 +77,15 @@ async function writeOutputs(
 ): Promise<Rendered["outputs"]> {
   const mp4 = join(folder, "clip.mp4");
   const poster = join(folder, "poster.jpg");
+  const preview = join(folder, "preview.gif");
   await encodeMp4({ ffmpeg, frames, file: mp4, signal });
   await encodePoster({ ffmpeg, frames, file: poster, signal });
-  return { mp4: await describeFile(mp4), poster: await describeFile(poster) };
+  await encodePreview({ ffmpeg, frames, file: preview, signal });
+  return {
+    mp4: await describeFile(mp4),
+    poster: await describeFile(poster),
+    preview: await describeFile(preview),
+  };
 }
 
 async function describeFile(path: string): Promise<Output> {

@@ -1,5 +1,5 @@
-// Turns a clip's frames into the two files that customers get.
-import { mp4Arguments, posterArguments } from "./arguments.ts";
+// Turns a clip's frames into the files that customers get.
+import { mp4Arguments, PREVIEW_FRAME_STEP, posterArguments, previewArguments } from "./arguments.ts";
 import { runFfmpeg } from "./ffmpeg.ts";
 import type { Ffmpeg } from "./locate.ts";
 import { markAsGenerated } from "./provenance.ts";
@@ -35,13 +35,16 @@ function requireWhole(frames: Frames): void {
   }
 }
 
+function eachFrame(frames: Frames): Uint8Array[] {
+  const bytes = frameBytes(frames);
+  return Array.from({ length: frames.count }, (_, i) => frames.rgb.subarray(i * bytes, (i + 1) * bytes));
+}
+
 /** Writes the MP4, marked as made by a model. Throws a MediaError. */
 export async function encodeMp4({ ffmpeg, frames, file, signal }: EncodeJob): Promise<void> {
   requireWhole(frames);
-  const bytes = frameBytes(frames);
-  const input = Array.from({ length: frames.count }, (_, i) => frames.rgb.subarray(i * bytes, (i + 1) * bytes));
   const args = mp4Arguments({ ...frames, encoder: ffmpeg.encoder }, file);
-  await runFfmpeg({ path: ffmpeg.path, args, input, signal, timeoutMs: ENCODE_TIMEOUT_MS });
+  await runFfmpeg({ path: ffmpeg.path, args, input: eachFrame(frames), signal, timeoutMs: ENCODE_TIMEOUT_MS });
   await markAsGenerated(file);
 }
 
@@ -52,5 +55,13 @@ export async function encodePoster({ ffmpeg, frames, file, signal }: EncodeJob):
   const middle = Math.floor(frames.count / 2);
   const input = [frames.rgb.subarray(middle * bytes, (middle + 1) * bytes)];
   const args = posterArguments(frames, file);
+  await runFfmpeg({ path: ffmpeg.path, args, input, signal, timeoutMs: ENCODE_TIMEOUT_MS });
+}
+
+/** Writes a small GIF of the clip, for where no video plays. Throws a MediaError. */
+export async function encodePreview({ ffmpeg, frames, file, signal }: EncodeJob): Promise<void> {
+  requireWhole(frames);
+  const args = previewArguments(frames, file);
+  const input = eachFrame(frames).filter((_, i) => i % PREVIEW_FRAME_STEP === 0);
   await runFfmpeg({ path: ffmpeg.path, args, input, signal, timeoutMs: ENCODE_TIMEOUT_MS });
 }

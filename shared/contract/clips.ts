@@ -14,6 +14,8 @@ export const LIMITS = {
   /** UTF-16 units of a prompt; the tokeniser then keeps at most 512 tokens. */
   promptCharacters: 4_000,
   idempotencyKeyCharacters: 255,
+  /** Clips of one create request. */
+  clipsPerOrder: 10,
   /** Seconds that an order may wait to be started. */
   expiresAfter: { min: 10, max: 7 * 24 * 3_600 },
   /** Of a clip's metadata: entries, and characters of a name and of a value. */
@@ -23,7 +25,7 @@ export const LIMITS = {
   page: { default: 20, max: 100 },
 } as const;
 
-const size = z
+export const sizeSchema = z
   .string()
   .regex(/^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$/, "must be <width>x<height> in pixels, like 832x480")
   .transform((text) => text as `${number}x${number}`);
@@ -49,8 +51,13 @@ export const createClipSchema = z
   .strictObject({
     model: z.string().max(100).meta({ description: "Model id", example: "turboclip-demo" }),
     prompt: z.string().meta({ description: "What the clip shows", example: "a red ball bouncing on a green field" }),
-    size: size.optional().meta({ description: "Width x height; the model's first size if absent", example: "256x192" }),
+    size: sizeSchema
+      .optional()
+      .meta({ description: "Width x height; the model's first size if absent", example: "256x192" }),
     frames: z.number().optional().meta({ description: "4n+1; the model's default if absent", example: 33 }),
+    image: idSchema("upload")
+      .optional()
+      .meta({ description: "An upload to begin with, for models whose task is image-to-video" }),
     steps: z.int().min(1).max(4).default(4).meta({ description: "Sampling steps; all cost the same" }),
     sampler: z.enum(["sde", "ode"]).default("sde"),
     seed: z
@@ -59,6 +66,10 @@ export const createClipSchema = z
       .max(Number.MAX_SAFE_INTEGER)
       .optional()
       .meta({ description: "Same seed and settings, same clip; drawn at random if absent" }),
+    n: z.int().min(1).max(LIMITS.clipsPerOrder).optional().meta({
+      description:
+        "So many clips, all or none, answered as a list (also for 1); with a seed the first has it and each next one more",
+    }),
     priority: z.enum(PRIORITIES).default("normal").meta({ description: "Low gives way to normal; both cost the same" }),
     expires_after: z
       .int()
@@ -132,7 +143,14 @@ export const clipSchema = z
     timings: timingsSchema.nullable(),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
     output: z
-      .object({ mp4: outputFile, poster: outputFile, expires_at: timestamp })
+      .object({
+        mp4: outputFile,
+        poster: outputFile.meta({ description: "The middle frame, a JPEG" }),
+        preview: outputFile
+          .nullable()
+          .meta({ description: "A small GIF of it; null for clips from before there were" }),
+        expires_at: timestamp,
+      })
       .nullable()
       .meta({ description: "Present once succeeded, until it expires" }),
     metadata: z.record(z.string(), z.string()),
@@ -143,6 +161,44 @@ export const clipSchema = z
   })
   .meta({ id: "Clip" });
 export type Clip = z.infer<typeof clipSchema>;
+
+/** The answer to a create with `n`. */
+export const clipBatchSchema = z
+  .object({
+    object: z.literal("list"),
+    data: z.array(clipSchema).meta({ description: "In the order in which they are taken from the queue" }),
+  })
+  .meta({ id: "ClipBatch" });
+export type ClipBatch = z.infer<typeof clipBatchSchema>;
+
+/** What an order would cost and how long it would wait; nothing of it is kept. */
+export const estimateSchema = z
+  .object({
+    object: z.literal("estimate"),
+    model: z.string(),
+    size: z.string(),
+    frames: z.int(),
+    n: z.int(),
+    price_micros: z.int().meta({ description: "Of each clip" }),
+    total_price_micros: z.int().meta({ description: "What the order would hold" }),
+    queue: z
+      .object({
+        position: z.int().meta({ description: "1 would be the next of its model" }),
+        expected_wait_s: z.number().nullable().meta({ description: "Null while there is no ground for an estimate" }),
+      })
+      .meta({ description: "Of the order's first clip" }),
+    refusal: z
+      .object({
+        code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+        detail: z.string(),
+        retryable: z.boolean(),
+        limit: limitSchema.optional(),
+      })
+      .nullable()
+      .meta({ description: "Why the order would be refused at this moment; null if it would be taken" }),
+  })
+  .meta({ id: "Estimate" });
+export type Estimate = z.infer<typeof estimateSchema>;
 
 /** "order=42" -> ["order", "42"]. */
 const metadataFilter = z

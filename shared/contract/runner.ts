@@ -65,6 +65,8 @@ export const claimSchema = z.object({
   lease_token: z.string(),
   lease_until_ms: z.int(),
   request: clipRequestSchema,
+  /** The files that the edge takes; what is not known to the runner is left out. The first two kinds if absent. */
+  outputs: z.array(z.string()).optional(),
 });
 export type Claim = z.infer<typeof claimSchema>;
 
@@ -85,11 +87,21 @@ export const heartbeatReplySchema = z.object({
 });
 export type HeartbeatReply = z.infer<typeof heartbeatReplySchema>;
 
-export const OUTPUT_KINDS = ["mp4", "poster"] as const;
+export const OUTPUT_KINDS = ["mp4", "poster", "preview"] as const;
 export type OutputKind = (typeof OUTPUT_KINDS)[number];
-export const OUTPUT_TYPES = { mp4: "video/mp4", poster: "image/jpeg" } as const satisfies Record<OutputKind, string>;
+export const OUTPUT_TYPES = {
+  mp4: "video/mp4",
+  poster: "image/jpeg",
+  preview: "image/gif",
+} as const satisfies Record<OutputKind, string>;
+/** What runners made before claims said what is wanted. */
+export const FIRST_OUTPUT_KINDS = ["mp4", "poster"] as const satisfies readonly OutputKind[];
 /** Bytes that one output file may have. */
-export const OUTPUT_LIMITS = { mp4: 200_000_000, poster: 5_000_000 } as const satisfies Record<OutputKind, number>;
+export const OUTPUT_LIMITS = {
+  mp4: 200_000_000,
+  poster: 5_000_000,
+  preview: 20_000_000,
+} as const satisfies Record<OutputKind, number>;
 
 const md5 = z.string().regex(/^[A-Za-z0-9+/]{22}==$/, "must be the base64 of a 16-byte MD5, as in Content-MD5");
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "must be a SHA-256 in lower-case hex");
@@ -99,7 +111,7 @@ export const uploadRequestSchema = z
     kind: z.enum(OUTPUT_KINDS),
     bytes: z.int().min(1),
     md5,
-    type: z.enum(Object.values(OUTPUT_TYPES) as ["video/mp4", "image/jpeg"]),
+    type: z.enum(OUTPUT_TYPES),
   })
   .refine((upload) => upload.type === OUTPUT_TYPES[upload.kind], {
     error: "the type is not the kind's",
@@ -117,7 +129,7 @@ export type UploadReply = z.infer<typeof uploadReplySchema>;
 
 const outputClaim = z.object({ bytes: z.int().min(1), md5, sha256 });
 export const completeRequestSchema = z.object({
-  outputs: z.object({ mp4: outputClaim, poster: outputClaim }),
+  outputs: z.object({ mp4: outputClaim, poster: outputClaim, preview: outputClaim.optional() }),
   timings: timingsSchema,
   engine: z.string().max(100).meta({ description: "Backend and version, like cpu/0.1.0" }),
 });

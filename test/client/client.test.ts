@@ -124,6 +124,70 @@ describe("creating a clip", () => {
   });
 });
 
+describe("several clips", () => {
+  test("are ordered by one request with one idempotency key, also when its answer was lost", async () => {
+    answers = [hangUp, json({ object: "list", data: [CLIP, CLIP] }, 202)];
+    const clips = await client.createClips({ model: "turboclip-demo", prompt: "waves", n: 2 });
+    expect(clips).toEqual([CLIP, CLIP]);
+    expect(JSON.parse(requests[1]?.body ?? "")).toEqual({ model: "turboclip-demo", prompt: "waves", n: 2 });
+    expect(new Set(requests.map((request) => request.headers["idempotency-key"])).size).toBe(1);
+  });
+
+  test("can be estimated first", async () => {
+    const estimate = {
+      ...{ object: "estimate", model: "turboclip-demo", size: "256x192", frames: 33, n: 2 },
+      ...{ price_micros: 408, total_price_micros: 816, queue: { position: 1, expected_wait_s: 2.5 }, refusal: null },
+    };
+    answers = [json(estimate)];
+    expect(await client.estimateClip({ model: "turboclip-demo", prompt: "waves", n: 2 })).toEqual(estimate);
+    expect(requests[0]).toMatchObject({ method: "POST", url: "/v1/clips/estimate" });
+  });
+});
+
+describe("a picture", () => {
+  const picture = Uint8Array.of(1, 2, 3);
+  const upload = (put: boolean) => ({
+    ...{ id: "upl_01j9z3k4m5n6p7q8r9s0t1v2w3", object: "upload", state: put ? "pending" : "ready" },
+    ...{ content_type: "image/png", bytes: 3, width: put ? null : 80, height: put ? null : 64, rejection: null },
+    put: put
+      ? {
+          url: `${origin()}/bucket/upl?sig=1`,
+          headers: { "content-type": "image/png", "if-none-match": "*" },
+          expires_at: "2026-01-01T00:10:00.000Z",
+        }
+      : null,
+    ...{ created_at: "2026-01-01T00:00:00.000Z", expires_at: "2026-01-02T00:00:00.000Z" },
+  });
+
+  test.each([200, 412])("is signed, put without the key and completed, when the store answers %d", async (status) => {
+    answers = [json(upload(true), 201), json({}, status), json(upload(false))];
+    expect(await client.uploadPicture(picture, "image/png")).toMatchObject({ state: "ready", width: 80 });
+    expect(requests.map(({ method, url }) => `${method} ${url}`)).toEqual([
+      "POST /v1/uploads",
+      "PUT /bucket/upl?sig=1",
+      "POST /v1/uploads/upl_01j9z3k4m5n6p7q8r9s0t1v2w3/complete",
+    ]);
+    expect(JSON.parse(requests[0]?.body ?? "")).toEqual({ content_type: "image/png", bytes: 3 });
+    expect(requests[1]?.body).toBe("\u0001\u0002\u0003");
+    expect(requests[1]?.headers).toMatchObject({ "content-type": "image/png", "if-none-match": "*" });
+    expect(requests[1]?.headers.authorization).toBeUndefined();
+  });
+
+  test("that the store refuses, or that finds no store, is an error that says so", async () => {
+    answers = [json(upload(true), 201), json({}, 403)];
+    await expect(client.uploadPicture(picture, "image/png")).rejects.toMatchObject({ status: 403, retryable: false });
+    answers = [json(upload(true), 201), hangUp];
+    await expect(client.uploadPicture(picture, "image/png")).rejects.toMatchObject({ code: "unreachable" });
+    const arrived = Promise.withResolvers<void>();
+    answers = [json(upload(true), 201), () => arrived.resolve()];
+    const stop = new AbortController();
+    const given = client.uploadPicture(picture, "image/png", { signal: stop.signal });
+    await arrived.promise;
+    stop.abort(new Error("enough"));
+    await expect(given).rejects.toThrow("enough");
+  });
+});
+
 describe("an error", () => {
   test("of the API carries its code, detail, pointer and request id, and is not repeated when that cannot help", async () => {
     answers = [problem(402, "insufficient_balance", false)];

@@ -68,6 +68,10 @@ describe("with one runner", () => {
         .subarray(0, 3)
         .toString("hex"),
     ).toBe("ffd8ff");
+    const preview = await fetch(clip.output?.preview?.url ?? "");
+    expect(preview.headers.get("content-type")).toBe("image/gif");
+    const gif = Buffer.from(await preview.arrayBuffer());
+    expect([gif.length, gif.subarray(0, 6).toString("latin1")]).toEqual([clip.output?.preview?.bytes, "GIF89a"]);
   });
 
   test("the same seed gives equal bytes, another seed does not", async () => {

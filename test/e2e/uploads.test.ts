@@ -5,10 +5,11 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { TurboclipClient } from "../../client/index.ts";
 import { createRunner, type RunnerIdentity } from "../../scripts/local/account.ts";
 import { type Clip, problemSchema } from "../../shared/contract/clips.ts";
-import { type Claim, claimSchema, type OutputKind, uploadReplySchema } from "../../shared/contract/runner.ts";
+import { type Claim, claimSchema, uploadReplySchema } from "../../shared/contract/runner.ts";
 import { CREDIT_MICROS, type System, startSystem } from "./support.ts";
 
 const FILES = { mp4: Buffer.from("not really a film"), poster: Buffer.from("nor a picture") } as const;
+type OutputKind = keyof typeof FILES;
 const TYPES = { mp4: "video/mp4", poster: "image/jpeg" } as const;
 const md5 = (bytes: Buffer) => createHash("md5").update(bytes).digest("base64");
 const sha256 = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");

@@ -190,8 +190,8 @@ export const MUTANTS: readonly Mutant[] = [
       { file: CREATE, from: "      ...(once === null ? [] : keep(ports.db, ports, once, answer)),\n", to: "" },
       {
         file: CREATE,
-        from: "  await ports.bell.ring(row.model, row.expiresAtMs);",
-        to: "  if (once !== null) await ports.db.batch(keep(ports.db, ports, once, answer) as never);\n  await ports.bell.ring(row.model, row.expiresAtMs);",
+        from: "  for (const { model, expiresAtMs } of rows)",
+        to: "  if (once !== null) await ports.db.batch(keep(ports.db, ports, once, answer) as never);\n  for (const { model, expiresAtMs } of rows)",
       },
     ],
   },

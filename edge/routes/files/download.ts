@@ -5,14 +5,13 @@ import { idSchema } from "../../../shared/ids.ts";
 import type { EdgeApp } from "../../context.ts";
 import { download } from "../../services/files/download.ts";
 import { problems } from "../responses.ts";
+import { answerFile, FILE_ANSWERS, fileRequest } from "./answer.ts";
 
 const integer = (digits: number) =>
   z
     .string()
     .regex(new RegExp(`^[0-9]{1,${digits}}$`), "must be an integer")
     .transform(Number);
-
-const file = { content: { "video/mp4": {}, "image/jpeg": {} } };
 
 const route = createRoute({
   method: "get",
@@ -30,9 +29,7 @@ const route = createRoute({
     }),
   },
   responses: {
-    200: { description: "The whole file", ...file },
-    206: { description: "The part asked for", ...file },
-    304: { description: "Unchanged" },
+    ...FILE_ANSWERS,
     ...problems("unauthenticated", "not_found", "invalid_request", "expired", "range_not_satisfiable"),
   },
 });
@@ -42,13 +39,8 @@ export function registerDownload(app: EdgeApp): void {
     const { clip: clipId, variant: kind } = c.req.valid("param");
     const answer = await download(c.get("ports"), {
       link: { clipId, kind, ...c.req.valid("query") },
-      method: c.req.method === "HEAD" ? "HEAD" : "GET",
-      range: c.req.header("range"),
-      ifRange: c.req.header("if-range"),
-      ifNoneMatch: c.req.header("if-none-match"),
+      ...fileRequest(c),
     });
-    // A stream of known length, so that the answer has Content-Length instead of chunks.
-    const body = answer.body?.pipeThrough(new FixedLengthStream(answer.length)) ?? null;
-    return c.newResponse(body, answer.status, answer.headers);
+    return answerFile(c, answer);
   });
 }

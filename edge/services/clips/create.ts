@@ -1,22 +1,23 @@
-// Orders a clip: one batch writes the clip, the hold of its price and the kept answer, or nothing at all.
+// Orders clips: one batch writes each clip, the hold of its price and the kept answer, or nothing at all.
 import { eq } from "drizzle-orm";
 import type { ClipRow } from "../../../db/queries/clips.ts";
 import { hold } from "../../../db/queries/ledger.ts";
 import { insertQueued } from "../../../db/queries/queue.ts";
-import { commit, recordEvent } from "../../../db/queries/transitions.ts";
+import { commitAll, recordEvent, type Statement } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
-import type { CreateClip } from "../../../shared/contract/clips.ts";
+import type { ClipBatch, CreateClip } from "../../../shared/contract/clips.ts";
+import { micros } from "../../../shared/pricing.ts";
 import { fingerprintOf, keep, type Once, replay, replayAfterConflict } from "../idempotency.ts";
-import { newId, newTransition } from "../identifiers.ts";
+import { newIdAt, newTransition } from "../identifiers.ts";
 import type { Caller } from "../keys/verify.ts";
 import type { Ports } from "../ports.ts";
 import { checkClipUrl } from "../webhooks/clip-url.ts";
-import { quoteClip } from "./quote.ts";
-import { refusalOf } from "./refusal.ts";
+import { type Quote, quoteClip } from "./quote.ts";
+import { type Order, refusalOf } from "./refusal.ts";
 import { NOWHERE, viewClip } from "./view.ts";
 
 export interface CreatedClip {
-  /** The body of the answer; with an idempotency key the same bytes each time. */
+  /** The body of the answer, a Clip or with `n` a ClipBatch; with an idempotency key the same bytes each time. */
   readonly answer: string;
   readonly replayed: boolean;
 }
@@ -27,17 +28,36 @@ function randomSeed(ports: Pick<Ports, "random">): number {
   return ports.random.bytes(SEED_BYTES).reduce((seed, byte) => seed * 256 + byte, 0);
 }
 
-function newRow(
+/** Their ids sort as they stand, which is how the queue takes them. */
+function newRows(
   ports: Pick<Ports, "clock" | "random" | "times">,
   caller: Caller,
   request: CreateClip,
   webhookUrl: string | null,
-): ClipRow {
-  const { model, size, frames, priceMicros } = quoteClip(request);
+): readonly ClipRow[] {
+  const quote = quoteClip(request);
   const createdAtMs = ports.clock.now();
+  const ids = Array.from({ length: request.n ?? 1 }, () => newIdAt(ports, "clip", createdAtMs)).toSorted();
+  return ids.map((id, i) =>
+    newRow(ports, caller, request, quote, {
+      id,
+      createdAtMs,
+      seed: request.seed === undefined ? randomSeed(ports) : request.seed + i,
+      webhookUrl,
+    }),
+  );
+}
+
+function newRow(
+  ports: Pick<Ports, "times">,
+  caller: Caller,
+  request: CreateClip,
+  { model, size, frames, priceMicros }: Quote,
+  own: Pick<ClipRow, "id" | "createdAtMs" | "seed" | "webhookUrl">,
+): ClipRow {
   const waitMs = request.expires_after === undefined ? ports.times.queuedMs : request.expires_after * 1_000;
   return {
-    id: newId(ports, "clip"),
+    ...own,
     accountId: caller.accountId,
     keyId: caller.keyId,
     tokenId: caller.tokenId,
@@ -48,7 +68,6 @@ function newRow(
     frames,
     steps: request.steps,
     sampler: request.sampler,
-    seed: request.seed ?? randomSeed(ports),
     priceMicros,
     priority: request.priority,
     turn: 0, // found by the statement that inserts it
@@ -68,9 +87,7 @@ function newRow(
     outputExpiresAtMs: null,
     outputRemovedAtMs: null,
     metadata: request.metadata ?? null,
-    webhookUrl,
-    createdAtMs,
-    expiresAtMs: createdAtMs + waitMs,
+    expiresAtMs: own.createdAtMs + waitMs,
     startedAtMs: null,
     finishedAtMs: null,
     deletedAtMs: null,
@@ -90,21 +107,42 @@ export async function createClip(
   const once: Once | null = idempotencyKey === null ? null : await newOnce(ports, caller, request, idempotencyKey);
   const before = once === null ? null : await replay(ports, once);
   if (before !== null) return { answer: before, replayed: true };
-  const row = newRow(ports, caller, request, await checkClipUrl(ports, caller.accountId, request.webhook_url));
-  const answer = JSON.stringify(await viewClip(ports, row, NOWHERE));
-  const transition = newTransition(ports, eq(clips.id, row.id));
+  const webhookUrl = await checkClipUrl(ports, caller.accountId, request.webhook_url);
+  const rows = newRows(ports, caller, request, webhookUrl);
+  const answer = await answerTo(ports, request, rows);
   try {
-    await commit(ports.db, insertQueued(ports.db, row), recordEvent(ports.db, transition, "queued", null), [
+    await commitAll(ports.db, [
       ...(once === null ? [] : keep(ports.db, ports, once, answer)),
-      ...hold(ports.db, transition),
+      ...rows.flatMap((row) => enqueue(ports, row)),
     ]);
   } catch (error) {
     const won = await replayAfterConflict(ports, once, error);
     if (won !== null) return { answer: won, replayed: true };
-    throw (await refusalOf(ports, caller, row, error)) ?? error;
+    throw (await refusalOf(ports, caller, orderOf(rows), error)) ?? error;
   }
-  await ports.bell.ring(row.model, row.expiresAtMs);
+  for (const { model, expiresAtMs } of rows) await ports.bell.ring(model, expiresAtMs);
   return { answer, replayed: false };
+}
+
+async function answerTo(ports: Ports, request: CreateClip, rows: readonly ClipRow[]): Promise<string> {
+  const data = await Promise.all(rows.map(async (row) => await viewClip(ports, row, NOWHERE)));
+  return JSON.stringify(request.n === undefined ? data[0] : ({ object: "list", data } satisfies ClipBatch));
+}
+
+function enqueue(ports: Ports, row: ClipRow): Statement[] {
+  const transition = newTransition(ports, eq(clips.id, row.id));
+  return [
+    insertQueued(ports.db, row),
+    recordEvent(ports.db, transition, "queued", null),
+    ...hold(ports.db, transition),
+  ];
+}
+
+function orderOf(rows: readonly ClipRow[]): Order {
+  const [first] = rows;
+  if (first === undefined) throw new RangeError("an order has at least one clip");
+  const { createdAtMs, priceMicros } = first;
+  return { clips: rows.length, priceMicros: micros(rows.length * priceMicros), createdAtMs };
 }
 
 async function newOnce(ports: Ports, { accountId }: Caller, request: CreateClip, key: string): Promise<Once> {

@@ -9,23 +9,30 @@ import { timestamp } from "./view.ts";
 const MAX_COUNTED = 10_000;
 const SERVICE_SAMPLE = 20;
 
+type Source = Pick<Ports, "db" | "clock" | "times">;
+
 /**
  * The estimate: the clips up to and with this one, at the mean time of the model's last clips, over the runners that
  * were seen within a lease. Null without such clips or runners. Orders that come later with an earlier turn, other
  * models of the same runners and clips that fail make it what it is, an estimate.
  */
-export async function findPlace(ports: Pick<Ports, "db" | "clock" | "times">, row: ClipRow): Promise<Clip["queue"]> {
+export async function findPlace(ports: Source, row: ClipRow): Promise<Clip["queue"]> {
   if (row.state !== "queued" || row.startedAtMs !== null) return null;
-  const now = ports.clock.now();
+  const { position, waitMs } = await expectPlace(ports, row);
+  return { position, expected_start_at: waitMs === null ? null : timestamp(ports.clock.now() + waitMs) };
+}
+
+/** Where a clip of this turn stands, and how long it can be expected to wait. */
+export async function expectPlace(
+  ports: Source,
+  clip: Pick<ClipRow, "model" | "turn" | "id">,
+): Promise<{ readonly position: number; readonly waitMs: number | null }> {
   const [ahead, serviceMs, serving] = await Promise.all([
-    countAhead(ports.db, row, MAX_COUNTED),
-    meanServiceMs(ports.db, row.model, SERVICE_SAMPLE),
-    countServing(ports.db, row.model, now - ports.times.leaseMs),
+    countAhead(ports.db, clip, MAX_COUNTED),
+    meanServiceMs(ports.db, clip.model, SERVICE_SAMPLE),
+    countServing(ports.db, clip.model, ports.clock.now() - ports.times.leaseMs),
   ]);
   const position = ahead + 1;
   const known = serviceMs !== null && serving > 0;
-  return {
-    position,
-    expected_start_at: known ? timestamp(now + Math.round((position * serviceMs) / serving)) : null,
-  };
+  return { position, waitMs: known ? Math.round((position * serviceMs) / serving) : null };
 }

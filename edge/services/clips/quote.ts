@@ -1,4 +1,4 @@
-// From what was asked to what will be made, and its price. Each refusal has its own code and names the member.
+// From what was asked to what will be made, and the price of each clip. Each refusal has its own code and names the member.
 import { type CreateClip, LIMITS } from "../../../shared/contract/clips.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import { findModel, framesAreValid, MODELS, type ModelSpec, type Size } from "../../../shared/models.ts";
@@ -13,6 +13,7 @@ export interface Quote {
 
 export function quoteClip(request: CreateClip): Quote {
   checkPrompt(request.prompt);
+  checkSeeds(request);
   const model = findModel(request.model);
   if (model === undefined) {
     const known = MODELS.map(({ id }) => id).join(", ");
@@ -22,12 +23,22 @@ export function quoteClip(request: CreateClip): Quote {
   if (size === undefined || !model.sizes.includes(size)) {
     throw new ApiError("size_not_allowed", `${model.id} makes ${model.sizes.join(", ")}, not ${size}.`, "/size");
   }
+  if (request.image !== undefined) {
+    // Every model of the registry is text-to-video.
+    throw new ApiError("input_not_allowed", `${model.id} makes video from text alone and takes no picture.`, "/image");
+  }
   const frames = request.frames ?? model.defaultFrames;
   if (!framesAreValid(frames, model)) {
     const allowed = `4n+1 frames: 5, 9, 13 and so on up to ${model.maxFrames}`;
     throw new ApiError("frames_invalid", `${model.id} makes ${allowed}, not ${frames}.`, "/frames");
   }
   return { model, size, frames, priceMicros: priceOf(model, size, frames) };
+}
+
+/** Of several clips each has the seed after the one before. */
+function checkSeeds({ seed = 0, n = 1 }: CreateClip): void {
+  const last = Number.MAX_SAFE_INTEGER - (n - 1);
+  if (seed > last) throw new ApiError("invalid_request", `A seed for ${n} clips is at most ${last}.`, "/seed");
 }
 
 function checkPrompt(prompt: string): void {

@@ -2,12 +2,12 @@
 // value and when it will be another. The numbers are read after the fact and may have moved on; the refusal has not.
 import { violatedConstraint } from "../../../db/database.ts";
 import { findAccount } from "../../../db/queries/accounts.ts";
-import type { ClipRow } from "../../../db/queries/clips.ts";
 import { findApiKey } from "../../../db/queries/keys.ts";
 import { findSpent } from "../../../db/queries/limits.ts";
 import type { Limit, LimitName } from "../../../shared/contract/limits.ts";
 import { DAY_MS, utcDay } from "../../../shared/days.ts";
 import { ApiError, type ErrorCode } from "../../../shared/errors.ts";
+import type { Micros } from "../../../shared/pricing.ts";
 import type { Caller } from "../keys/verify.ts";
 import type { Ports } from "../ports.ts";
 import { timestamp } from "./view.ts";
@@ -29,23 +29,39 @@ const IN_FLIGHT_RETRY_S = 5;
 
 type Source = Pick<Ports, "db" | "clock">;
 
+/** What did not fit, as a whole. */
+export interface Order {
+  readonly clips: number;
+  readonly priceMicros: Micros;
+  readonly createdAtMs: number;
+}
+
 /** The refusal that this error stands for, or null if it is no limit's. */
-export async function refusalOf(ports: Source, caller: Caller, row: ClipRow, error: unknown): Promise<ApiError | null> {
+export async function refusalOf(ports: Source, caller: Caller, order: Order, error: unknown): Promise<ApiError | null> {
   const constraint = violatedConstraint(error);
-  if (constraint === null) return null;
+  return constraint === null ? null : await refusalBy(ports, caller, order, constraint);
+}
+
+/** What an order is answered that this constraint refuses, or null if it is no limit's. */
+export async function refusalBy(
+  ports: Source,
+  caller: Caller,
+  order: Order,
+  constraint: string,
+): Promise<ApiError | null> {
   switch (constraint) {
     case "balance_covers_holds":
       return new ApiError(
         "insufficient_balance",
-        `The clip costs ${row.priceMicros} micro-dollars, more than is available.`,
+        `${costs(order)} ${order.priceMicros} micro-dollars, more than is available.`,
       );
     case "account_daily_cap": {
       const cap = (await findAccount(ports.db, caller.accountId))?.dailyCapMicros ?? 0;
-      return await capExceeded(ports, row, "account_daily_cap", cap, caller.accountId);
+      return await capExceeded(ports, order, "account_daily_cap", cap, caller.accountId);
     }
     case "key_daily_cap": {
       const cap = (await findApiKey(ports.db, caller.keyId))?.dailyCapMicros ?? 0;
-      return await capExceeded(ports, row, "key_daily_cap", cap, caller.keyId);
+      return await capExceeded(ports, order, "key_daily_cap", cap, caller.keyId);
     }
     case "in_flight_allowed": {
       const value = (await findAccount(ports.db, caller.accountId))?.maxInFlight ?? 0;
@@ -64,19 +80,23 @@ export async function refusalOf(ports: Source, caller: Caller, row: ClipRow, err
   }
 }
 
+function costs({ clips }: Order): string {
+  return clips === 1 ? "The clip costs" : `The ${clips} clips cost`;
+}
+
 async function capExceeded(
   ports: Source,
-  row: ClipRow,
+  order: Order,
   name: Extract<LimitName, "account_daily_cap" | "key_daily_cap">,
   value: number,
   spender: Caller["accountId"] | Caller["keyId"],
 ): Promise<LimitError> {
-  const day = utcDay(row.createdAtMs);
+  const day = utcDay(order.createdAtMs);
   const resetsAtMs = (day + 1) * DAY_MS;
   const spent = await findSpent(ports.db, spender, day);
   const whose = name === "key_daily_cap" ? "API key" : "account";
   const detail =
-    `The clip costs ${row.priceMicros} micro-dollars; of the ${value} that this ${whose} may spend in a day (UTC), ` +
+    `${costs(order)} ${order.priceMicros} micro-dollars; of the ${value} that this ${whose} may spend in a day (UTC), ` +
     `${spent} are spent.`;
   const retryAfterS = Math.max(1, Math.ceil((resetsAtMs - ports.clock.now()) / 1_000));
   return new LimitError("cap_exceeded", detail, { name, value, resets_at: timestamp(resetsAtMs) }, retryAfterS);

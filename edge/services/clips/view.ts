@@ -1,5 +1,6 @@
 // A clip as its owner sees it.
 import type { ClipRow } from "../../../db/queries/clips.ts";
+import type { OutputRecord } from "../../../db/schema.ts";
 import type { Clip, Progress } from "../../../shared/contract/clips.ts";
 import { OUTPUT_TYPES, type OutputKind } from "../../../shared/contract/runner.ts";
 import { FRAMES_PER_SECOND } from "../../../shared/models.ts";
@@ -28,12 +29,17 @@ async function output(ports: Source, row: ClipRow): Promise<Clip["output"]> {
   const now = ports.clock.now();
   if (outputs === null || outputExpiresAtMs === null || outputExpiresAtMs <= now) return null;
   const expiresAtMs = Math.min(now + ports.times.downloadUrlMs, outputExpiresAtMs);
-  const file = async (kind: OutputKind) => ({
+  const file = async (kind: OutputKind, { bytes }: OutputRecord) => ({
     url: await signDownload(ports, { clipId: row.id, attempt: row.attempt, kind, expiresAtMs }),
     content_type: OUTPUT_TYPES[kind],
-    bytes: outputs[kind].bytes,
+    bytes,
   });
-  return { mp4: await file("mp4"), poster: await file("poster"), expires_at: timestamp(outputExpiresAtMs) };
+  return {
+    mp4: await file("mp4", outputs.mp4),
+    poster: await file("poster", outputs.poster),
+    preview: outputs.preview === undefined ? null : await file("preview", outputs.preview),
+    expires_at: timestamp(outputExpiresAtMs),
+  };
 }
 
 /** What the row does not say: how far a running clip is, and where in the queue a waiting one. */

@@ -1,17 +1,20 @@
-// Answers a signed download: headers and bytes of one output, whole or in part.
+// Answers a download: headers and bytes of one output, whole or in part.
 import { OUTPUT_TYPES } from "../../../shared/contract/runner.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import type { Ports } from "../ports.ts";
-import { type PresentedLink, verifyDownload } from "./link.ts";
+import { type DownloadTarget, type PresentedLink, verifyDownload } from "./link.ts";
 import { OUTPUT_EXTENSIONS, outputKey } from "./output.ts";
 import { matchesEtag, parseRange } from "./range.ts";
 
-export interface DownloadRequest {
-  readonly link: PresentedLink;
+export interface FileRequest {
   readonly method: "GET" | "HEAD";
   readonly range: string | undefined;
   readonly ifRange: string | undefined;
   readonly ifNoneMatch: string | undefined;
+}
+
+export interface DownloadRequest extends FileRequest {
+  readonly link: PresentedLink;
 }
 
 export interface DownloadAnswer {
@@ -31,9 +34,17 @@ export async function download(
   ports: Pick<Ports, "digest" | "signingKeys" | "clock" | "store" | "times">,
   request: DownloadRequest,
 ): Promise<DownloadAnswer> {
-  const { link } = request;
-  await verifyDownload(ports, link);
-  const key = outputKey(link.clipId, link.attempt, link.kind);
+  await verifyDownload(ports, request.link);
+  return await serveFile(ports, request.link, request);
+}
+
+/** For who may read it. Throws expired or range_not_satisfiable. */
+export async function serveFile(
+  ports: Pick<Ports, "store" | "times">,
+  { clipId, attempt, kind }: DownloadTarget,
+  request: FileRequest,
+): Promise<DownloadAnswer> {
+  const key = outputKey(clipId, attempt, kind);
   const object = await ports.store.head(key);
   if (object === null) throw gone();
   const shared = {
@@ -52,8 +63,8 @@ export async function download(
   if (request.method === "GET" && body === null) throw gone();
   const headers = {
     ...shared,
-    "content-type": OUTPUT_TYPES[link.kind],
-    "content-disposition": `inline; filename="${link.clipId}.${OUTPUT_EXTENSIONS[link.kind]}"`,
+    "content-type": OUTPUT_TYPES[kind],
+    "content-disposition": `inline; filename="${clipId}.${OUTPUT_EXTENSIONS[kind]}"`,
     "content-length": String(length),
     ...(range.kind === "part" && {
       "content-range": `bytes ${offset}-${offset + length - 1}/${object.bytes}`,

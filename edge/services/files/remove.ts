@@ -7,7 +7,7 @@ import { HOUSEKEEPING_MS } from "../housekeeping.ts";
 import type { Ports } from "../ports.ts";
 import { outputKey } from "./output.ts";
 
-/** Two objects each; a bucket takes 1,000 keys in one call. */
+/** Three objects each; a bucket takes 1,000 keys in one call. */
 const PER_SWEEP = 200;
 
 /** Returns when to come back, or null when no bytes are kept. Safe to run at any time, twice, or late. */

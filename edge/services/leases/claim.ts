@@ -5,7 +5,7 @@ import { type ClipRow, findClipByLease, findClipByNonce } from "../../../db/quer
 import { advanceFlow, anyQueued, leaseNext } from "../../../db/queries/queue.ts";
 import { commit, recordEvent } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
-import type { Claim, PollRequest } from "../../../shared/contract/runner.ts";
+import { type Claim, OUTPUT_KINDS, type PollRequest } from "../../../shared/contract/runner.ts";
 import type { RunnerId } from "../../../shared/ids.ts";
 import { parseSize } from "../../../shared/models.ts";
 import { base62 } from "../encoding.ts";
@@ -24,6 +24,7 @@ function toClaim(row: ClipRow | undefined): Claim | null {
     lease_token: row.leaseToken,
     lease_until_ms: row.leaseUntilMs,
     request: { model, prompt, width, height, frames, steps, sampler, seed },
+    outputs: [...OUTPUT_KINDS],
   };
 }
 

@@ -15,7 +15,7 @@ import type { Ports } from "../ports.ts";
 import { wakeOutboxes } from "../webhooks/wake.ts";
 import { type AttemptRef, type AttemptRow, endedAs, findAttempt, leaseLost } from "./attempt.ts";
 
-type Declared = CompleteRequest["outputs"][OutputKind];
+type Declared = CompleteRequest["outputs"]["mp4"];
 
 /** Throws upload_missing or upload_rejected. */
 async function confirmUpload(
@@ -46,9 +46,11 @@ export async function completeAttempt(
 ): Promise<AttemptEndReply> {
   const row = await findAttempt(ports, ref);
   if (endedAs(row, "succeeded")) return { state: "succeeded" };
+  const { mp4, poster, preview } = request.outputs;
   const outputs = {
-    mp4: await confirmUpload(ports, row, "mp4", request.outputs.mp4),
-    poster: await confirmUpload(ports, row, "poster", request.outputs.poster),
+    mp4: await confirmUpload(ports, row, "mp4", mp4),
+    poster: await confirmUpload(ports, row, "poster", poster),
+    ...(preview !== undefined && { preview: await confirmUpload(ports, row, "preview", preview) }),
   };
   const transition = newTransition(ports, eq(clips.leaseToken, row.leaseToken));
   const { atMs } = transition;

@@ -49,6 +49,38 @@ describe("a download URL", () => {
     expect(await textOf(picture)).toBe("jpg");
   });
 
+  it("gives a preview where the runner made one, and none where it did not", async () => {
+    const tenant = await newTenant();
+    const runner = await newRunner();
+    const body = await completion();
+    const seen: unknown[] = [];
+    for (const preview of [undefined, body.outputs.poster]) {
+      await call("POST", "/v1/clips", { token: tenant.key, body: { model: DEMO, prompt: "a red ball" } });
+      const { clip_id: id, lease_token: token, outputs } = await claimOne(runner);
+      expect(outputs).toEqual(["mp4", "poster", "preview"]);
+      await env.BUCKET.put(`clips/${id}/1/clip.mp4`, "clip");
+      await env.BUCKET.put(`clips/${id}/1/poster.jpg`, "jpg");
+      const completed = { ...body, outputs: { ...body.outputs, ...(preview !== undefined && { preview }) } };
+      const complete = async () =>
+        await call("POST", `/runner/v1/attempts/${token}/complete`, { token: runner.token, body: completed });
+      if (preview !== undefined) {
+        await expectProblem(await complete(), "upload_missing", "/outputs/preview");
+        await env.BUCKET.put(`clips/${id}/1/preview.gif`, "jpg");
+      }
+      expect((await complete()).status).toBe(200);
+      const clip = clipSchema
+        .strict()
+        .parse(await (await call("GET", `/v1/clips/${id}`, { token: tenant.key })).json());
+      seen.push(clip.output?.preview?.content_type ?? null);
+      if (preview === undefined) continue;
+      const answer = await call("GET", clip.output?.preview?.url ?? "");
+      expect(answer.headers.get("content-type")).toBe("image/gif");
+      expect(answer.headers.get("content-disposition")).toBe(`inline; filename="${id}.gif"`);
+      expect(await textOf(answer)).toBe("jpg");
+    }
+    expect(seen).toEqual([null, "image/gif"]);
+  });
+
   it("answers HEAD with the same headers and no body, and ignores a Range there", async () => {
     const { mp4 } = await finishedClip();
     const answer = await call("HEAD", mp4, { headers: { range: "bytes=0-1" } });
@@ -128,7 +160,7 @@ describe("a download URL", () => {
       ),
       "invalid_request",
     );
-    const variant = mp4.replace("/mp4?", "/preview?");
+    const variant = mp4.replace("/mp4?", "/spritesheet?");
     await expectProblem(await call("GET", variant), "not_found");
   });
 

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { openDatabase } from "../../../db/database.ts";
 import { cancelClip } from "../../../edge/services/clips/cancel.ts";
 import { deleteClip } from "../../../edge/services/clips/delete.ts";
+import { estimateClip } from "../../../edge/services/clips/estimate.ts";
 import { listClips } from "../../../edge/services/clips/list.ts";
 import { issueBrowserToken, requireOwnClip, verifyBrowserToken } from "../../../edge/services/keys/browser-token.ts";
 import { changeKey } from "../../../edge/services/keys/change.ts";
@@ -18,10 +19,16 @@ import { getUsage } from "../../../edge/services/money/usage.ts";
 import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
 import { viewFleet } from "../../../edge/services/runners/fleet.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
+import { completeUpload } from "../../../edge/services/uploads/complete.ts";
+import { createUpload } from "../../../edge/services/uploads/create.ts";
+import { getUpload } from "../../../edge/services/uploads/get.ts";
+import { removeUpload } from "../../../edge/services/uploads/remove.ts";
+import { listVideos } from "../../../edge/services/videos/list.ts";
+import { createClipSchema } from "../../../shared/contract/clips.ts";
 import { createBrowserTokenSchema } from "../../../shared/contract/keys.ts";
 import { makeId } from "../../../shared/ids.ts";
 import { env } from "../support/env.ts";
-import { freshDeployment, LOADING, World } from "../support/world.ts";
+import { DEMO, freshDeployment, LOADING, World } from "../support/world.ts";
 
 beforeEach(freshDeployment);
 
@@ -52,7 +59,7 @@ async function planOf(sql: string): Promise<string[]> {
 /** Small by nature: runners; and what is read of clips in motion by indexes that hold no others. */
 const SHORT = /^SCAN (?:runners|clips USING (?:COVERING )?INDEX clips_(?:leased|expiring|turn|flow)\b)/;
 const GROWING =
-  /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|daily_spend|flows|api_keys|api_key_secrets|browser_tokens)\b/;
+  /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|uploads|daily_spend|flows|api_keys|api_key_secrets|browser_tokens)\b/;
 
 describe("no statement of the services", () => {
   it("reads through a table that grows with what has been done", async () => {
@@ -67,6 +74,16 @@ describe("no statement of the services", () => {
     await cancelClip(world.ports, account, (await world.order(account)).id);
     const waiting = await world.order(account, { expires_after: 10 });
     await world.get(account, waiting.id);
+    for (const order of ["asc", "desc"] as const) {
+      await listVideos(world.ports, account, { limit: 20, order, after: clipId });
+    }
+    const { id } = await createUpload(world.ports, account, { content_type: "image/png", bytes: 1 });
+    await getUpload(world.ports, account, id);
+    await env.BUCKET.put(`uploads/${id}`, "?");
+    await expect(completeUpload(world.ports, account, id)).rejects.toMatchObject({ code: "upload_rejected" });
+    await removeUpload(world.ports, account, id);
+    const order = createClipSchema.parse({ model: DEMO, prompt: "a red ball" });
+    await estimateClip(world.ports, world.caller(account), order);
     const metadata = [["name", "value"]] as const;
     await listClips(world.ports, account, {
       limit: 10,

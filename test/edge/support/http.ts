@@ -2,6 +2,7 @@
 import { exports } from "cloudflare:workers";
 import { expect } from "vitest";
 import { problemSchema } from "../../../shared/contract/clips.ts";
+import { videoErrorSchema } from "../../../shared/contract/videos.ts";
 import { ERRORS, type ErrorCode } from "../../../shared/errors.ts";
 
 export const ORIGIN = "https://clips.test";
@@ -38,4 +39,18 @@ export async function expectProblem(answer: Response, code: ErrorCode, pointer?:
   expect(answer.headers.get("content-type")).toBe("application/problem+json");
   expect(answer.headers.get("x-request-id")).toBe(problem.request_id);
   return problem.detail;
+}
+
+/** The answer is OpenAI's error body with our code, and nothing else. */
+export async function expectVideoError(
+  answer: Response,
+  code: ErrorCode,
+  param: string | null = null,
+): Promise<string> {
+  expect(answer.headers.get("content-type")).toBe("application/json");
+  const { error } = videoErrorSchema.strict().parse(await answer.json());
+  expect([answer.status, error.code, error.param]).toEqual([ERRORS[code].status, code, param]);
+  expect(answer.headers.get("x-should-retry")).toBe(ERRORS[code].retryable ? null : "false");
+  expect(answer.headers.get("x-request-id")).toMatch(/^req_/);
+  return error.message;
 }

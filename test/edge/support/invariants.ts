@@ -107,6 +107,7 @@ export async function everything(): Promise<unknown> {
     "webhook_secrets",
     "webhook_messages",
     "webhook_deliveries",
+    "uploads",
   ];
   return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
 }

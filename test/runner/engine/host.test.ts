@@ -65,7 +65,7 @@ async function render(engine: EngineHost, seed: number): Promise<Rendering> {
 }
 
 describe("a clip in the engine process", () => {
-  test("becomes an MP4 and a poster, with progress by stage and step, digests and seconds", async () => {
+  test("becomes an MP4, a poster and a preview, with progress by stage and step, digests and seconds", async () => {
     const { outcome, stages } = await render(host(), 7);
     const done = await outcome;
     if (done.kind !== "rendered") throw new Error(JSON.stringify(done));

@@ -3,7 +3,7 @@ import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { digestFile } from "../../../runner/media/digest.ts";
-import { encodeMp4, encodePoster, type Frames } from "../../../runner/media/encode.ts";
+import { encodeMp4, encodePoster, encodePreview, type Frames } from "../../../runner/media/encode.ts";
 import { MediaError } from "../../../runner/media/ffmpeg.ts";
 import { type Ffmpeg, findFfmpeg } from "../../../runner/media/locate.ts";
 import { type TestFolder, testFolder } from "../support/host.ts";
@@ -92,6 +92,37 @@ test("the poster is the middle frame as a JPEG, the same bytes each time", async
   expect(psnr(frames.rgb.subarray(16 * frame, 17 * frame), decode(file))).toBeGreaterThan(33);
   await encodePoster({ ffmpeg, frames, file });
   expect((await readFile(file)).equals(bytes)).toBe(true);
+});
+
+describe("the preview of a clip", () => {
+  test("is a GIF that repeats for ever, at half the frames, the same bytes each time", async () => {
+    const file = join(folder.path, "preview.gif");
+    await encodePreview({ ffmpeg, frames, file });
+    const bytes = await readFile(file);
+    expect(bytes.subarray(0, 6).toString("latin1")).toBe("GIF89a");
+    expect([bytes.readUInt16LE(6), bytes.readUInt16LE(8)]).toEqual([240, 180]);
+    expect(bytes.includes("NETSCAPE2.0\x03\x01\x00\x00", 0, "latin1")).toBe(true);
+    const shown = decode(file, "-vf", `scale=${WIDTH}:${HEIGHT}`);
+    const frame = WIDTH * HEIGHT * 3;
+    expect(shown.length / frame).toBeGreaterThanOrEqual(Math.floor(COUNT / 2));
+    expect(shown.length / frame).toBeLessThanOrEqual(Math.ceil(COUNT / 2) + 1);
+    expect(psnr(frames.rgb.subarray(0, frame), shown.subarray(0, frame))).toBeGreaterThan(20);
+    await encodePreview({ ffmpeg, frames, file });
+    expect((await readFile(file)).equals(bytes)).toBe(true);
+  });
+
+  test.each([
+    [832, 480, 240, 138],
+    [480, 832, 138, 240],
+    [720, 720, 240, 240],
+    [128, 96, 128, 96],
+  ])("of %d x %d pixels has %d x %d", async (width, height, small, high) => {
+    const file = join(folder.path, "small.gif");
+    const rgb = Buffer.alloc(width * height * 3 * 5, 90);
+    await encodePreview({ ffmpeg, frames: { rgb, width, height, count: 5 }, file });
+    const bytes = await readFile(file);
+    expect([bytes.readUInt16LE(6), bytes.readUInt16LE(8)]).toEqual([small, high]);
+  });
 });
 
 describe("encoding that cannot work says so:", () => {

@@ -14,6 +14,7 @@ import {
   failRequestSchema,
   type HeartbeatRequest,
   heartbeatRequestSchema,
+  OUTPUT_KINDS,
   pollRequestSchema,
   type UploadRequest,
   uploadRequestSchema,
@@ -105,7 +106,8 @@ export class EdgeDouble {
     this.#faults.length = 0;
   }
 
-  queue(request: ClipRequest, attempt = 1): Clip {
+  /** `outputs`: the files that the edge takes; null as by one from before it said so. */
+  queue(request: ClipRequest, attempt = 1, outputs: string[] | null = [...OUTPUT_KINDS]): Clip {
     const random = Uint8Array.from({ length: 10 }, (_, i) => this.clips.length + i);
     const clip: Clip = {
       claim: {
@@ -114,6 +116,7 @@ export class EdgeDouble {
         lease_token: `lease-${this.clips.length}`,
         lease_until_ms: 0,
         request,
+        ...(outputs !== null && { outputs }),
       },
       ...{ beats: [], files: new Map(), uploads: new Map(), state: "queued" },
       ...{ lost: false, cancelled: false, completed: undefined, failed: undefined },
@@ -239,8 +242,8 @@ function put(clip: Clip | undefined, key: string, request: IncomingMessage, body
 
 function complete(clip: Clip, done: CompleteRequest): Reply {
   if (clip.state !== "leased" && clip.state !== "succeeded") return { status: 409, body: { code: "lease_lost" } };
-  for (const kind of ["mp4", "poster"] as const) {
-    if (clip.files.get(kind)?.length !== done.outputs[kind].bytes)
+  for (const kind of OUTPUT_KINDS) {
+    if (clip.files.get(kind)?.length !== done.outputs[kind]?.bytes)
       return { status: 409, body: { code: "upload_missing" } };
   }
   clip.completed = done;

@@ -2,14 +2,17 @@
 // starts again, freezes past its lease and wakes up as a zombie, hangs, fails, is told to stop, or is so broken
 // that it goes on after it was told that its lease is lost.
 import { createHash } from "node:crypto";
-import type { Claim, CompleteRequest, HeartbeatRequest, OutputKind } from "../../../shared/contract/runner.ts";
-import { OUTPUT_KINDS, OUTPUT_TYPES } from "../../../shared/contract/runner.ts";
+import type { Claim, CompleteRequest, HeartbeatRequest } from "../../../shared/contract/runner.ts";
+import { FIRST_OUTPUT_KINDS, OUTPUT_TYPES } from "../../../shared/contract/runner.ts";
 import type { RunnerId } from "../../../shared/ids.ts";
 import type { Random } from "../random.ts";
 import type { File } from "../world/bucket.ts";
 import type { Link, Reply } from "../world/network.ts";
 import type { Kind, Requests } from "../world/operation.ts";
 import type { World } from "../world/world.ts";
+
+/** Of a runner from before previews, as edges go on to take. */
+type OutputKind = (typeof FIRST_OUTPUT_KINDS)[number];
 
 export interface RunnerIdentity {
   readonly id: RunnerId;
@@ -217,7 +220,7 @@ class Attempt {
   async #upload(): Promise<Record<OutputKind, File>> {
     this.#beat = { stage: "upload", step: 0, steps: 0 };
     const files = { mp4: this.#file("mp4"), poster: this.#file("poster") };
-    for (const kind of OUTPUT_KINDS) {
+    for (const kind of FIRST_OUTPUT_KINDS) {
       if (this.#world.faults.strikes("upload_forgotten")) continue;
       for (let stored = false; !stored; ) {
         await this.#step();

@@ -123,14 +123,25 @@ export class ObjectHost<T extends { alarm: () => Promise<void> }> {
     const { schedule, faults, random } = this.#tools;
     if (this.#timer !== null) schedule.cancel(this.#timer);
     this.#alarmAtMs = atMs;
-    const lateMs = faults.strikes("alarm_late") ? random.between(...LATE_MS) : random.between(0, 5);
-    this.#timer = schedule.after(Math.max(0, atMs - schedule.nowMs) + lateMs, () => {
-      this.#timer = null;
-      this.#alarmAtMs = null;
-      if (this.#firing > 0) this.#next = true;
-      else void this.#fire();
-      if (faults.strikes("alarm_twice")) schedule.after(random.between(0, 50), () => void this.#fire());
-    });
+    const waitMs = Math.max(0, atMs - schedule.nowMs);
+    const late = faults.strikes("alarm_late") ? random.between(...LATE_MS) : 0;
+    this.#timer =
+      late === 0
+        ? schedule.after(waitMs + random.between(0, 5), () => this.#comeUp())
+        : schedule.after(waitMs, () => {
+            // Set while the platform was troubled, it is late no more if it falls due after that.
+            if (faults.stopped) this.#comeUp();
+            else this.#timer = schedule.after(late, () => this.#comeUp());
+          });
+  }
+
+  #comeUp(): void {
+    const { schedule, faults, random } = this.#tools;
+    this.#timer = null;
+    this.#alarmAtMs = null;
+    if (this.#firing > 0) this.#next = true;
+    else void this.#fire();
+    if (faults.strikes("alarm_twice")) schedule.after(random.between(0, 50), () => void this.#fire());
   }
 
   /** At least once: an alarm that did not end well comes again. */

@@ -29,6 +29,7 @@ function drawTimes(random: Random): Times {
     queuedMs: random.pick([60_000, 86_400_000]),
     outputKeptMs: random.pick([60_000, 240_000]),
     messagesKeptMs: random.pick([120_000, 86_400_000, 20 * 86_400_000]),
+    uploadKeptMs: 60_000,
     loadedModelMs: 60_000,
     idempotencyMs: random.pick([60_000, 86_400_000]),
   };
