@@ -1,4 +1,5 @@
-// Dense attention over few keys, in bfloat16: eight warps of 16 rows, q in registers, keys in tiles of 32.
+// Dense attention over few keys, in bfloat16: eight warps of 16 rows, keys in tiles of 32. q stays in shared
+// memory: in registers it would leave room for one block on a multiprocessor.
 #include "cuda/attention_tile.cuh"
 #include "cuda/cross_attention.h"
 
@@ -11,9 +12,10 @@ constexpr int kKeys = 32;  // of a tile
 constexpr int kTileBytes = kKeys * kHeadRowBytes;
 constexpr int kStageBytes = 2 * kTileBytes;
 constexpr int kStages = 2;
-constexpr int kSharedBytes = kStages * kStageBytes;
+constexpr int kQueryBytes = kRows * kHeadRowBytes;
+constexpr int kSharedBytes = kQueryBytes + kStages * kStageBytes;
 constexpr float kLog2E = 1.4426950408889634f;
-static_assert(kRows * kHeadWidth <= kSharedBytes);
+static_assert(kSharedBytes <= static_cast<int>(kSharedLimit));
 
 __global__ void __launch_bounds__(kThreads) text_key_kernel(TextKeys keys, int channels, const float* inverse,
                                                             const float* norm_k, const float* norm_q) {
@@ -32,10 +34,11 @@ __global__ void __launch_bounds__(kThreads) text_key_kernel(TextKeys keys, int c
   store_bf16(at, k);
 }
 
-/// Scores of the tile's keys; those from `count` on become those of no key, and the last gets `bias`.
-__device__ __forceinline__ void score(float (&out)[kKeys / 8][4],
-                                      const std::uint32_t (&q)[kHeadWidth / 16][4], const unsigned char* keys,
-                                      int count, const float (&bias)[2], int lane) {
+/// Scores of the tile's keys for 16 rows of q, still to be multiplied by `scale`; those from `count` on
+/// become those of no key, and the last gets `bias`, in the softmax's exponent.
+__device__ __forceinline__ void score(float (&out)[kKeys / 8][4], const unsigned char* q,
+                                      const unsigned char* keys, int count, float bias,
+                                      const float (&scale)[2], int lane) {
 #pragma unroll
   for (int j = 0; j < kKeys / 8; ++j) {
 #pragma unroll
@@ -43,6 +46,8 @@ __device__ __forceinline__ void score(float (&out)[kKeys / 8][4],
   }
 #pragma unroll
   for (int step = 0; step < kHeadWidth / 16; ++step) {
+    std::uint32_t a[4];
+    load_tiles(a, head_chunk(q, lane % 16, 2 * step + lane / 16));
 #pragma unroll
     for (int j = 0; j < kKeys / 16; ++j) {
       std::uint32_t b[4];
@@ -50,7 +55,7 @@ __device__ __forceinline__ void score(float (&out)[kKeys / 8][4],
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const std::uint32_t right[2] = {b[2 * half], b[2 * half + 1]};
-        multiply_add_bf16(out[2 * j + half], q[step], right);
+        multiply_add_bf16(out[2 * j + half], a, right);
       }
     }
   }
@@ -60,59 +65,56 @@ __device__ __forceinline__ void score(float (&out)[kKeys / 8][4],
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int key = 8 * j + lane % 4 * 2 + e % 2;
-      if (key + 1 == count) out[j][e] += bias[e / 2];
+      if (key + 1 == count) out[j][e] += bias * kLog2E * reciprocal(scale[e / 2]);
       if (key >= count) out[j][e] = kMinusInfinity;
     }
   }
 }
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     cross_attention_kernel(CrossQueries queries, TextKeys text, std::int8_t* y, float* y_scales) {
   unsigned char* shared = shared_memory();
-  const int thread = static_cast<int>(threadIdx.x);
-  const int lane = thread % kWarp;
+  unsigned place = threadIdx.x;
   const int head = static_cast<int>(blockIdx.y);
   const auto tokens = static_cast<int>(queries.tokens);
   const auto text_rows = static_cast<int>(text.rows);
   const std::int64_t channels = queries.heads * kHeadWidth;
-  const Bf16* k = text.values + head * kHeadWidth;
   const int tiles = (text_rows + kKeys - 1) / kKeys;
-  const auto copy = [&](int tile) {
+  unsigned char* stages = shared + kQueryBytes;
+  const auto copy = [&](int tile, int thread) {
     if (tile < tiles) {
-      unsigned char* stage = shared + tile % kStages * kStageBytes;
+      unsigned char* stage = stages + tile % kStages * kStageBytes;
+      const Bf16* k = text.values + blockIdx.y * kHeadWidth;
       copy_head_rows<kKeys, kThreads>(stage, k, tile * kKeys, text_rows, 2 * channels, thread);
       copy_head_rows<kKeys, kThreads>(stage + kTileBytes, k + channels, tile * kKeys, text_rows, 2 * channels,
                                       thread);
     }
     copy_commit();
   };
-  copy(0);
-  const int row = static_cast<int>(blockIdx.x) * kRows + thread / kWarp * 16;
-  std::uint32_t q[kHeadWidth / 16][4];
+  const int first = static_cast<int>(blockIdx.x) * kRows;
+  copy_head_rows<kRows, kThreads>(shared, queries.values + head * kHeadWidth, first, tokens, channels,
+                                  static_cast<int>(place));
+  copy(0, static_cast<int>(place));
+  const int row = first + static_cast<int>(place) / kWarp * 16;
   float scale[2];
-  float bias[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int r = row + 8 * half + lane / 4;
-    const bool inside = r < tokens;
-    const Bf16* line = queries.values + (inside ? r : 0) * channels + head * kHeadWidth;
-    const auto* words = reinterpret_cast<const std::uint32_t*>(line) + lane % 4;
-#pragma unroll
-    for (int step = 0; step < kHeadWidth / 16; ++step) {
-      q[step][half] = inside ? words[8 * step] : 0;
-      q[step][2 + half] = inside ? words[8 * step + 4] : 0;
-    }
-    scale[half] = inside ? queries.inverse[r] * kScoreScale : 1.0f;
-    bias[half] = text.last_bias * kLog2E * reciprocal(scale[half]);
+    const int r = row + 8 * half + static_cast<int>(place) % kWarp / 4;
+    scale[half] = r < tokens ? queries.inverse[r] * kScoreScale : 1.0f;
   }
   OutputRows<0> rows[1];
+#pragma unroll 1
   for (int tile = 0; tile < tiles; ++tile) {
     copy_wait<0>();
     __syncthreads();
-    copy(tile + 1);
-    const unsigned char* stage = shared + tile % kStages * kStageBytes;
+    forget(place);
+    const auto thread = static_cast<int>(place);
+    const int lane = thread % kWarp;
+    copy(tile + 1, thread);
+    const unsigned char* stage = stages + tile % kStages * kStageBytes;
     float scores[kKeys / 8][4];
-    score(scores, q, stage, text_rows - tile * kKeys, bias, lane);
+    score(scores, shared + thread / kWarp * 16 * kHeadRowBytes, stage, text_rows - tile * kKeys,
+          text.last_bias, scale, lane);
     if (__any_sync(kAllLanes, rows[0].outgrown(scores, scale))) rows[0].rescale(scores, scale);
     rows[0].weigh(scores, scale);
     std::uint32_t weights[1][kKeys / 16][4];
@@ -123,9 +125,11 @@ __global__ void __launch_bounds__(kThreads)
     add_values(rows, weights, stage + kTileBytes, 0, lane);
   }
   rows[0].normalize();
-  __syncthreads();
+  // Over the warp's own rows of q.
+  unsigned char* slab = shared + place / kWarp * 16 * kHeadRowBytes;
+  const auto lane = static_cast<int>(place % kWarp);
+  __syncwarp();
   float* scales = y_scales + head * scale_stride(queries.tokens);
-  unsigned char* slab = shared + thread / kWarp * 16 * kHeadWidth;
   rows[0].quantize(slab, lane, [&](int r, float value) {
     if (row + r < tokens) scales[row + r] = value;
   });

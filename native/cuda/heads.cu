@@ -1,95 +1,16 @@
-// From the projections to what attention reads. Half a warp holds a head's 128 channels of one row; a block
-// takes the 64 rows of a key block, so that no block needs another.
-#include "cuda/numbers.cuh"
-#include "cuda/self_attention.h"
+// From the projections to what attention reads. A block takes the 64 rows of a key block, so that no block
+// needs another, and some heads of them, which share the rows' rotary angles. While it works on one head's q
+// or k, what comes next is on its way.
+#include "cuda/head_rows.cuh"
 
 namespace turboclip::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kLanesARow = kHeadWidth / 8;
-constexpr int kRowsAtOnce = kThreads / kLanesARow;     // 16
-constexpr int kRowsAThread = kKeyBlock / kRowsAtOnce;  // 4
-constexpr int kOffsetRows = 256;                       // that the offset of k is the mean of
-constexpr float kLog2E = 1.4426950408889634f;
-
-/// What turns a projection's row into q or k.
-struct Source {
-  const Bf16* values;    // of row 0, this head
-  const float* inverse;  // [L]
-  const float* weight;   // [128], this head's
-  std::int64_t stride;
-};
-
-__device__ __forceinline__ float2 angle(const HeadShape& shape, const RotaryAngles& angles, int row,
-                                        int pair) {
-  const int width = static_cast<int>(shape.width);
-  const int height = static_cast<int>(shape.height);
-  if (pair < kTimePairs) return angles.time[row / (width * height) * kTimePairs + pair];
-  pair -= kTimePairs;
-  if (pair < kSpacePairs) return angles.height[row / width % height * kSpacePairs + pair];
-  return angles.width[row % width * kSpacePairs + pair - kSpacePairs];
-}
-
-/// Channels column .. column + 7 of the row, normed and turned.
-__device__ __forceinline__ void load_row(float (&out)[8], const Source& source, const HeadShape& shape,
-                                         const RotaryAngles& angles, int row, int column) {
-  float raw[8];
-  float weight[8];
-  load_bf16(raw, source.values + row * source.stride + column);
-  load_floats(weight, source.weight + column);
-  const float inverse = source.inverse[row];
-#pragma unroll
-  for (int i = 0; i < 8; i += 2) {
-    const float2 turn = angle(shape, angles, row, (column + i) / 2);
-    const float even = raw[i] * inverse * weight[i];
-    const float odd = raw[i + 1] * inverse * weight[i + 1];
-    out[i] = even * turn.x - odd * turn.y;
-    out[i + 1] = even * turn.y + odd * turn.x;
-  }
-}
-
-/// Sums what the block's threads hold for the same channels; thread d < 128 gets channel d's.
-__device__ __forceinline__ float sum_rows(float* shared, const float (&part)[8], int thread) {
-  float* line = shared + thread / kLanesARow * kHeadWidth + thread % kLanesARow * 8;
-  *reinterpret_cast<float4*>(line) = make_float4(part[0], part[1], part[2], part[3]);
-  *reinterpret_cast<float4*>(line + 4) = make_float4(part[4], part[5], part[6], part[7]);
-  __syncthreads();
-  float sum = 0;
-  if (thread < kHeadWidth) {
-#pragma unroll
-    for (int i = 0; i < kRowsAtOnce; ++i) sum += shared[i * kHeadWidth + thread];
-  }
-  __syncthreads();
-  return sum;
-}
-
-/// Softmax over the row's 128 channels, in place.
-__device__ __forceinline__ void softmax_row(float (&x)[8]) {
-  float largest = x[0];
-#pragma unroll
-  for (int i = 1; i < 8; ++i) largest = max_or_nan(largest, x[i]);
-  largest = lanes_max<kLanesARow>(largest);
-  float sum = 0;
-#pragma unroll
-  for (float& value : x) {
-    value = exp2_fast((value - largest) * kLog2E);
-    sum += value;
-  }
-  const float scale = reciprocal(lanes_sum<kLanesARow>(sum));
-#pragma unroll
-  for (float& value : x) value *= scale;
-}
-
-__device__ __forceinline__ float largest_of(const float (&x)[8]) {
-  float largest = 0;
-#pragma unroll
-  for (const float value : x) largest = max_or_nan(largest, fabsf(value));
-  return largest;
-}
+constexpr int kHeadsABlock = 4;
+constexpr int kOffsetRows = 256;  // that the offset of k is the mean of
 
 /// The mean of k over evenly spaced rows: near enough to the mean of all, and one pass cheaper.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kHeadThreads)
     key_offset_kernel(HeadShape shape, Projections projections, HeadWeights weights, RotaryAngles angles,
                       float* offsets) {
   auto* shared = reinterpret_cast<float*>(shared_memory());
@@ -97,15 +18,20 @@ __global__ void __launch_bounds__(kThreads)
   const int thread = static_cast<int>(threadIdx.x);
   const int column = thread % kLanesARow * 8;
   const std::int64_t channels = shape.channels();
-  const Source source{projections.values + channels + head * kHeadWidth, projections.k_inverse,
-                      weights.norm_k + head * kHeadWidth, 3 * channels};
+  const Bf16* keys = projections.values + channels + head * kHeadWidth + column;
+  float weight[8];
+  load_floats(weight, weights.norm_k + head * kHeadWidth + column);
   const int tokens = static_cast<int>(shape.tokens);
   const int count = tokens < kOffsetRows ? tokens : kOffsetRows;
   const int apart = tokens / count;
   float sum[8] = {};
+#pragma unroll 4
   for (int i = thread / kLanesARow; i < count; i += kRowsAtOnce) {
+    const int row = i * apart;
     float k[8];
-    load_row(k, source, shape, angles, i * apart, column);
+    Turns(shape, angles, row, column)
+        .apply(k, *reinterpret_cast<const uint4*>(keys + row * 3 * channels), projections.k_inverse[row],
+               weight);
 #pragma unroll
     for (int e = 0; e < 8; ++e) sum[e] += k[e];
   }
@@ -115,140 +41,124 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// A block of rows of one head, in registers: [row][channel].
-struct Rows {
-  float values[kRowsAThread][8];
-  int row;     // of the thread's first, which stands kRowsAtOnce before the next
-  int column;  // of the thread's eight channels
-  int tokens;
-
-  __device__ __forceinline__ Rows(const Source& source, const HeadShape& shape, const RotaryAngles& angles,
-                                  int block, int thread)
-      : row(block * kKeyBlock + thread / kLanesARow),
-        column(thread % kLanesARow * 8),
-        tokens(static_cast<int>(shape.tokens)) {
-#pragma unroll
-    for (int i = 0; i < kRowsAThread; ++i) {
-      load_row(values[i], source, shape, angles, inside(i) ? at(i) : tokens - 1, column);
-#pragma unroll
-      for (int e = 0; e < 8; ++e) values[i][e] = inside(i) ? values[i][e] : 0.0f;
-    }
-  }
-  __device__ __forceinline__ int at(int i) const { return row + i * kRowsAtOnce; }
-  __device__ __forceinline__ bool inside(int i) const { return at(i) < tokens; }
-
-  __device__ __forceinline__ void sum(float (&out)[8]) const {
-#pragma unroll
-    for (int e = 0; e < 8; ++e) {
-      out[e] = 0;
-#pragma unroll
-      for (int i = 0; i < kRowsAThread; ++i) out[e] += values[i][e];
-    }
-  }
-
-  /// The softmax of each row, rounded and stored over what the row was read from; rows past the last are 0.
-  __device__ __forceinline__ void features(Bf16* to, std::int64_t stride) {
-#pragma unroll
-    for (int i = 0; i < kRowsAThread; ++i) {
-      softmax_row(values[i]);
-      if (inside(i)) store_bf16(to + at(i) * stride + column, values[i]);
-#pragma unroll
-      for (int e = 0; e < 8; ++e) values[i][e] = inside(i) ? round_bf16(values[i][e]) : 0.0f;
-    }
-  }
-};
-
-__global__ void __launch_bounds__(kThreads)
-    query_kernel(HeadShape shape, Projections projections, HeadWeights weights, RotaryAngles angles,
-                 Heads heads) {
-  auto* shared = reinterpret_cast<float*>(shared_memory());
-  const int block = static_cast<int>(blockIdx.x);
-  const int head = static_cast<int>(blockIdx.y);
-  const int thread = static_cast<int>(threadIdx.x);
-  const std::int64_t stride = 3 * shape.channels();
-  Bf16* values = projections.values + head * kHeadWidth;
-  Rows q({values, projections.q_inverse, weights.norm_q + head * kHeadWidth, stride}, shape, angles, block,
-         thread);
+__device__ __forceinline__ void finish_queries(Rows& q, const Heads& heads, const HeadShape& shape, int head,
+                                               int block, Bf16* values, float* sums, int thread) {
+  const Share& share = q.share;
   float part[8];
   q.sum(part);
-  const float total = sum_rows(shared, part, thread);
+  const float total = sum_rows(sums, part, thread);
   if (thread < kHeadWidth) {
     heads.q_sums[(head * shape.key_blocks() + block) * kHeadWidth + thread] = total;
   }
 #pragma unroll
   for (int i = 0; i < kRowsAThread; ++i) {
     const float scale = int8_scale(lanes_max<kLanesARow>(largest_of(q.values[i])));
-    if (!q.inside(i)) continue;
-    store_int8(heads.q + (head * shape.tokens + q.at(i)) * kHeadWidth + q.column, q.values[i],
+    if (!share.inside(i)) continue;
+    store_int8(heads.q + (head * shape.tokens + share.at(i)) * kHeadWidth + share.column, q.values[i],
                reciprocal(scale));
-    if (q.column == 0) heads.q_scales[head * scale_stride(shape.tokens) + q.at(i)] = scale;
+    if (share.column == 0) heads.q_scales[head * scale_stride(shape.tokens) + share.at(i)] = scale;
   }
-  q.features(values, stride);
+  q.features(values);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    key_kernel(HeadShape shape, Projections projections, HeadWeights weights, RotaryAngles angles,
-               Heads heads) {
-  auto* shared = reinterpret_cast<float*>(shared_memory());
-  const int block = static_cast<int>(blockIdx.x);
-  const int head = static_cast<int>(blockIdx.y);
-  const int thread = static_cast<int>(threadIdx.x);
-  const std::int64_t channels = shape.channels();
+/// sums: two areas, for k and for its features; of_warps: a float for each.
+__device__ __forceinline__ void finish_keys(Rows& k, const Heads& heads, const HeadShape& shape, int head,
+                                            int block, Bf16* values, float* const (&sums)[2], float* of_warps,
+                                            int thread) {
+  const Share& share = k.share;
   const std::int64_t key_blocks = shape.key_blocks();
-  Bf16* values = projections.values + channels + head * kHeadWidth;
-  Rows k({values, projections.k_inverse, weights.norm_k + head * kHeadWidth, 3 * channels}, shape, angles,
-         block, thread);
   float offset[8];
-  load_floats(offset, heads.k_offset + head * kHeadWidth + k.column);
-  float smooth[kRowsAThread][8];
+  load_floats(offset, heads.k_offset + head * kHeadWidth + share.column);
+  const auto smooth = [&](float(&out)[8], int i) {
+#pragma unroll
+    for (int e = 0; e < 8; ++e) out[e] = share.inside(i) ? k.values[i][e] - offset[e] : 0.0f;
+  };
   float part[8] = {};
   float largest = 0;
 #pragma unroll
   for (int i = 0; i < kRowsAThread; ++i) {
+    float row[8];
+    smooth(row, i);
 #pragma unroll
-    for (int e = 0; e < 8; ++e) {
-      smooth[i][e] = k.inside(i) ? k.values[i][e] - offset[e] : 0.0f;
-      part[e] += smooth[i][e];
-    }
-    largest = max_or_nan(largest, largest_of(smooth[i]));
+    for (int e = 0; e < 8; ++e) part[e] += row[e];
+    largest = max_or_nan(largest, largest_of(row));
   }
-  const float total = sum_rows(shared, part, thread);
+  largest = lanes_max<kWarp>(largest);
+  if (thread % kWarp == 0) of_warps[thread / kWarp] = largest;
+  const float total = sum_rows(sums[0], part, thread);
   if (thread < kHeadWidth) {
-    const int left = k.tokens - block * kKeyBlock;
+    const int left = share.tokens - block * kKeyBlock;
     const auto count = static_cast<float>(left < kKeyBlock ? left : kKeyBlock);
     heads.k_means[(head * kHeadWidth + thread) * key_blocks + block] = total * reciprocal(count);
   }
-  largest = lanes_max<kWarp>(largest);
-  if (thread % kWarp == 0) shared[thread / kWarp] = largest;
-  __syncthreads();
 #pragma unroll
-  for (int i = 0; i < kThreads / kWarp; ++i) largest = max_or_nan(largest, shared[i]);
-  __syncthreads();
+  for (int i = 0; i < kHeadThreads / kWarp; ++i) largest = max_or_nan(largest, of_warps[i]);
   const float scale = int8_scale(largest);
   if (thread == 0) heads.k_scales[head * key_blocks + block] = scale;
   const float factor = reciprocal(scale);
 #pragma unroll
   for (int i = 0; i < kRowsAThread; ++i) {
-    if (!k.inside(i)) continue;
-    store_int8(heads.k + (head * shape.tokens + k.at(i)) * kHeadWidth + k.column, smooth[i], factor);
+    if (!share.inside(i)) continue;
+    float row[8];
+    smooth(row, i);
+    store_int8(heads.k + (head * shape.tokens + share.at(i)) * kHeadWidth + share.column, row, factor);
   }
-  k.features(values, 3 * channels);
+  k.features(values);
   k.sum(part);
-  const float features = sum_rows(shared, part, thread);
+  const float features = sum_rows(sums[1], part, thread);
   if (thread < kHeadWidth) heads.feature_sums[(head * key_blocks + block) * kHeadWidth + thread] = features;
+}
+
+__global__ void __launch_bounds__(kHeadThreads, 1)
+    heads_kernel(HeadShape shape, Projections projections, HeadWeights weights, RotaryAngles angles,
+                 Heads heads) {
+  auto* raw_q = reinterpret_cast<uint4*>(shared_memory()) + threadIdx.x;
+  uint4* raw_k = raw_q + kRowsAThread * kHeadThreads;
+  auto* areas = reinterpret_cast<float*>(shared_memory() + 2 * kRawBytes);
+  float* of_warps = areas + 2 * kSumFloats;
+  const int block = static_cast<int>(blockIdx.x);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int first = static_cast<int>(blockIdx.y) * kHeadsABlock;
+  const int all = static_cast<int>(shape.heads);
+  const int end = first + kHeadsABlock < all ? first + kHeadsABlock : all;
+  const std::int64_t channels = shape.channels();
+  const Share share(shape, angles, block, thread);
+  share.copy(raw_q, projections.values + first * kHeadWidth);
+  copy_commit();
+#pragma unroll 1
+  for (int head = first; head < end; ++head) {
+    Bf16* q_values = projections.values + head * kHeadWidth;
+    Bf16* k_values = q_values + channels;
+    // Three sums a head take two areas in turns, so that no two on end share one.
+    float* one = areas + head % 2 * kSumFloats;
+    float* other = areas + (head + 1) % 2 * kSumFloats;
+    share.copy(raw_k, k_values);
+    copy_commit();
+    copy_wait<1>();
+    Rows q(share, raw_q, projections.q_inverse, weights.norm_q + head * kHeadWidth);
+    finish_queries(q, heads, shape, head, block, q_values, one, thread);
+    if (head + 1 < end) share.copy(raw_q, q_values + kHeadWidth);
+    copy_commit();
+    copy_wait<1>();
+    Rows k(share, raw_k, projections.k_inverse, weights.norm_k + head * kHeadWidth);
+    finish_keys(k, heads, shape, head, block, k_values, {other, one}, of_warps, thread);
+  }
 }
 
 }  // namespace
 
 void prepare_heads(Queue& queue, const HeadShape& shape, const Projections& projections,
                    const HeadWeights& weights, const RotaryAngles& angles, const Heads& heads) {
-  constexpr std::size_t kShared = kRowsAtOnce * kHeadWidth * sizeof(float);
+  constexpr std::size_t kSumBytes = kSumFloats * sizeof(float);
+  constexpr std::size_t kShared = 2 * kRawBytes + 2 * kSumBytes + kHeadThreads / kWarp * sizeof(float);
   const auto count = static_cast<unsigned>(shape.heads);
-  const Grid grid{dim3(static_cast<unsigned>(shape.key_blocks()), count), kThreads, kShared};
-  queue.launch("key_offset", key_offset_kernel, {dim3(count), kThreads, kShared}, shape, projections, weights,
-               angles, heads.k_offset);
-  queue.launch("prepare_queries", query_kernel, grid, shape, projections, weights, angles, heads);
-  queue.launch("prepare_keys", key_kernel, grid, shape, projections, weights, angles, heads);
+  queue.launch("key_offset", key_offset_kernel, {dim3(count), kHeadThreads, kSumBytes}, shape, projections,
+               weights, angles, heads.k_offset);
+  queue.launch("prepare_heads", heads_kernel,
+               {dim3(static_cast<unsigned>(shape.key_blocks()),
+                     static_cast<unsigned>(ceil_div(shape.heads, kHeadsABlock))),
+                kHeadThreads, kShared},
+               shape, projections, weights, angles, heads);
 }
 
 }  // namespace turboclip::cuda

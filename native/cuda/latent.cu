@@ -1,6 +1,6 @@
 #include "cuda/latent.h"
-#include "cuda/noise.cuh"
 #include "cuda/numbers.cuh"
+#include "engine/sampler/gaussian.h"
 
 namespace turboclip::cuda {
 namespace {
@@ -62,8 +62,7 @@ __global__ void __launch_bounds__(kThreads)
     start_kernel(LatentShape shape, const SamplerStep* step, double* x) {
   const int group = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
   if (group >= kLatentChannels * shape.plane() / 4) return;
-  float noise[4];
-  gaussian_group(noise, step->seed, 0, static_cast<std::uint32_t>(group));
+  const std::array<float, 4> noise = gaussian_group(step->seed, 0, static_cast<std::uint32_t>(group));
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     x[static_cast<std::int64_t>(group) * 4 + i] = static_cast<double>(noise[i]) * step->time;
@@ -76,9 +75,9 @@ __global__ void __launch_bounds__(kThreads)
   if (group >= kLatentChannels * shape.plane() / 4) return;
   const double time = step->time;
   const double next = step->next;
-  float fresh[4] = {};
+  std::array<float, 4> fresh{};
   if (step->sde != 0 && next != 0) {
-    gaussian_group(fresh, step->seed, step->draw, static_cast<std::uint32_t>(group));
+    fresh = gaussian_group(step->seed, step->draw, static_cast<std::uint32_t>(group));
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) {

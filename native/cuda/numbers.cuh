@@ -49,21 +49,24 @@ __device__ __forceinline__ float int8_scale(float largest) {
   return largest < 1e-30f ? 1.0f : largest * (1.0f / 127.0f);
 }
 
-/// Eight neighbouring values times `factor`, rounded to int8, one 8-byte access.
-__device__ __forceinline__ void store_int8(std::int8_t* to, const float (&values)[8], float factor) {
-  std::uint32_t words[2] = {0, 0};
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    words[i / 4] |= (static_cast<std::uint32_t>(__float2int_rn(values[i] * factor)) & 0xffu) << (8 * (i % 4));
-  }
-  *reinterpret_cast<uint2*>(to) = make_uint2(words[0], words[1]);
-}
-
 /// 1.5 * 2^23: an int32 sum that began with it, and stayed under 2^22, has the bits of a float of 12582912
 /// more. Cards convert int32 at an eighth of the rate at which they subtract.
 inline constexpr std::int32_t kIntegerOrigin = 0x4B400000;
 inline constexpr int kFloatOrigin = 12582912;
 __device__ __forceinline__ float from_origin(std::int32_t sum) { return __int_as_float(sum) - kFloatOrigin; }
+
+/// Eight neighbouring values times `factor`, at most 127 in size, rounded to int8; one 8-byte access. Added
+/// to the float origin a value stands in the low byte: a third of what conversions and shifts take.
+__device__ __forceinline__ void store_int8(std::int8_t* to, const float (&values)[8], float factor) {
+  std::uint32_t bytes[8];
+#pragma unroll
+  for (int i = 0; i < 8; ++i) bytes[i] = __float_as_uint(fmaf(values[i], factor, kFloatOrigin));
+  const auto four = [&](int i) {
+    return __byte_perm(__byte_perm(bytes[i], bytes[i + 1], 0x0040),
+                       __byte_perm(bytes[i + 2], bytes[i + 3], 0x0040), 0x5410);
+  };
+  *reinterpret_cast<uint2*>(to) = make_uint2(four(0), four(4));
+}
 
 /// Sets all sums of a tile of fragments.
 template <int Rows, int Columns>

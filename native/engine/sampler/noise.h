@@ -2,15 +2,12 @@
 // and holds sample values.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
+#include "engine/sampler/gaussian.h"
 #include "engine/tensor.h"
 
 namespace turboclip {
-
-/// Elements 4 * group .. 4 * group + 3 of draw number `draw` under `seed`.
-std::array<float, 4> gaussian_group(std::uint64_t seed, std::uint32_t draw, std::uint32_t group);
 
 /// A whole tensor of independent standard normal values; elements are counted in row-major order. At most
 /// 2^34 elements, which is far above any latent.

@@ -101,6 +101,15 @@ inline bool __any_sync(unsigned mask, bool mine) { return __ballot_sync(mask, mi
 inline int __popc(unsigned bits) { return std::popcount(bits); }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+/// Four of the eight bytes of x and y (the latter's from 4 on), by the selector's nibbles.
+inline std::uint32_t __byte_perm(std::uint32_t x, std::uint32_t y, std::uint32_t selector) {
+  const std::uint64_t bytes = static_cast<std::uint64_t>(y) << 32 | x;
+  std::uint32_t out = 0;
+  for (int i = 0; i < 4; ++i) {
+    out |= static_cast<std::uint32_t>(bytes >> (8 * (selector >> (4 * i) & 7)) & 0xff) << (8 * i);
+  }
+  return out;
+}
 inline int __float2int_rn(float x) { return static_cast<int>(std::nearbyint(x)); }
 inline float __int_as_float(int bits) {
   float value;
