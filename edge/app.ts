@@ -25,6 +25,7 @@ import { registerWatchClip } from "./routes/clips/events.ts";
 import { registerGetClip } from "./routes/clips/get.ts";
 import { registerListClips } from "./routes/clips/list.ts";
 import { registerDownload } from "./routes/files/download.ts";
+import { registerChatLinks } from "./routes/integrations/links.ts";
 import { registerManageKeys } from "./routes/keys/manage.ts";
 import { registerRotateKey } from "./routes/keys/rotate.ts";
 import { registerListLedger } from "./routes/ledger/list.ts";
@@ -93,6 +94,7 @@ export function createApp(): EdgeApp {
   registerCreateBrowserToken(app);
   registerWebhookEndpoints(app);
   registerWebhookDeliveries(app);
+  registerChatLinks(app);
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);
