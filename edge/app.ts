@@ -1,5 +1,6 @@
 // The application: middleware in the order in which a request meets it, then the routes.
 import { type EdgeApp, newApp } from "./context.ts";
+import { registerDiscord } from "./integrations/discord/endpoint.ts";
 import { requireAccessOfAll, requireScope } from "./middleware/access.ts";
 import { requireAdmin, requireApiKey, requireRunner } from "./middleware/authentication.ts";
 import { limitBody } from "./middleware/body.ts";
@@ -63,6 +64,8 @@ export function createApp(): EdgeApp {
   // By their signed URLs, so before the key is asked for.
   registerDownload(app);
   registerService(app);
+  // By their platform's signature.
+  registerDiscord(app);
 
   app.use("/v1/*", ...CUSTOMER);
   app.on("POST", MCP_PATH, ...CUSTOMER);

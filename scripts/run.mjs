@@ -17,6 +17,7 @@ const TASKS = {
   check: { needs: [], main: () => run(process.execPath, [join(ROOT, "scripts/test.ts"), "--only", "check"]) },
   format: { needs: [], main: node("scripts/format.ts") },
   bench: { needs: [ensureNative, ensureDemoModel], main: node("bench/run.ts") },
+  "discord-commands": { needs: [], main: node("scripts/discord-commands.ts") },
   generate: { needs: [], main: node("scripts/generate.ts") },
 };
 

@@ -41,6 +41,7 @@ CREATE TABLE `chat_replies` (
 	`version` integer NOT NULL,
 	`failures` integer NOT NULL,
 	`shown` text NOT NULL,
+	`sent_at_ms` integer,
 	`last_error` text,
 	`created_at_ms` integer NOT NULL,
 	PRIMARY KEY(`platform`, `id`),

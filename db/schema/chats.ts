@@ -121,6 +121,8 @@ export const chatReplies = sqliteTable(
     failures: integer("failures").notNull(),
     /** Names what the message shows now, so that nothing is sent twice. */
     shown: text("shown").notNull(),
+    /** When the message was last brought up to date; null until then. */
+    sentAtMs: timeMs("sent_at_ms"),
     lastError: text("last_error"),
     createdAtMs: timeMs("created_at_ms").notNull(),
   },

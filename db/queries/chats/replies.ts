@@ -62,14 +62,16 @@ export async function findReplyLanesOf(db: Database, events: readonly EventId[])
 
 export type ReplyChange = Pick<
   ReplyRow,
-  "state" | "route" | "dueAtMs" | "failures" | "shown" | "sizeLimit" | "lastError" | "token"
+  "state" | "route" | "dueAtMs" | "failures" | "shown" | "sentAtMs" | "sizeLimit" | "lastError" | "token"
 >;
 
 /** Writes nothing if the reply has gone on since it was read: by an event, or by another Outbox. */
 export function recordSending(db: Database, read: ReplyRow, change: ReplyChange): Statement {
+  const { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, lastError, token } = change;
+  const changed = { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, lastError, token };
   return db
     .update(chatReplies)
-    .set({ ...change, version: read.version + 1 })
+    .set({ ...changed, version: read.version + 1 })
     .where(
       and(
         eq(chatReplies.platform, read.platform),

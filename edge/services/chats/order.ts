@@ -70,6 +70,7 @@ export async function orderInChat(
     version: 0,
     failures: 0,
     shown: "",
+    sentAtMs: null,
     lastError: null,
     createdAtMs,
   } as const;
