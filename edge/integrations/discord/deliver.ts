@@ -42,10 +42,13 @@ const NEXT_ROUTE: Readonly<Record<ReplyRoute, ReplyRoute | null>> = {
 /** Returns when the lane is next due, or null when nothing is until an event. Safe to run at any time, twice, or late. */
 export async function deliverReplies(ports: Ports, api: DiscordApi, lane: Lane): Promise<number | null> {
   const due = await findDueReplies(ports.db, lane, ports.clock.now(), AT_ONCE);
-  const written = await Promise.all(
-    due.map(async (reply) => recordSending(ports.db, reply, await bringUpToDate(ports, api, reply))),
+  const changes = await Promise.all(
+    due.map(async (reply) => ({ reply, change: await bringUpToDate(ports, api, reply) })),
   );
-  await commitAll(ports.db, written);
+  await commitAll(
+    ports.db,
+    changes.map(({ reply, change }) => recordSending(ports.db, reply, change)),
+  );
   return await findNextReplyDue(ports.db, lane);
 }
 

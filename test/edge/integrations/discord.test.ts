@@ -149,7 +149,7 @@ describe("an order", () => {
     expect(shown?.components?.[0]?.components.map(({ label }) => label)).toEqual(["Again · $0.000408"]);
     expect(await replies()).toEqual([{ state: "delivered", route: "token", token: null, last_error: null }]);
     expect(discord.posted).toEqual([]);
-    await expectInvariants(world.ports.db, world.ports.clock.now());
+    await expectInvariants();
   });
 
   it("is edited at most once in five seconds, however often its clip moves", async () => {
@@ -235,7 +235,7 @@ describe("an order", () => {
   it.each([
     [{ prompt: " " }, "Say what the clip shows."],
     [{ model: "sora" }, "There is no such model"],
-    [{ size: "1x1" }, "not 1x1"],
+    [{ size: "832x480" }, "not 832x480"],
     [{ size: "wide" }, "`size` is not as it should be"],
     [{ seed: -1 }, "`seed` is not as it should be"],
   ])("is refused in words for %j", async (options, expected) => {
@@ -346,7 +346,7 @@ describe("faults on the way", () => {
     await alarm();
     world.advance(GIVE_UP_MS);
     await alarm();
-    expect(await replies()).toMatchObject([{ state: "failed", last_error: "Discord answered 500" }]);
+    expect(await replies()).toMatchObject([{ state: "failed", last_error: "Discord answered 500 (code 0)" }]);
   });
 });
 

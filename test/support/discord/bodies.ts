@@ -10,9 +10,9 @@ const snowflake = z.string().regex(/^\d{1,20}$/);
 
 /** https://docs.discord.com/developers/resources/message#embed-object-embed-limits */
 const embed = z.strictObject({
-  description: z.string().max(4_096).optional(),
-  footer: z.strictObject({ text: z.string().max(2_048) }).optional(),
-  image: z.strictObject({ url: z.url() }).optional(),
+  description: z.string().max(4_096).exactOptional(),
+  footer: z.strictObject({ text: z.string().max(2_048) }).exactOptional(),
+  image: z.strictObject({ url: z.url() }).exactOptional(),
 });
 
 /** https://docs.discord.com/developers/components/reference#button */
@@ -33,7 +33,7 @@ const message = {
     .max(10)
     .optional(),
   allowed_mentions: z
-    .strictObject({ parse: z.tuple([]).optional(), users: z.array(snowflake).max(100).optional() })
+    .strictObject({ parse: z.tuple([]).exactOptional(), users: z.array(snowflake).max(100).exactOptional() })
     .optional(),
 };
 

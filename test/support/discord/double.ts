@@ -16,6 +16,10 @@ export interface Shown extends MessageBody {
   readonly files: readonly Uint8Array[];
   readonly editedAtMs: number;
 }
+interface Keys {
+  readonly publicKey: CryptoKey;
+  readonly privateKey: CryptoKey;
+}
 interface Told {
   readonly id: string;
   readonly token: string;
@@ -63,20 +67,20 @@ export class DiscordDouble {
   readonly faults: Fault[] = [];
   readonly closedChannels = new Set<string>();
   readonly #told = new Map<string, Told>();
-  readonly #keys: CryptoKeyPair;
+  readonly #keys: Keys;
   readonly publicKey: string;
   readonly #now: () => number;
   readonly #waiting = new Set<() => void>();
   #ids = 0n;
 
-  private constructor(keys: CryptoKeyPair, publicKey: string, now: () => number) {
+  private constructor(keys: Keys, publicKey: string, now: () => number) {
     this.#keys = keys;
     this.publicKey = publicKey;
     this.#now = now;
   }
 
   static async open(now: () => number = Date.now): Promise<DiscordDouble> {
-    const keys = (await crypto.subtle.generateKey({ name: "Ed25519" }, true, ["sign", "verify"])) as CryptoKeyPair;
+    const keys = (await crypto.subtle.generateKey({ name: "Ed25519" }, true, ["sign", "verify"])) as Keys;
     const raw = (await crypto.subtle.exportKey("raw", keys.publicKey)) as ArrayBuffer;
     return new DiscordDouble(keys, hex(raw), now);
   }
