@@ -46,7 +46,7 @@ const errorBody = z.object({ code: z.int().optional(), retry_after: z.number().m
 export function discordApi({ id, botToken, apiUrl }: DiscordApplication, fetch: Fetch): DiscordApi {
   const asBot = { authorization: `Bot ${botToken}` };
 
-  async function call(method: string, path: string, headers: HeadersInit, body: BodyInit): Promise<Answer> {
+  async function call(method: string, path: string, headers: Record<string, string>, body: BodyInit): Promise<Answer> {
     try {
       const signal = AbortSignal.timeout(TIMEOUT_MS);
       const request = new Request(`${apiUrl}${path}`, { method, headers, body, signal, redirect: "manual" });
@@ -60,7 +60,7 @@ export function discordApi({ id, botToken, apiUrl }: DiscordApplication, fetch: 
     }
   }
 
-  async function send(method: string, path: string, headers: HeadersInit, sent: Sent, extra: object) {
+  async function send(method: string, path: string, headers: Record<string, string>, sent: Sent, extra: object) {
     const payload = JSON.stringify({ ...sent.message, ...extra });
     if (sent.mp4 === null) {
       return outcomeOf(await call(method, path, { ...headers, "content-type": "application/json" }, payload));

@@ -92,7 +92,9 @@ export async function orderInChat(
 function refusalOf(link: ChatLinkRow, error: unknown): ChatRefusal | null {
   const money = (cap: ChatLinkRow["userDailyCapMicros"]) => (cap === null ? "nothing" : formatDollars(cap));
   const until = "it is counted anew at midnight UTC.";
-  switch (violatedConstraint(error)) {
+  const constraint = violatedConstraint(error);
+  if (constraint === null) return null;
+  switch (constraint) {
     case "chat_channel_clips":
       return new ChatRefusal(`This channel may order ${link.channelDailyClips} clips a day; ${until}`);
     case "chat_user_clips":

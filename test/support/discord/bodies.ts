@@ -6,6 +6,13 @@ import type {
 } from "discord-api-types/v10";
 import * as z from "zod";
 
+/** A schema that takes no more than the published type; one that does is no argument of this. */
+function published<T>(): <S extends z.ZodType<T>>(schema: S) => S {
+  return (schema) => schema;
+}
+/** Their enums are numbers on the wire. */
+type Loose<T> = { [K in keyof T]: K extends "components" ? unknown : T[K] };
+
 const snowflake = z.string().regex(/^\d{1,20}$/);
 
 /** https://docs.discord.com/developers/resources/message#embed-object-embed-limits */
@@ -38,27 +45,21 @@ const message = {
 };
 
 /** https://docs.discord.com/developers/resources/webhook#edit-webhook-message */
-export const editSchema = z.strictObject(message);
+export const editSchema = published<Loose<RESTPatchAPIWebhookWithTokenMessageJSONBody>>()(z.strictObject(message));
 /** https://docs.discord.com/developers/resources/message#create-message */
-export const createSchema = z.strictObject({
-  ...message,
-  nonce: z.string().max(25).optional(),
-  enforce_nonce: z.boolean().optional(),
-});
+export const createSchema = published<Loose<RESTPostAPIChannelMessageJSONBody>>()(
+  z.strictObject({
+    ...message,
+    nonce: z.string().max(25).optional(),
+    enforce_nonce: z.boolean().optional(),
+  }),
+);
 /** https://docs.discord.com/developers/resources/user#create-dm */
-export const directSchema = z.strictObject({ recipient_id: snowflake });
+export const directSchema = published<RESTPostAPICurrentUserCreateDMChannelJSONBody>()(
+  z.strictObject({ recipient_id: snowflake }),
+);
 
 export type MessageBody = z.output<typeof createSchema>;
-
-/** What we let pass is what the published types let pass; a difference does not compile. */
-export type Published = [
-  Conforms<z.output<typeof editSchema>, Loose<RESTPatchAPIWebhookWithTokenMessageJSONBody>>,
-  Conforms<z.output<typeof createSchema>, Loose<RESTPostAPIChannelMessageJSONBody>>,
-  Conforms<z.output<typeof directSchema>, RESTPostAPICurrentUserCreateDMChannelJSONBody>,
-];
-type Conforms<Ours extends Theirs, Theirs> = Ours;
-/** Their enums are numbers on the wire. */
-type Loose<T> = { [K in keyof T]: K extends "components" ? unknown : T[K] };
 
 /** The sum of an answer's embed texts. https://docs.discord.com/developers/resources/message#embed-object-embed-limits */
 export const MAX_EMBED_CHARACTERS = 6_000;

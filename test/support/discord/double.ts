@@ -16,9 +16,11 @@ export interface Shown extends MessageBody {
   readonly files: readonly Uint8Array[];
   readonly editedAtMs: number;
 }
+/** workerd's types and Node's name it differently. */
+type Key = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 interface Keys {
-  readonly publicKey: CryptoKey;
-  readonly privateKey: CryptoKey;
+  readonly publicKey: Key;
+  readonly privateKey: Key;
 }
 interface Told {
   readonly id: string;
@@ -80,7 +82,7 @@ export class DiscordDouble {
   }
 
   static async open(now: () => number = Date.now): Promise<DiscordDouble> {
-    const keys = (await crypto.subtle.generateKey({ name: "Ed25519" }, true, ["sign", "verify"])) as Keys;
+    const keys = (await crypto.subtle.generateKey({ name: "Ed25519" }, true, ["sign", "verify"])) as unknown as Keys;
     const raw = (await crypto.subtle.exportKey("raw", keys.publicKey)) as ArrayBuffer;
     return new DiscordDouble(keys, hex(raw), now);
   }
@@ -247,7 +249,9 @@ export class DiscordDouble {
     let text = new TextDecoder().decode(type.startsWith("application/json") ? bytes : new ArrayBuffer(0));
     if (type.startsWith("multipart/form-data")) {
       const form = await new Response(bytes, { headers: { "content-type": type } }).formData();
-      text = String(form.get("payload_json") ?? "");
+      const payload: unknown = form.get("payload_json");
+      if (typeof payload !== "string") return problem(400, 50_035);
+      text = payload;
       for (let i = 0; form.has(`files[${i}]`); i++) {
         const file = form.get(`files[${i}]`);
         if (file === null || typeof file === "string") return problem(400, 50_035);
