@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { cpuKernels } from "./cpu-kernels.ts";
 import { demoModel } from "./demo-model.ts";
 import { demoWallTime } from "./demo-wall-time.ts";
+import { discordAcknowledgement } from "./discord-acknowledgement.ts";
 import { leaseLatency } from "./lease-latency.ts";
 import { queueLoad } from "./queue-load.ts";
 import { soak } from "./soak/soak.ts";
@@ -22,6 +23,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "lease-latency": leaseLatency,
   "queue-load": queueLoad,
   "database-time": async () => await (await import(DATABASE_TIME)).databaseTime(),
+  "discord-acknowledgement": discordAcknowledgement,
   "demo-model": demoModel,
   "demo-wall-time": demoWallTime,
   soak,

@@ -1,5 +1,6 @@
 // The application: middleware in the order in which a request meets it, then the routes.
 import { type EdgeApp, newApp } from "./context.ts";
+import { registerDiscord } from "./integrations/discord/endpoint.ts";
 import { requireAccessOfAll, requireScope } from "./middleware/access.ts";
 import { requireAdmin, requireApiKey, requireRunner } from "./middleware/authentication.ts";
 import { limitBody } from "./middleware/body.ts";
@@ -25,6 +26,7 @@ import { registerWatchClip } from "./routes/clips/events.ts";
 import { registerGetClip } from "./routes/clips/get.ts";
 import { registerListClips } from "./routes/clips/list.ts";
 import { registerDownload } from "./routes/files/download.ts";
+import { registerChatLinks } from "./routes/integrations/links.ts";
 import { registerManageKeys } from "./routes/keys/manage.ts";
 import { registerRotateKey } from "./routes/keys/rotate.ts";
 import { registerListLedger } from "./routes/ledger/list.ts";
@@ -64,6 +66,8 @@ export function createApp(): EdgeApp {
   registerDownload(app);
   registerService(app);
   registerReference(app);
+  // By their platform's signature.
+  registerDiscord(app);
 
   app.use("/v1/*", ...CUSTOMER);
   app.on("POST", MCP_PATH, ...CUSTOMER);
@@ -95,6 +99,7 @@ export function createApp(): EdgeApp {
   registerCreateBrowserToken(app);
   registerWebhookEndpoints(app);
   registerWebhookDeliveries(app);
+  registerChatLinks(app);
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);

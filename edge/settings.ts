@@ -97,7 +97,9 @@ const leaseTimes = jsonText.pipe(
   }) satisfies z.ZodType<Times>,
 );
 
-const settingsSchema = z.object({
+const DISCORD = ["DISCORD_APPLICATION_ID", "DISCORD_PUBLIC_KEY", "DISCORD_BOT_TOKEN"] as const;
+
+const settingsObject = z.object({
   PUBLIC_ORIGIN: origin,
   R2_S3_ENDPOINT: endpoint,
   R2_BUCKET: z.string().regex(/^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/, "must be the name of an R2 bucket"),
@@ -114,6 +116,25 @@ const settingsSchema = z.object({
   METRICS_TOKEN: token.optional(),
   LEASE_TIMES: leaseTimes,
   RATE_LIMITS: rateLimits,
+  DISCORD_APPLICATION_ID: z
+    .string()
+    .regex(/^\d{1,20}$/, "must be the application's id, a number")
+    .optional(),
+  DISCORD_PUBLIC_KEY: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, "must be the application's public key, 64 hex digits")
+    .optional(),
+  DISCORD_BOT_TOKEN: z.string().min(1).optional(),
+  DISCORD_API_URL: endpoint.default("https://discord.com/api/v10"),
+});
+
+/** A Discord application has all of its settings, or a deployment has none. */
+const settingsSchema = settingsObject.superRefine((settings, context) => {
+  const missing = DISCORD.filter((name) => settings[name] === undefined);
+  if (missing.length === DISCORD.length) return;
+  for (const name of missing) {
+    context.addIssue({ code: "custom", path: [name], message: `must be set, as ${DISCORD.join(", ")} go together` });
+  }
 });
 export type Settings = z.output<typeof settingsSchema>;
 

@@ -16,6 +16,7 @@ const TASKS = {
   simulate: { needs: [], main: node("test/simulation/cli.ts") },
   check: { needs: [], main: () => run(process.execPath, [join(ROOT, "scripts/test.ts"), "--only", "check"]) },
   format: { needs: [], main: node("scripts/format.ts") },
+  "discord-commands": { needs: [], main: node("scripts/discord-commands.ts") },
   bench: { needs: [ensureNative], main: node("bench/run.ts") },
   generate: { needs: [], main: node("scripts/generate.ts") },
 };

@@ -32,6 +32,7 @@ export const ERRORS = {
   clip_deleted: { status: 410, retryable: false, title: "Clip deleted" },
   key_not_active: { status: 409, retryable: false, title: "API key is revoked or has expired" },
   too_many_keys: { status: 409, retryable: false, title: "Too many active API keys" },
+  too_many_links: { status: 409, retryable: false, title: "Too many chat links" },
   not_refundable: { status: 409, retryable: false, title: "Clip cannot be refunded that much" },
   upload_missing: { status: 409, retryable: true, title: "Upload not found" },
   upload_rejected: { status: 422, retryable: false, title: "Upload differs from what was declared" },

@@ -14,6 +14,7 @@ export const ID_PREFIXES = {
   endpoint: "whe",
   upload: "upl",
   audit: "aud",
+  link: "lnk",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 export type Id<K extends IdKind> = string & { readonly __id: K };
@@ -27,6 +28,7 @@ export type TransactionId = Id<"transaction">;
 export type EndpointId = Id<"endpoint">;
 export type UploadId = Id<"upload">;
 export type AuditId = Id<"audit">;
+export type LinkId = Id<"link">;
 
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
 const ULID_TEXT = "[0-7][0-9a-hjkmnp-tv-z]{25}";

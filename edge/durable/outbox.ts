@@ -1,7 +1,8 @@
-// Delivers the webhooks of one lane, by alarm, and so apart from every other lane. It holds no truth: the database says
+// Delivers what is owed on one lane, webhooks or the replies of a chat, by alarm, and so apart from every other lane. It holds no truth: the database says
 // what is due, and when a wake is lost the Dispatcher's sweep repeats it.
 import { DurableObject } from "cloudflare:workers";
 import type { Lane } from "../../db/schema.ts";
+import { deliverChat, isChatLane } from "../integrations/deliver.ts";
 import { describeError, log } from "../platform/log.ts";
 import { remoteBell } from "../platform/objects.ts";
 import { cloudflarePorts } from "../platform/ports.ts";
@@ -27,8 +28,9 @@ export class Outbox extends DurableObject<Env> {
     const lane = await this.ctx.storage.get<Lane>("lane");
     if (lane === undefined) return;
     try {
-      const ports = cloudflarePorts(this.env, readSettings(this.env), remoteBell(this.env.DISPATCHER));
-      const next = await deliverDue(ports, lane);
+      const settings = readSettings(this.env);
+      const ports = cloudflarePorts(this.env, settings, remoteBell(this.env.DISPATCHER));
+      const next = isChatLane(lane) ? await deliverChat(ports, settings, lane) : await deliverDue(ports, lane);
       if (next !== null) await this.#wakeBy(next);
     } catch (error) {
       log("error", "deliveries failed", { error: describeError(error) });

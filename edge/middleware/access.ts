@@ -59,6 +59,11 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/webhook-deliveries": route("webhooks:write"),
   "GET /v1/webhook-deliveries/{id}/attempts": route("webhooks:write"),
   "POST /v1/webhook-deliveries/{id}/replay": route("webhooks:write"),
+  // A link lends its key to a chat, so making one is managing keys.
+  "GET /v1/integrations/links": route("keys:write"),
+  "POST /v1/integrations/links": route("keys:write"),
+  "PATCH /v1/integrations/links/{id}": route("keys:write"),
+  "DELETE /v1/integrations/links/{id}": route("keys:write"),
   // What a token may do is bounded by its key's scopes, so making one asks for the least of them.
   "POST /v1/browser-tokens": route("clips:write"),
 };

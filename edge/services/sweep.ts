@@ -1,5 +1,6 @@
 // All that time does to the service, in bounded batches: one run of the Dispatcher's alarm. Each part reads what
 // is due from the database and may die anywhere; the next run goes on from there.
+import { forgetChats } from "./chats/retention.ts";
 import { expireClips } from "./clips/expire.ts";
 import { removeOutputs } from "./files/remove.ts";
 import { forgetAnswers } from "./idempotency.ts";
@@ -21,6 +22,7 @@ const PARTS = [
   forgetBrowserTokens,
   wakeOverdue,
   forgetMessages,
+  forgetChats,
 ] as const;
 
 /** Returns when to sweep next, or null when nothing is due to happen. Safe to run at any time, twice, or late. */

@@ -96,6 +96,8 @@ function newRow(
 }
 
 /**
+ * `beside` is committed with the clips or not at all; by a constraint of its own it refuses the order.
+ *
  * Throws prompt_empty, prompt_too_long, model_unknown, size_not_allowed, frames_invalid, insufficient_balance, cap_exceeded,
  * too_many_in_flight, token_spent, clip_deleted or idempotency_*.
  */
@@ -104,6 +106,7 @@ export async function createClip(
   caller: Caller,
   request: CreateClip,
   idempotencyKey: string | null,
+  beside: (rows: readonly ClipRow[]) => readonly Statement[] = () => [],
 ): Promise<CreatedClip> {
   const once: Once | null = idempotencyKey === null ? null : await newOnce(ports, caller, request, idempotencyKey);
   const before = once === null ? null : await replay(ports, once);
@@ -116,6 +119,7 @@ export async function createClip(
     await commitAll(ports.db, [
       ...(once === null ? [] : keep(ports.db, ports, once, answer)),
       ...rows.flatMap((row) => enqueue(ports, row)),
+      ...beside(rows),
     ]);
   } catch (error) {
     const won = await replayAfterConflict(ports, once, error);

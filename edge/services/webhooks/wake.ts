@@ -1,5 +1,6 @@
 // Tells Outboxes that there is something to deliver: at once after the commit, and for wakes that were lost by the sweep.
 
+import { findDueReplyLanes, findNextReplyDue, findReplyLanesOf } from "../../../db/queries/chats/replies.ts";
 import type { Transition } from "../../../db/queries/transitions.ts";
 import { findDueLanes, findLanesOf, findNextDue } from "../../../db/queries/webhooks/deliveries.ts";
 import type { Lane } from "../../../db/schema.ts";
@@ -13,7 +14,9 @@ type Source = Pick<Ports, "db" | "clock" | "bell" | "outboxes">;
 
 /** After a transition was committed. */
 export async function wakeOutboxes(ports: Source, transition: Transition): Promise<void> {
-  await wakeLanes(ports, await findLanesOf(ports.db, [transition.eventId, transition.endEventId]));
+  const events = [transition.eventId, transition.endEventId];
+  const lanes = await Promise.all([findLanesOf(ports.db, events), findReplyLanesOf(ports.db, events)]);
+  await wakeLanes(ports, lanes.flat());
 }
 
 /** The sweep is told as well: where no runner polls, nobody else would make it look for wakes that were lost. */
@@ -28,8 +31,12 @@ export async function wakeLanes(ports: Omit<Source, "db">, lanes: readonly Lane[
 /** Returns when to look again, or null when nothing waits. */
 export async function wakeOverdue(ports: Pick<Ports, "db" | "clock" | "outboxes">): Promise<number | null> {
   const now = ports.clock.now();
-  const lanes = await findDueLanes(ports.db, now - LOST_WAKE_MS, LANES_PER_SWEEP);
-  await Promise.all(lanes.map((lane) => ports.outboxes.wake(lane)));
-  const next = await findNextDue(ports.db, null);
-  return next === null ? null : Math.max(next, now) + LOST_WAKE_MS;
+  const lanes = await Promise.all([
+    findDueLanes(ports.db, now - LOST_WAKE_MS, LANES_PER_SWEEP),
+    findDueReplyLanes(ports.db, now - LOST_WAKE_MS, LANES_PER_SWEEP),
+  ]);
+  await Promise.all(lanes.flat().map((lane) => ports.outboxes.wake(lane)));
+  const due = await Promise.all([findNextDue(ports.db, null), findNextReplyDue(ports.db, null)]);
+  const next = due.filter((atMs) => atMs !== null);
+  return next.length === 0 ? null : Math.max(Math.min(...next), now) + LOST_WAKE_MS;
 }
