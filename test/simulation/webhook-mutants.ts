@@ -19,10 +19,10 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
       },
       {
         file: "edge/services/webhooks/wake.ts",
-        from: "  await wakeLanes(ports, await findLanesOf(",
+        from: "  await wakeLanes(ports, lanes.flat());",
         to: `  await ports.db.update(clipEvents).set({ atMs: transition.atMs })
     .where(inArray(clipEvents.id, [transition.eventId, transition.endEventId]));
-  await wakeLanes(ports, await findLanesOf(`,
+  await wakeLanes(ports, lanes.flat());`,
       },
     ],
   },

@@ -86,6 +86,8 @@ describe("the service", () => {
       "/v1/clips/{id}/cancel",
       "/v1/clips/{id}/events",
       "/v1/files/{clip}/{variant}",
+      "/v1/integrations/links",
+      "/v1/integrations/links/{id}",
       "/v1/keys",
       "/v1/keys/{id}",
       "/v1/keys/{id}/rotate",
