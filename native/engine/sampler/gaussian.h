@@ -1,8 +1,8 @@
 // A few Gaussian values from Philox's bits (docs/noise.md), for the host and, as constexpr, for the device.
 //
-// Only operations that IEEE 754 rounds correctly appear here (+, *, sqrt, fma, conversions), each written out;
-// what includes this is compiled without contraction. That is what makes the bits the same everywhere; a math
-// library's log or sin would not.
+// Only operations that IEEE 754 rounds correctly appear here (+, *, sqrt, fma, conversions), each written
+// out; what includes this is compiled without contraction. That is what makes the bits the same everywhere; a
+// math library's log or sin would not.
 #pragma once
 
 #include <array>
@@ -15,7 +15,9 @@
 namespace turboclip {
 
 /// (bits + 0.5) * 2^-32, in (0, 1].
-constexpr float unit_interval(std::uint32_t bits) { return std::fma(static_cast<float>(bits), 0x1p-32f, 0x1p-33f); }
+constexpr float unit_interval(std::uint32_t bits) {
+  return std::fma(static_cast<float>(bits), 0x1p-32f, 0x1p-33f);
+}
 
 /// Natural logarithm of x in [2^-33, 1]: x = 2^e * (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), then
 /// log(1 + f) = f - f^2 / 2 + f^3 P(f). P is a minimax fit; the whole is within 1e-7 of the logarithm,
