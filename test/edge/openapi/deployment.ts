@@ -11,7 +11,7 @@ import { claimOne, newRunner, newTenant, type Tenant, type TestRunner } from "..
 import { completion, DEMO, FILES, LOADING } from "../support/world.ts";
 
 /** By prefix. */
-export type Owned = Record<"clip" | "upl" | "key" | "whe" | "evt", string[]>;
+export type Owned = Record<"clip" | "upl" | "key" | "whe" | "evt" | "lnk", string[]>;
 
 export interface Account {
   readonly tenant: Tenant;
@@ -70,6 +70,12 @@ export async function newAccount(): Promise<Account> {
   const upload = await newUpload(bearer);
   await env.BUCKET.put(`uploads/${upload}`, pictureFile("png"));
   const spare = [await newKey(tenant), await newKey(tenant)];
-  const owned = { clip: clips, upl: [upload], key: spare.map(({ id }) => id), whe: [endpoint], evt: [event_id] };
+  const link = await idFrom(
+    await call("POST", "/v1/integrations/links", { token: bearer, body: { platform: "discord" } }),
+  );
+  const owned = {
+    ...{ clip: clips, upl: [upload], key: spare.map(({ id }) => id) },
+    ...{ whe: [endpoint], evt: [event_id], lnk: [link] },
+  };
   return { tenant, bearer, owned };
 }

@@ -12,6 +12,7 @@ export interface Example extends Call {
 const ORIGIN_OF_PAGE = "https://www.example.com";
 export const BROWSER = { scopes: ["clips:read", "clips:write"], origins: [ORIGIN_OF_PAGE] } as const;
 const ENDPOINTS = "/v1/webhook-endpoints";
+const LINKS = "/v1/integrations/links";
 const DELIVERIES = "/v1/webhook-deliveries";
 
 export async function queuedClip(token: string): Promise<string> {
@@ -73,6 +74,13 @@ export const EXAMPLES: Readonly<Record<string, (account: Account) => Promise<Exa
   revokeKey: async ({ tenant }) => ({ path: `/v1/keys/${(await newKey(tenant)).id}` }),
   rotateKey: async ({ tenant }) => ({ path: `/v1/keys/${(await newKey(tenant)).id}/rotate`, body: {} }),
   createBrowserToken: async () => ({ path: "/v1/browser-tokens", body: BROWSER }),
+  createChatLink: async () => ({ path: LINKS, body: { platform: "discord" } }),
+  listChatLinks: async () => ({ path: LINKS }),
+  changeChatLink: async ({ owned }) => ({ path: `${LINKS}/${owned.lnk[0]}`, body: { channels: null } }),
+  deleteChatLink: async ({ bearer: token }) => {
+    const made = await call("POST", LINKS, { token, body: { platform: "discord" } });
+    return { path: `${LINKS}/${await idFrom(made)}` };
+  },
   createWebhookEndpoint: async () => ({ path: ENDPOINTS, body: { url: "http://127.0.0.1:9/hook" } }),
   listWebhookEndpoints: async () => ({ path: ENDPOINTS }),
   getWebhookEndpoint: async ({ owned }) => ({ path: `${ENDPOINTS}/${owned.whe[0]}` }),

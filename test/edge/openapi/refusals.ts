@@ -46,6 +46,16 @@ async function keyOf({ account }: Case, wanted: Parameters<typeof newKey>[1]): P
   return (await newKey(account.tenant, wanted)).key;
 }
 
+/** Asked by an account of its own until it has too many. */
+async function untilRefused(given: Case): Promise<Response> {
+  const { key: token } = await newKey(await newTenant(), { scopes: SCOPES });
+  for (;;) {
+    const answer = await ask(given, { token });
+    if (answer.status !== 201) return answer;
+    await answer.text();
+  }
+}
+
 /** Only with the scope that the operation asks for, so that every other key of the account is stronger. */
 async function weakKey(given: Case): Promise<string> {
   const scope = SCOPES.find((one) => one === given.operation.security?.[0]?.apiKey?.[0]);
@@ -211,16 +221,9 @@ const BY_OPERATION: Readonly<Record<string, Readonly<Record<string, Recipe>>>> =
   createKey: {
     exceeds_own_key: async (given) =>
       await ask(given, { token: await weakKey(given), body: { name: "k", scopes: SCOPES } }),
-    too_many_keys: async (given) => {
-      const tenant = await newTenant();
-      const { key: token } = await newKey(tenant);
-      for (;;) {
-        const answer = await ask(given, { token });
-        if (answer.status !== 201) return answer;
-        await answer.text();
-      }
-    },
+    too_many_keys: untilRefused,
   },
+  createChatLink: { too_many_links: untilRefused },
   testWebhookEndpoint: {
     invalid_request: async (given) => {
       const { bearer: token } = given.account;
