@@ -1,5 +1,4 @@
 // About the service itself: whether it is up and ready, its metrics, and its OpenAPI document.
-import journal from "../../db/migrations/meta/_journal.json" with { type: "json" };
 import type { EdgeApp } from "../context.ts";
 import { requireScraper } from "../middleware/authentication.ts";
 import { describeApi } from "../openapi.ts";
@@ -7,8 +6,6 @@ import { OPENMETRICS_TYPE } from "../services/operator/exposition.ts";
 import { readMetrics } from "../services/operator/metrics.ts";
 import { checkReadiness } from "../services/operator/readiness.ts";
 import { NO_STORE } from "./responses.ts";
-
-const MIGRATIONS = journal.entries.map(({ tag }) => `${tag}.sql`);
 
 export function registerService(app: EdgeApp): void {
   app.openAPIRegistry.registerComponent("securitySchemes", "apiKey", {
@@ -24,7 +21,7 @@ export function registerService(app: EdgeApp): void {
   // Answering at all means that the settings are complete: they are read before every route.
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", async (c) => {
-    const { ready, checks } = await checkReadiness(c.get("ports"), MIGRATIONS);
+    const { ready, checks } = await checkReadiness(c.get("ports"));
     return c.json({ status: ready ? "ready" : "not_ready", checks }, ready ? 200 : 503, NO_STORE);
   });
   app.get("/metrics", requireScraper, async (c) =>

@@ -1,5 +1,5 @@
 // Whether a request would find what it needs: the database, all its migrations, and the bucket.
-import { listMigrations } from "../../../db/queries/migrations.ts";
+import { listMigrations, MIGRATIONS } from "../../../db/queries/migrations.ts";
 import type { Ports } from "../ports.ts";
 
 /** No object is ever called so; asking for it shows that the bucket answers. */
@@ -11,11 +11,8 @@ export interface Readiness {
   readonly checks: Readonly<Record<"database" | "migrations" | "bucket", string>>;
 }
 
-/** `wanted`: the names of this version's migrations. A database that has more is of a newer version, which is no fault. */
-export async function checkReadiness(
-  ports: Pick<Ports, "db" | "store">,
-  wanted: readonly string[],
-): Promise<Readiness> {
+/** A database that has had more migrations is of a newer version, which is no fault. */
+export async function checkReadiness(ports: Pick<Ports, "db" | "store">): Promise<Readiness> {
   const [database, bucket] = await Promise.all([
     listMigrations(ports.db).catch(() => null),
     ports.store.head(ABSENT_KEY).then(
@@ -25,14 +22,14 @@ export async function checkReadiness(
   ]);
   const checks = {
     database: database === null ? "does not answer" : "ok",
-    migrations: compare(database, wanted),
+    migrations: missingOf(database),
     bucket,
   };
   return { ready: Object.values(checks).every((check) => check === "ok"), checks };
 }
 
-function compare(applied: readonly string[] | null, wanted: readonly string[]): string {
+function missingOf(applied: readonly string[] | null): string {
   if (applied === null) return "unknown";
-  const missing = wanted.filter((name) => !applied.includes(name));
+  const missing = MIGRATIONS.filter((name) => !applied.includes(name));
   return missing.length === 0 ? "ok" : `apply ${missing.join(", ")} (wrangler d1 migrations apply)`;
 }
