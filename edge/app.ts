@@ -12,10 +12,12 @@ import { limitRate } from "./middleware/rate-limit.ts";
 import { identifyRequest } from "./middleware/request.ts";
 import { negotiateVersion } from "./middleware/version.ts";
 import { registerAdminAccounts } from "./routes/admin/accounts.ts";
+import { registerAdminAudit } from "./routes/admin/audit.ts";
 import { registerAdminKeys } from "./routes/admin/keys.ts";
 import { registerAdminLimits } from "./routes/admin/limits.ts";
 import { registerAdminRefunds } from "./routes/admin/refunds.ts";
 import { registerAdminRunners } from "./routes/admin/runners.ts";
+import { registerListAudit } from "./routes/audit/list.ts";
 import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCreateBrowserToken } from "./routes/browser-tokens/create.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
@@ -94,6 +96,7 @@ export function createApp(): EdgeApp {
   registerGetUsage(app);
   registerListLedger(app);
   registerGetStatement(app);
+  registerListAudit(app);
   registerManageKeys(app);
   registerRotateKey(app);
   registerCreateBrowserToken(app);
@@ -103,6 +106,7 @@ export function createApp(): EdgeApp {
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);
+  registerAdminAudit(app);
   registerAdminKeys(app);
   registerAdminLimits(app);
   registerAdminRefunds(app);

@@ -3,7 +3,7 @@ CREATE TABLE `audit_log` (
 	`account_id` text NOT NULL,
 	`actor` text NOT NULL,
 	`action` text NOT NULL,
-	`subject` text,
+	`subject` text NOT NULL,
 	`detail` text NOT NULL,
 	`request_id` text,
 	`at_ms` integer NOT NULL,

@@ -4,6 +4,7 @@ import type { AccountId } from "../../shared/ids.ts";
 import { micros } from "../../shared/pricing.ts";
 import type { Database } from "../database.ts";
 import { accounts, balances } from "../schema.ts";
+import { type AuditRow, recordAct, statementBeforeDidIt } from "./audit.ts";
 
 export type NewAccount = typeof accounts.$inferInsert;
 export type AccountRow = typeof accounts.$inferSelect;
@@ -27,9 +28,12 @@ export async function limitAccount(
   db: Database,
   id: AccountId,
   limits: AccountLimits,
+  act: AuditRow,
 ): Promise<AccountRow | undefined> {
   if (Object.keys(limits).length === 0) return await findAccount(db, id);
-  return await db.update(accounts).set(limits).where(eq(accounts.id, id)).returning().get();
+  const limited = db.update(accounts).set(limits).where(eq(accounts.id, id)).returning();
+  const [rows] = await db.batch([limited, recordAct(db, act, statementBeforeDidIt)]);
+  return rows[0];
 }
 
 export async function findBalance(db: Database, id: AccountId): Promise<typeof balances.$inferSelect | undefined> {

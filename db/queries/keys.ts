@@ -3,6 +3,7 @@ import { and, desc, eq, gt, isNull, lt, lte, or, type SQL, sql } from "drizzle-o
 import type { AccountId, KeyId } from "../../shared/ids.ts";
 import { type Database, violatedConstraint } from "../database.ts";
 import { apiKeySecrets, apiKeys } from "../schema.ts";
+import { type AuditRow, recordAct, statementBeforeDidIt } from "./audit.ts";
 
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
 export type NewSecret = Pick<typeof apiKeySecrets.$inferSelect, "sha256" | "createdAtMs">;
@@ -16,7 +17,13 @@ function isActive(nowMs: number): SQL | undefined {
  * False, and nothing is written, where the account has `maxActive` active keys already. The guard stands in the VALUES, as
  * a name that is NULL then: an insert by SELECT would have SQLite plan a search of every table that refers to keys.
  */
-export async function insertApiKey(db: Database, key: ApiKeyRow, sha256: string, maxActive: number): Promise<boolean> {
+export async function insertApiKey(
+  db: Database,
+  key: ApiKeyRow,
+  sha256: string,
+  maxActive: number,
+  act: AuditRow,
+): Promise<boolean> {
   const { id, createdAtMs } = key;
   const active = sql`(select count(*) from ${apiKeys} where ${apiKeys.accountId} = ${key.accountId}
     and ${isActive(createdAtMs)})`;
@@ -25,6 +32,7 @@ export async function insertApiKey(db: Database, key: ApiKeyRow, sha256: string,
     await db.batch([
       db.insert(apiKeys).values({ ...key, name }),
       db.insert(apiKeySecrets).values({ sha256, keyId: id, createdAtMs }),
+      recordAct(db, act),
     ]);
   } catch (error) {
     if (violatedConstraint(error) === "api_keys.name") return false;
@@ -75,22 +83,25 @@ export async function changeApiKey(
   id: KeyId,
   change: KeyChange,
   nowMs: number,
+  act: AuditRow,
 ): Promise<ApiKeyRow | undefined> {
   if (Object.keys(change).length === 0) return await findApiKey(db, id);
-  return await db
+  const changed = db
     .update(apiKeys)
     .set(change)
     .where(and(eq(apiKeys.id, id), isActive(nowMs)))
-    .returning()
-    .get();
+    .returning();
+  const [rows] = await db.batch([changed, recordAct(db, act, statementBeforeDidIt)]);
+  return rows[0];
 }
 
 /** A key that is already revoked keeps the time at which it was. */
-export async function revokeApiKey(db: Database, id: KeyId, atMs: number): Promise<void> {
-  await db
+export async function revokeApiKey(db: Database, id: KeyId, atMs: number, act: AuditRow): Promise<void> {
+  const revoked = db
     .update(apiKeys)
     .set({ revokedAtMs: atMs })
     .where(and(eq(apiKeys.id, id), isNull(apiKeys.revokedAtMs)));
+  await db.batch([revoked, recordAct(db, act, statementBeforeDidIt)]);
 }
 
 export interface Rotation {
@@ -102,7 +113,7 @@ export interface Rotation {
 }
 
 /** False when the key is not active any more, and nothing was written. */
-export async function rotateApiKey(db: Database, id: KeyId, rotation: Rotation): Promise<boolean> {
+export async function rotateApiKey(db: Database, id: KeyId, rotation: Rotation, act: AuditRow): Promise<boolean> {
   const { secret, oldUntilMs, maxSecrets } = rotation;
   const added = sql`exists (select 1 from ${apiKeySecrets} where ${apiKeySecrets.sha256} = ${secret.sha256})`;
   const mine = eq(apiKeySecrets.keyId, id);
@@ -111,6 +122,7 @@ export async function rotateApiKey(db: Database, id: KeyId, rotation: Rotation):
   const [inserted] = await db.batch([
     db.insert(apiKeySecrets).select(sql`select ${secret.sha256}, ${apiKeys.id}, ${secret.createdAtMs}, null
       from ${apiKeys} where ${apiKeys.id} = ${id} and ${isActive(secret.createdAtMs)}`),
+    recordAct(db, act, statementBeforeDidIt),
     db
       .update(apiKeySecrets)
       .set({ expiresAtMs: sql`min(coalesce(${apiKeySecrets.expiresAtMs}, ${oldUntilMs}), ${oldUntilMs})` })

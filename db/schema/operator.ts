@@ -1,4 +1,4 @@
-// What the operator reads: how many clips have ended and how, and who did what to keys, money and clips.
+// What the operator reads: how many clips have ended and how, and who did what to keys and money.
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { AUDIT_ACTIONS } from "../../shared/contract/audit.ts";
 import type { AccountId, AuditId, ClipId, KeyId, TransactionId } from "../../shared/ids.ts";
@@ -17,7 +17,7 @@ export const clipTotals = sqliteTable(
   (t) => [primaryKey({ columns: [t.model, t.state] })],
 );
 
-/** Acts on keys, money and what may be shown. Triggers refuse every update and delete. */
+/** Acts on keys and money. Triggers refuse every update and delete. */
 export const auditLog = sqliteTable(
   "audit_log",
   {
@@ -26,10 +26,10 @@ export const auditLog = sqliteTable(
       .$type<AccountId>()
       .notNull()
       .references(() => accounts.id),
-    actor: text("actor").$type<KeyId | "operator" | "system">().notNull(),
+    actor: text("actor").$type<KeyId | "operator">().notNull(),
     action: text("action", { enum: AUDIT_ACTIONS }).notNull(),
-    /** What it was done to; null for an order that was refused before there was a clip. */
-    subject: text("subject").$type<KeyId | ClipId | TransactionId | AccountId>(),
+    /** What it was done to. */
+    subject: text("subject").$type<KeyId | ClipId | TransactionId | AccountId>().notNull(),
     /** Never a secret, a prompt or an address. */
     detail: text("detail", { mode: "json" }).$type<Readonly<Record<string, unknown>>>().notNull(),
     /** Null for what no request asked for. */

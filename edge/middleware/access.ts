@@ -42,6 +42,8 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/usage": route("billing:read"),
   "GET /v1/ledger": route("billing:read"),
   "GET /v1/statements/{file}": route("billing:read"),
+  // Who may manage keys may see what was done with them.
+  "GET /v1/audit-log": route("keys:write"),
   "GET /v1/keys": route("keys:write"),
   "POST /v1/keys": route("keys:write"),
   "GET /v1/keys/{id}": route("keys:write"),

@@ -1,4 +1,4 @@
-// The audit log: who did what to an account's keys, money and clips, and when.
+// The audit log: who did what to an account's keys and money, and when.
 import * as z from "zod";
 import { idSchema } from "../ids.ts";
 
@@ -10,35 +10,32 @@ export const AUDIT_ACTIONS = [
   "credit.granted",
   "clip.refunded",
   "account.changed",
-  "prompt.refused",
-  "clip.refused",
 ] as const;
 
-export const AUDIT_PAGE = { default: 50, max: 200 } as const;
+const AUDIT_PAGE = { default: 50, max: 200 } as const;
 
-export const auditEntrySchema = z
+const auditEntrySchema = z
   .object({
     id: idSchema("audit"),
     object: z.literal("audit_entry"),
     account_id: idSchema("account"),
     actor: z
-      .union([idSchema("key"), z.enum(["operator", "system"])])
-      .meta({ description: "The API key that asked for it, the service's operator, or the service itself" }),
+      .union([idSchema("key"), z.literal("operator")])
+      .meta({ description: "The API key that asked for it, or the service's operator" }),
     action: z.enum(AUDIT_ACTIONS),
-    subject: z
-      .string()
-      .nullable()
-      .meta({ description: "Id of what it was done to; null for an order that was refused before there was a clip" }),
+    subject: z.string().meta({ description: "Id of what it was done to: a key, a clip, a transaction or the account" }),
     detail: z.record(z.string(), z.unknown()).meta({ description: "What was set, by the names of its request" }),
     request_id: z.string().nullable().meta({ description: "As in x-request-id; null for what no request asked for" }),
     at: z.iso.datetime(),
   })
   .meta({ id: "AuditEntry" });
+export type AuditEntry = z.infer<typeof auditEntrySchema>;
 
 export const listAuditSchema = z.object({
   limit: z.coerce.number().int().min(1).max(AUDIT_PAGE.max).default(AUDIT_PAGE.default),
   after: idSchema("audit").optional().meta({ description: "`next` of the page before" }),
 });
+export type ListAudit = z.output<typeof listAuditSchema>;
 
 export const auditPageSchema = z
   .object({
@@ -46,3 +43,4 @@ export const auditPageSchema = z
     next: idSchema("audit").nullable().meta({ description: "`after` of the next page; null on the last" }),
   })
   .meta({ id: "AuditPage" });
+export type AuditPage = z.infer<typeof auditPageSchema>;

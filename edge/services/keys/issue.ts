@@ -5,9 +5,11 @@ import { DEFAULT_SCOPES, KEY_LIMITS, type Scope } from "../../../shared/contract
 import { ApiError } from "../../../shared/errors.ts";
 import type { AccountId, KeyId } from "../../../shared/ids.ts";
 import type { Micros } from "../../../shared/pricing.ts";
+import { type AuditSource, actorOf, newAct } from "../audit.ts";
+import { timestamp } from "../clips/view.ts";
 import { API_KEY, issueCredential } from "../credential.ts";
 import type { Ports } from "../ports.ts";
-import { requireWithin } from "./reach.ts";
+import { type Authority, requireWithin } from "./reach.ts";
 
 export interface IssuedKey {
   readonly id: KeyId;
@@ -23,10 +25,15 @@ export interface WantedKey {
   readonly scopes?: readonly Scope[];
 }
 
-type Source = Pick<Ports, "db" | "clock" | "random" | "digest">;
+type Source = AuditSource & Pick<Ports, "db" | "digest">;
 
-/** For the operator. Throws not_found, invalid_request for an expiry in the past, or too_many_keys. */
-export async function issueKey(ports: Source, accountId: AccountId, wanted: WantedKey): Promise<IssuedKey> {
+/** Throws not_found, invalid_request for an expiry in the past, or too_many_keys. */
+export async function issueKey(
+  ports: Source,
+  accountId: AccountId,
+  wanted: WantedKey,
+  by: Authority = "operator",
+): Promise<IssuedKey> {
   if ((await findAccount(ports.db, accountId)) === undefined)
     throw new ApiError("not_found", "There is no such account.");
   const { id, secret, shownPrefix, sha256 } = await issueCredential(ports, API_KEY);
@@ -47,7 +54,19 @@ export async function issueKey(ports: Source, accountId: AccountId, wanted: Want
     dailyCapMicros,
     lastUsedAtMs: null,
   };
-  if (!(await insertApiKey(ports.db, row, sha256, KEY_LIMITS.active))) {
+  const act = newAct(ports, {
+    accountId,
+    actor: actorOf(by),
+    action: "key.created",
+    subject: id,
+    detail: {
+      name,
+      scopes,
+      daily_cap_micros: dailyCapMicros,
+      expires_at: expiresAtMs === null ? null : timestamp(expiresAtMs),
+    },
+  });
+  if (!(await insertApiKey(ports.db, row, sha256, KEY_LIMITS.active, act))) {
     const detail = `An account has at most ${KEY_LIMITS.active} active keys; revoke one that is not used.`;
     throw new ApiError("too_many_keys", detail);
   }
@@ -62,5 +81,5 @@ export async function issueKeyBy(
 ): Promise<IssuedKey> {
   const { name, scopes, expiresAtMs = own.expiresAtMs, dailyCapMicros = own.dailyCapMicros } = wanted;
   requireWithin(own, { scopes, expiresAtMs, dailyCapMicros });
-  return await issueKey(ports, own.accountId, { name, scopes, expiresAtMs, dailyCapMicros });
+  return await issueKey(ports, own.accountId, { name, scopes, expiresAtMs, dailyCapMicros }, own);
 }

@@ -1,9 +1,12 @@
 // Grants credit to an account, once per idempotency key.
+
 import { findAccount } from "../../../db/queries/accounts.ts";
+import { recordAct } from "../../../db/queries/audit.ts";
 import { topUp } from "../../../db/queries/ledger.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import type { AccountId } from "../../../shared/ids.ts";
 import type { Micros } from "../../../shared/pricing.ts";
+import { type AuditSource, newAct } from "../audit.ts";
 import { commitOnce, fingerprintOf, type Once, replay } from "../idempotency.ts";
 import { newIdAt } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
@@ -17,7 +20,7 @@ export interface Grant {
 
 /** Returns the body of the answer: the same bytes for the same key. */
 export async function grantCredit(
-  ports: Pick<Ports, "db" | "clock" | "random" | "digest" | "times">,
+  ports: AuditSource & Pick<Ports, "db" | "digest" | "times">,
   grant: Grant,
 ): Promise<string> {
   const { accountId, amountMicros, reason, idempotencyKey } = grant;
@@ -33,5 +36,12 @@ export async function grantCredit(
   const transactionId = newIdAt(ports, "transaction", atMs);
   const answer = JSON.stringify({ transaction_id: transactionId, account_id: accountId, amount_micros: amountMicros });
   const credit = topUp(ports.db, { transactionId, accountId, amountMicros, reason, atMs });
-  return await commitOnce(ports, once, answer, credit);
+  const act = newAct(ports, {
+    accountId,
+    actor: "operator",
+    action: "credit.granted",
+    subject: transactionId,
+    detail: { amount_micros: amountMicros, reason },
+  });
+  return await commitOnce(ports, once, answer, [...credit, recordAct(ports.db, act)]);
 }

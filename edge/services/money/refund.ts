@@ -1,11 +1,14 @@
 // Gives a customer back what a clip was charged, or a part of it: once per idempotency key, and never more in all
 // than was captured. The hold and the capture stay in the books; the refund compensates them.
+
 import { violatedConstraint } from "../../../db/database.ts";
+import { recordAct } from "../../../db/queries/audit.ts";
 import { type ClipRow, findClip } from "../../../db/queries/clips.ts";
 import { findRefunded, refund } from "../../../db/queries/ledger.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import type { ClipId } from "../../../shared/ids.ts";
 import { type Micros, micros } from "../../../shared/pricing.ts";
+import { type AuditSource, newAct } from "../audit.ts";
 import { noSuchClip } from "../clips/get.ts";
 import { commitOnce, fingerprintOf, type Once, replay } from "../idempotency.ts";
 import { newIdAt } from "../identifiers.ts";
@@ -19,7 +22,7 @@ export interface WantedRefund {
   readonly idempotencyKey: string;
 }
 
-type Source = Pick<Ports, "db" | "clock" | "random" | "digest" | "times">;
+type Source = AuditSource & Pick<Ports, "db" | "digest" | "times">;
 
 /** Returns the body of the answer: the same bytes for the same key. Throws not_found, not_refundable or idempotency_*. */
 export async function refundClip(ports: Source, wanted: WantedRefund): Promise<string> {
@@ -54,8 +57,15 @@ async function book(ports: Source, once: Once, clip: ClipRow, amountMicros: Micr
     amount_micros: amountMicros,
   });
   const work = { transactionId, accountId, clipId, keyId, capturedMicros, amountMicros, reason, atMs };
+  const act = newAct(ports, {
+    accountId,
+    actor: "operator",
+    action: "clip.refunded",
+    subject: clipId,
+    detail: { amount_micros: amountMicros, reason, transaction_id: transactionId },
+  });
   try {
-    return await commitOnce(ports, once, answer, refund(ports.db, work));
+    return await commitOnce(ports, once, answer, [...refund(ports.db, work), recordAct(ports.db, act)]);
   } catch (error) {
     if (violatedConstraint(error) !== "refund_within_capture") throw error;
     throw tooMuch(clip, await findRefunded(ports.db, clipId), amountMicros);

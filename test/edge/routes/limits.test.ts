@@ -17,14 +17,17 @@ describe("PATCH /admin/v1/accounts/{id}", () => {
       name: "a customer",
       daily_cap_micros: 500,
       max_in_flight: 1_000,
+      log_prompts: false,
     });
     expect(await (await admin("PATCH", path, { max_in_flight: 2 })).json()).toMatchObject({
       daily_cap_micros: 500,
       max_in_flight: 2,
+      log_prompts: false,
     });
     expect(await (await admin("PATCH", path, { daily_cap_micros: null })).json()).toMatchObject({
       daily_cap_micros: null,
       max_in_flight: 2,
+      log_prompts: false,
     });
     expect(await (await admin("PATCH", path, {})).json()).toMatchObject({ max_in_flight: 2 });
   });

@@ -81,6 +81,12 @@ export async function expectInvariants(): Promise<void> {
       left join webhook_deliveries d on d.message_id = m.id and d.lane like '%@%'
       where c.webhook_url is not null group by c.id having told <> (case when c.state in ${LIVE} then 0 else 1 end)`),
   ).toEqual([]);
+  // O1: the counts of clips that have ended are what a count of the clips would find.
+  expect(
+    await rows(`select model, state, count(*) as clips from clips
+        where state in ('succeeded', 'failed', 'cancelled', 'expired') group by model, state
+      except select model, state, clips from clip_totals`),
+  ).toEqual([]);
   // J2: a lease exists exactly while an attempt is under way, and each attempt was leased once.
   expect(
     await rows(`select id, state from clips
@@ -108,6 +114,8 @@ export async function everything(): Promise<unknown> {
     "webhook_messages",
     "webhook_deliveries",
     "uploads",
+    "audit_log",
+    "clip_totals",
   ];
   return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
 }

@@ -101,6 +101,10 @@ class Prepared {
     if (/^\s*(select|with)/i.test(this.#sql)) {
       return { success: true, results: statement.all(...this.#values), meta: { changes: 0 } };
     }
+    if (/\breturning\b/i.test(this.#sql)) {
+      const results = statement.all(...this.#values);
+      return { success: true, results, meta: { changes: results.length } };
+    }
     const { changes } = statement.run(...this.#values);
     return { success: true, results: [], meta: { changes: Number(changes) } };
   }
