@@ -6,5 +6,6 @@ export * from "./schema/clips.ts";
 export * from "./schema/idempotency.ts";
 export * from "./schema/ledger.ts";
 export * from "./schema/runners.ts";
+export * from "./schema/triggers.ts";
 export * from "./schema/uploads.ts";
 export * from "./schema/webhooks.ts";

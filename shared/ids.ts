@@ -13,6 +13,8 @@ export const ID_PREFIXES = {
   transaction: "txn",
   endpoint: "whe",
   upload: "upl",
+  trigger: "trg",
+  delivery: "dlv",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 export type Id<K extends IdKind> = string & { readonly __id: K };
@@ -25,6 +27,8 @@ export type EventId = Id<"event">;
 export type TransactionId = Id<"transaction">;
 export type EndpointId = Id<"endpoint">;
 export type UploadId = Id<"upload">;
+export type TriggerId = Id<"trigger">;
+export type DeliveryId = Id<"delivery">;
 
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
 const ULID_TEXT = "[0-7][0-9a-hjkmnp-tv-z]{25}";

@@ -7,6 +7,7 @@ import { forgetBrowserTokens } from "./keys/browser-token.ts";
 import { sweepLeases } from "./leases/sweep.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
+import { forgetTriggerDeliveries } from "./triggers/log.ts";
 import { removeUploads } from "./uploads/remove.ts";
 import { forgetMessages } from "./webhooks/retention.ts";
 import { wakeOverdue } from "./webhooks/wake.ts";
@@ -21,6 +22,7 @@ const PARTS = [
   forgetBrowserTokens,
   wakeOverdue,
   forgetMessages,
+  forgetTriggerDeliveries,
 ] as const;
 
 /** Returns when to sweep next, or null when nothing is due to happen. Safe to run at any time, twice, or late. */

@@ -6,6 +6,7 @@ import { insertQueued } from "../../../db/queries/queue.ts";
 import { commitAll, recordEvent, type Statement } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
 import type { ClipBatch, CreateClip } from "../../../shared/contract/clips.ts";
+import type { TriggerId } from "../../../shared/ids.ts";
 import { micros } from "../../../shared/pricing.ts";
 import { fingerprintOf, keep, type Once, replay, replayAfterConflict } from "../idempotency.ts";
 import { newIdAt, newTransition } from "../identifiers.ts";
@@ -33,7 +34,7 @@ function newRows(
   ports: Pick<Ports, "clock" | "random" | "times">,
   caller: Caller,
   request: CreateClip,
-  webhookUrl: string | null,
+  told: Pick<ClipRow, "webhookUrl" | "triggerId">,
 ): readonly ClipRow[] {
   const quote = quoteClip(request);
   const createdAtMs = ports.clock.now();
@@ -43,7 +44,7 @@ function newRows(
       id,
       createdAtMs,
       seed: request.seed === undefined ? randomSeed(ports) : request.seed + i,
-      webhookUrl,
+      ...told,
     }),
   );
 }
@@ -53,7 +54,7 @@ function newRow(
   caller: Caller,
   request: CreateClip,
   { model, size, frames, priceMicros }: Quote,
-  own: Pick<ClipRow, "id" | "createdAtMs" | "seed" | "webhookUrl">,
+  own: Pick<ClipRow, "id" | "createdAtMs" | "seed" | "webhookUrl" | "triggerId">,
 ): ClipRow {
   const waitMs = request.expires_after === undefined ? ports.times.queuedMs : request.expires_after * 1_000;
   return {
@@ -94,6 +95,13 @@ function newRow(
   };
 }
 
+/** Through which door an order came, other than the API's own. */
+export interface OrderSource {
+  readonly triggerId: TriggerId;
+  /** What commits with the clip's row, after it. */
+  along(clip: ClipRow): readonly Statement[];
+}
+
 /**
  * Throws prompt_empty, prompt_too_long, model_unknown, size_not_allowed, frames_invalid, insufficient_balance, cap_exceeded,
  * too_many_in_flight, token_spent, clip_deleted or idempotency_*.
@@ -107,13 +115,24 @@ export async function createClip(
   const once: Once | null = idempotencyKey === null ? null : await newOnce(ports, caller, request, idempotencyKey);
   const before = once === null ? null : await replay(ports, once);
   if (before !== null) return { answer: before, replayed: true };
+  return await orderClips(ports, caller, request, once, null);
+}
+
+/** For an order that was not answered before. Throws as createClip, or the error of a constraint of the source's own. */
+export async function orderClips(
+  ports: Ports,
+  caller: Caller,
+  request: CreateClip,
+  once: Once | null,
+  source: OrderSource | null,
+): Promise<CreatedClip> {
   const webhookUrl = await checkClipUrl(ports, caller.accountId, request.webhook_url);
-  const rows = newRows(ports, caller, request, webhookUrl);
+  const rows = newRows(ports, caller, request, { webhookUrl, triggerId: source?.triggerId ?? null });
   const answer = await answerTo(ports, request, rows);
   try {
     await commitAll(ports.db, [
       ...(once === null ? [] : keep(ports.db, ports, once, answer)),
-      ...rows.flatMap((row) => enqueue(ports, row)),
+      ...rows.flatMap((row) => [...enqueue(ports, row), ...(source?.along(row) ?? [])]),
     ]);
   } catch (error) {
     const won = await replayAfterConflict(ports, once, error);
