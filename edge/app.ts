@@ -35,6 +35,9 @@ import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
 import { registerGetStatement } from "./routes/statements/get.ts";
+import { registerDeliver } from "./routes/triggers/deliver.ts";
+import { registerTriggerDeliveries } from "./routes/triggers/deliveries.ts";
+import { registerManageTriggers } from "./routes/triggers/manage.ts";
 import { registerCreateUpload } from "./routes/uploads/create.ts";
 import { registerReadUploads } from "./routes/uploads/read.ts";
 import { registerGetUsage } from "./routes/usage/get.ts";
@@ -62,6 +65,7 @@ export function createApp(): EdgeApp {
   // By their signed URLs, so before the key is asked for.
   registerDownload(app);
   registerService(app);
+  registerDeliver(app);
 
   app.use("/v1/*", ...CUSTOMER);
   app.on("POST", MCP_PATH, ...CUSTOMER);
@@ -93,6 +97,8 @@ export function createApp(): EdgeApp {
   registerCreateBrowserToken(app);
   registerWebhookEndpoints(app);
   registerWebhookDeliveries(app);
+  registerManageTriggers(app);
+  registerTriggerDeliveries(app);
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);

@@ -4,6 +4,7 @@ import { refuseInvalid } from "./middleware/validation.ts";
 import type { Bearer } from "./services/keys/verify.ts";
 import type { Ports } from "./services/ports.ts";
 import type { VerifiedRunner } from "./services/runners/verify.ts";
+import type { OpenTrigger } from "./services/triggers/address.ts";
 import type { Settings } from "./settings.ts";
 
 export interface EdgeEnv {
@@ -16,6 +17,8 @@ export interface EdgeEnv {
     caller: Bearer;
     /** Set under /runner/v1 once the runner's token is verified. */
     runner: VerifiedRunner;
+    /** Set under /t once its URL is known. */
+    trigger: OpenTrigger;
   };
 }
 

@@ -26,7 +26,9 @@ export const triggers = sqliteTable(
     /** Its values are templates. */
     metadata: text("metadata", { mode: "json" }).$type<Readonly<Record<string, string>>>().notNull(),
     /** JSON paths, and what must be there. */
-    conditions: text("conditions", { mode: "json" }).$type<Readonly<Record<string, string | number | boolean>>>().notNull(),
+    conditions: text("conditions", { mode: "json" })
+      .$type<Readonly<Record<string, string | number | boolean>>>()
+      .notNull(),
     clip: text("clip", { mode: "json" }).$type<TriggerClip>().notNull(),
     dailyClips: integer("daily_clips"),
     dailyCapMicros: money("daily_cap_micros"),

@@ -17,10 +17,10 @@ export const identifyRequest = createMiddleware<EdgeEnv>(async (context, next) =
   log("info", "request", {
     request_id: requestId,
     method: context.req.method,
-    // The pattern, not the path: paths hold lease tokens, queries hold signatures.
+    // The pattern, not the path: paths hold the tokens of leases and triggers, queries hold signatures.
     route: routePath(context, -1),
     status: context.res.status,
-    account: context.get("caller")?.accountId,
+    account: context.get("caller")?.accountId ?? context.get("trigger")?.trigger.accountId,
     runner: context.get("runner")?.id,
     ms: Date.now() - began,
   });

@@ -83,7 +83,11 @@ const dailyCap = z
   .meta({ description: "Micro-dollars that it may spend in one UTC day; null for no cap of its own" });
 
 const { min, max } = TRIGGER_LIMITS.secretCharacters;
-const secret = z.string().min(min).max(max).regex(/^[\x21-\x7e]+( [\x21-\x7e]+)*$/, "must be printable ASCII");
+const secret = z
+  .string()
+  .min(min)
+  .max(max)
+  .regex(/^[\x21-\x7e]+( [\x21-\x7e]+)*$/, "must be printable ASCII");
 const overlap = z
   .int()
   .min(0)
@@ -98,10 +102,17 @@ export const senderSignatureSchema = z
       scheme: z.literal("standard-webhooks"),
       secret: z
         .string()
-        .regex(/^whsec_(?:[A-Za-z0-9+/]{4}){8,24}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, "must be whsec_ and base64"),
+        .regex(
+          /^whsec_(?:[A-Za-z0-9+/]{4}){8,24}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/,
+          "must be whsec_ and base64",
+        ),
       overlap_s: overlap,
     }),
-    z.strictObject({ scheme: z.literal("bearer"), secret: secret.regex(/^\S+$/, "must have no spaces"), overlap_s: overlap }),
+    z.strictObject({
+      scheme: z.literal("bearer"),
+      secret: secret.regex(/^\S+$/, "must have no spaces"),
+      overlap_s: overlap,
+    }),
   ])
   .meta({
     description:
@@ -183,13 +194,17 @@ export const previewTriggerSchema = z
 export const triggerPreviewSchema = z
   .object({
     object: z.literal("trigger_preview"),
-    skipped: z.boolean().meta({ description: "True where `when` would leave the delivery out" }),
-    prompt: z.string(),
-    metadata: z.record(z.string(), z.string()),
-    model: z.string(),
-    size: z.string(),
-    frames: z.int(),
-    price_micros: z.int(),
+    clip: z
+      .object({
+        prompt: z.string(),
+        metadata: z.record(z.string(), z.string()),
+        model: z.string(),
+        size: z.string(),
+        frames: z.int(),
+        price_micros: z.int(),
+      })
+      .nullable()
+      .meta({ description: "What would be ordered; null where `when` would leave the delivery out" }),
   })
   .meta({ id: "TriggerPreview" });
 export type TriggerPreview = z.infer<typeof triggerPreviewSchema>;

@@ -49,9 +49,7 @@ export async function findTrigger(db: Database, accountId: AccountId, id: Trigge
 export async function findOpenableTrigger(
   db: Database,
   id: TriggerId,
-): Promise<
-  { readonly trigger: TriggerRow; readonly key: ApiKeyRow; readonly urls: readonly KnownUrl[] } | undefined
-> {
+): Promise<{ readonly trigger: TriggerRow; readonly key: ApiKeyRow; readonly urls: readonly KnownUrl[] } | undefined> {
   const { sha256, expiresAtMs } = triggerUrls;
   const rows = await db
     .select({ trigger: triggers, key: apiKeys, url: { sha256, expiresAtMs } })

@@ -1,6 +1,7 @@
 // The URLs of triggers: who has one can post to it, so each is a secret, of which only the hash is kept.
-import { findOpenableTrigger, rotateTriggerUrl, type TriggerRow } from "../../../db/queries/triggers/triggers.ts";
+
 import type { ApiKeyRow } from "../../../db/queries/keys.ts";
+import { findOpenableTrigger, rotateTriggerUrl, type TriggerRow } from "../../../db/queries/triggers/triggers.ts";
 import { TRIGGER_LIMITS } from "../../../shared/contract/triggers.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import type { TriggerId } from "../../../shared/ids.ts";

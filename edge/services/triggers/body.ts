@@ -31,5 +31,7 @@ function readForm(form: URLSearchParams): JsonValue {
     if (values === undefined) fields.set(name, [value]);
     else values.push(value);
   }
-  return Object.fromEntries([...fields].map(([name, values]) => [name, values.length === 1 ? (values[0] ?? "") : values]));
+  return Object.fromEntries(
+    [...fields].map(([name, values]) => [name, values.length === 1 ? (values[0] ?? "") : values]),
+  );
 }

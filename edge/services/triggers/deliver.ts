@@ -30,7 +30,10 @@ export async function deliver(ports: Ports, opened: OpenTrigger, posted: Posted)
     const refusal = error instanceof ApiError ? error : await refusalByTrigger(ports, opened.trigger, error);
     if (refusal === null) throw error;
     const { code, message } = refusal;
-    await noteDelivery(ports, newDelivery(ports, opened.trigger, posted, { outcome: "refused", code, detail: message }));
+    await noteDelivery(
+      ports,
+      newDelivery(ports, opened.trigger, posted, { outcome: "refused", code, detail: message }),
+    );
     throw asToldToSender(refusal);
   }
 }
@@ -95,7 +98,10 @@ async function refusalByTrigger(ports: Ports, trigger: TriggerRow, error: unknow
   switch (constraint) {
     case "trigger_daily_clips": {
       const { clips } = await findTriggerDay(ports.db, trigger.id, day);
-      return new ApiError("cap_exceeded", `The trigger has ordered ${clips} of ${trigger.dailyClips} clips of the day (UTC).`);
+      return new ApiError(
+        "cap_exceeded",
+        `The trigger has ordered ${clips} of ${trigger.dailyClips} clips of the day (UTC).`,
+      );
     }
     case "trigger_daily_cap": {
       const { spentMicros } = await findTriggerDay(ports.db, trigger.id, day);

@@ -9,7 +9,13 @@ export interface JsonPath {
   readonly segments: readonly (string | number)[];
 }
 
-export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [name: string]: JsonValue };
+export type JsonValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly JsonValue[]
+  | { readonly [name: string]: JsonValue };
 
 /** A path that is none, and where in its text it ceases to be one. */
 export class PathError extends Error {
@@ -56,7 +62,8 @@ export function readPath(text: string, from: number): { readonly path: JsonPath;
 /** A text that is a path and nothing else. Throws PathError. */
 export function parsePath(text: string): JsonPath {
   const { path, end } = readPath(text, 0);
-  if (end !== text.length) throw new PathError(`it ends with ${JSON.stringify(text.slice(end))}, which is no path`, end);
+  if (end !== text.length)
+    throw new PathError(`it ends with ${JSON.stringify(text.slice(end))}, which is no path`, end);
   return path;
 }
 

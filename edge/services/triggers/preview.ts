@@ -15,16 +15,12 @@ export async function previewTrigger(
   body: JsonValue,
 ): Promise<TriggerPreview> {
   const recipe = compileRecipe(await requireTrigger(ports, accountId, id));
+  if (!isWanted(recipe, body)) return { object: "trigger_preview", clip: null };
   const order = makeOrder(recipe, body);
   const { model, size, frames, priceMicros } = quoteClip(order);
+  const { prompt, metadata = {} } = order;
   return {
     object: "trigger_preview",
-    skipped: !isWanted(recipe, body),
-    prompt: order.prompt,
-    metadata: order.metadata ?? {},
-    model: model.id,
-    size,
-    frames,
-    price_micros: priceMicros,
+    clip: { prompt, metadata, model: model.id, size, frames, price_micros: priceMicros },
   };
 }

@@ -42,7 +42,7 @@ async function checkGitHub({ digest }: Source, { header, body }: Posted, secrets
   if (signature === null) return "There is no X-Hub-Signature-256; set the trigger's secret in the webhook's settings.";
   const utf8 = new TextEncoder();
   const expected = await Promise.all(
-    secrets.map(async (secret) => `sha256=${hex(await digest.hmacSha256(utf8.encode(secret), body))}`),
+    secrets.map(async (secret) => `sha256=${hex(await digest.hmacSha256(Uint8Array.from(utf8.encode(secret)), body))}`),
   );
   return isAny(expected, signature) ? null : "X-Hub-Signature-256 is not by the trigger's secret.";
 }

@@ -5,9 +5,7 @@ import { TRIGGER_LIMITS } from "../../../shared/contract/triggers.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import { findValue, type JsonPath, type JsonValue, PathError, readPath } from "./path.ts";
 
-type Part =
-  | { readonly text: string }
-  | { readonly path: JsonPath; readonly fallback: string | null };
+type Part = { readonly text: string } | { readonly path: JsonPath; readonly fallback: string | null };
 export type Template = readonly Part[];
 
 const OPEN = "{{";
@@ -96,7 +94,10 @@ export function render(template: Template, body: JsonValue): string {
 function valueOf(path: JsonPath, fallback: string | null, body: JsonValue): string {
   const value = findValue(body, path) ?? fallback;
   if (value === null) {
-    throw new ApiError("invalid_request", `The body has nothing at ${path.text}, and the template has no fallback for it.`);
+    throw new ApiError(
+      "invalid_request",
+      `The body has nothing at ${path.text}, and the template has no fallback for it.`,
+    );
   }
   if (typeof value === "object") {
     const kind = Array.isArray(value) ? "an array" : "an object";
