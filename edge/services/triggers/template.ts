@@ -87,11 +87,11 @@ function readString(source: string, at: number): { readonly value: string; reado
 
 /** Throws invalid_request, which names the path that has no value, or one that is no text, number or boolean. */
 export function render(template: Template, body: JsonValue): string {
-  return template.map((part) => ("text" in part ? part.text : valueOf(part.path, part.fallback, body))).join("");
+  return template.map((part) => ("text" in part ? part.text : textOf(part.path, part.fallback, body))).join("");
 }
 
 /** Null is like absent: senders write it for what they have not. */
-function valueOf(path: JsonPath, fallback: string | null, body: JsonValue): string {
+function textOf(path: JsonPath, fallback: string | null, body: JsonValue): string {
   const value = findValue(body, path) ?? fallback;
   if (value === null) {
     throw new ApiError(
