@@ -10,7 +10,7 @@ import {
   type TriggerRow,
   updateTrigger,
 } from "../../../db/queries/triggers/triggers.ts";
-import { dropSecrets, expireSecrets } from "../../../db/queries/webhooks/secrets.ts";
+import { dropSecrets, expireSecrets, insertSecret } from "../../../db/queries/webhooks/secrets.ts";
 import {
   type CreateTrigger,
   type IssuedTrigger,
@@ -154,7 +154,7 @@ async function exchangeSecret(ports: Ports, row: TriggerRow, wanted: SenderSigna
     wanted.scheme === row.signature
       ? expireSecrets(ports.db, row.id, now, now + wanted.overlap_s * 1_000)
       : [dropSecrets(ports.db, row.id)];
-  return [...before, await sealSecret(ports, row.id, wanted.secret)];
+  return [...before, insertSecret(ports.db, await sealSecret(ports, row.id, wanted.secret))];
 }
 
 function view(row: TriggerRow): Trigger {

@@ -2,7 +2,7 @@
 // can change over at any moment in between.
 
 import type { Statement } from "../../../db/queries/transitions.ts";
-import { expireSecrets, findSecrets, insertSecret } from "../../../db/queries/webhooks/secrets.ts";
+import { expireSecrets, findSecrets, insertSecret, type SecretRow } from "../../../db/queries/webhooks/secrets.ts";
 import type { IssuedSecret } from "../../../shared/contract/webhooks.ts";
 import type { AccountId, EndpointId, TriggerId } from "../../../shared/ids.ts";
 import { ulid } from "../../../shared/ids.ts";
@@ -18,15 +18,15 @@ type Source = Pick<Ports, "db" | "clock" | "random" | "vault">;
 
 export async function newSecret(ports: Source, owner: SecretOwner): Promise<{ secret: string; insert: Statement }> {
   const secret = `whsec_${base64(ports.random.bytes(SECRET_BYTES))}`;
-  return { secret, insert: await sealSecret(ports, owner, secret) };
+  return { secret, insert: insertSecret(ports.db, await sealSecret(ports, owner, secret)) };
 }
 
-/** The statement that gives an owner this secret. */
-export async function sealSecret(ports: Source, owner: SecretOwner, secret: string): Promise<Statement> {
+/** The row that gives an owner this secret. */
+export async function sealSecret(ports: Source, owner: SecretOwner, secret: string): Promise<SecretRow> {
   const createdAtMs = ports.clock.now();
   const id = ulid(createdAtMs, ports.random.bytes(ULID_RANDOM_BYTES));
   const sealed = await ports.vault.seal(secret, owner);
-  return insertSecret(ports.db, { id, owner, sealed, createdAtMs, expiresAtMs: null });
+  return { id, owner, sealed, createdAtMs, expiresAtMs: null };
 }
 
 /** The owner has a new secret; what it had before signs as well for this long. */
