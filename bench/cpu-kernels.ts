@@ -1,12 +1,9 @@
 // What the CPU engine's kernels reach of what the processor can do, and the seconds of each stage of the demo's
 // clip: build/native/bench/cpu_kernels checks, times and prints them.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import * as z from "zod";
-import { writeDemoModel } from "../models/demo/model-set.ts";
-import { findModel } from "../shared/models.ts";
+import { DEMO_FILES } from "../models/demo/shipped.ts";
 import type { Result, Row } from "./table.ts";
 
 const PROGRAM = resolve(import.meta.dirname, "../build/native/bench/cpu_kernels");
@@ -30,19 +27,10 @@ const reportSchema = z.object({
 const plural = (threads: number) => (threads === 1 ? "1 thread" : `${threads} threads`);
 
 function measure(): z.infer<typeof reportSchema> {
-  const files = findModel("turboclip-demo")?.files;
-  const transformer = files?.transformer.at(-1);
-  if (files === undefined || transformer === undefined) throw new Error("the registry has no turboclip-demo");
-  const folder = mkdtempSync(join(tmpdir(), "turboclip-bench-"));
-  try {
-    writeDemoModel(folder);
-    const paths = [transformer, files.textEncoder, files.vae].map((name) => join(folder, name));
-    const { status, stdout, stderr } = spawnSync(PROGRAM, paths, { encoding: "utf8" });
-    if (status !== 0) throw new Error(`${PROGRAM} failed:\n${stderr}`);
-    return reportSchema.parse(JSON.parse(stdout));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  const { transformer, textEncoder, vae } = DEMO_FILES;
+  const { status, stdout, stderr } = spawnSync(PROGRAM, [transformer, textEncoder, vae], { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${PROGRAM} failed:\n${stderr}`);
+  return reportSchema.parse(JSON.parse(stdout));
 }
 
 export async function cpuKernels(): Promise<Result> {
@@ -69,7 +57,7 @@ export async function cpuKernels(): Promise<Result> {
         "product count as nothing. Times are medians of processor time on one thread, and the best wall time on two." +
         " Two threads mean something only on an otherwise idle machine.",
       `Each kernel's output was compared with float64 arithmetic before it was timed; the worst was ${worst.toExponential(0)} off.`,
-      "The models are the demo set at 256 x 192 and 33 frames.",
+      "The models are the demo set (INT8) at 256 x 192 and 33 frames.",
     ],
   };
 }

@@ -13,7 +13,7 @@ export class EngineError extends Error {
   }
 }
 
-const ADDON_PATH = join(import.meta.dirname, "..", "build", "native", "addon", "turboclip.node");
+export const ADDON_PATH = join(import.meta.dirname, "..", "build", "native", "addon", "turboclip.node");
 
 /** The addon, of whose exports the caller states those that it uses. */
 export function openAddon<Exports>(): Exports {

@@ -3,6 +3,8 @@
 import { mkdirSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { TurboclipClient } from "../client/index.ts";
+import { scopeNotice } from "../models/demo/scope.ts";
+import { DEMO_MODELS_DIR } from "../models/demo/shipped.ts";
 import type { Clip } from "../shared/contract/clips.ts";
 import { formatDollars, micros } from "../shared/pricing.ts";
 import { createAccount } from "./local/account.ts";
@@ -15,7 +17,7 @@ const CLIP_TIMEOUT_MS = 300_000;
 const LOOK_INTERVAL_MS = 50;
 
 const home = process.env.TURBOCLIP_HOME ?? resolve(import.meta.dirname, "../.turboclip");
-const modelsDir = process.env.TURBOCLIP_MODELS_DIR ?? join(home, "models");
+const modelsDir = process.env.TURBOCLIP_MODELS_DIR ?? DEMO_MODELS_DIR;
 const prompt = process.argv.slice(2).join(" ") || DEFAULT_PROMPT;
 const began = performance.now();
 
@@ -56,6 +58,8 @@ function report(clip: Clip, file: string, bytes: number, spent: number): void {
 
 async function main(): Promise<void> {
   process.stdout.write(`turboclip demo: "${prompt}"\n`);
+  const notice = scopeNotice(prompt);
+  if (notice !== undefined) process.stdout.write(`  note: ${notice}\n`);
   showProgress("  starting the edge (workerd, D1, R2) and a runner (CPU engine) ...");
   const stack = await startStack({ home, modelsDir, port: 0 });
   const interrupted = new AbortController();

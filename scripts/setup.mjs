@@ -1,5 +1,5 @@
 // Brings what a command needs, on a bare clone as on a used one: the pinned Node, dependencies, the native
-// build, the demo model. Plain JavaScript without dependencies, because it runs before any are there and on
+// build. Plain JavaScript without dependencies, because it runs before any are there and on
 // any Node >= 20. Every step is safe to repeat and quick when nothing changed.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,7 +13,7 @@ const TOOLCHAIN = join(ROOT, ".toolchain");
 const TOOLCHAIN_BIN = join(TOOLCHAIN, "node_modules", ".bin");
 const NATIVE_BUILD = join(ROOT, "build", "native");
 
-/** Where local state lives: database, clips, models, logs. */
+/** Where local state lives: database, clips, logs. */
 export const HOME = resolve(process.env.TURBOCLIP_HOME ?? join(ROOT, ".turboclip"));
 
 /** Prints what is wrong and what to do about it, and ends the command. */
@@ -116,23 +116,6 @@ export function ensureNative() {
     say("building the engine (C++) ...");
   });
   runQuietly("cmake --build", "cmake", ["--build", NATIVE_BUILD, "--parallel", String(cpus().length)]);
-}
-
-/** Writes the demo model set under the local models folder; the key is the script that makes it. */
-export function ensureDemoModel() {
-  const source = join(ROOT, "models", "demo");
-  const scripts = readdirSync(source, { encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
-    .map((name) => join(source, name));
-  const target = join(modelsDir(), "turboclip-demo");
-  mkdirSync(target, { recursive: true });
-  onceFor(join(target, ".stamp"), hashFiles(scripts.sort()), () => {
-    runQuietly("demo model", process.execPath, [join(source, "build.ts"), "--out", target]);
-  });
-}
-
-export function modelsDir() {
-  return process.env.TURBOCLIP_MODELS_DIR ?? join(HOME, "models");
 }
 
 /**

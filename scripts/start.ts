@@ -1,10 +1,11 @@
 // `npm start`: edge and runner on this machine until Ctrl-C; prints URL, key and a curl line.
 import { join, resolve } from "node:path";
+import { DEMO_MODELS_DIR } from "../models/demo/shipped.ts";
 import { createAccount } from "./local/account.ts";
 import { startStack } from "./local/stack.ts";
 
 const home = process.env.TURBOCLIP_HOME ?? resolve(import.meta.dirname, "../.turboclip");
-const modelsDir = process.env.TURBOCLIP_MODELS_DIR ?? join(home, "models");
+const modelsDir = process.env.TURBOCLIP_MODELS_DIR ?? DEMO_MODELS_DIR;
 const PORT = 8787;
 const CREDIT_MICROS = 10_000_000;
 

@@ -21,7 +21,7 @@ constexpr double kMostOfPeak = 1.02;  // above it one of the two times is wrong
 constexpr int kThreads[] = {1, 2};
 
 /// Shapes of real use: TurboWan 1.3B (width 1536, feed-forward 8960), umT5-xxl (4096), the official VAE (96
-/// to 384 channels) and the demo set (width 256, a VAE of 8 to 32 channels at 256 x 192).
+/// to 384 channels) and small sets like the demo's (width 256, a VAE of 8 to 32 channels at 256 x 192).
 std::vector<KernelCase> all_cases() {
   std::vector<KernelCase> cases;
   cases.push_back(gemm_case("gemm 1.3B q: 384 x 1536 -> 1536", 384, 1536, 1536));

@@ -4,9 +4,10 @@
 //   npm run bench -- soak            (SOAK_CLIPS, SOAK_SEED)
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { TurboclipClient } from "../../client/index.ts";
+import { DEMO_MODELS_DIR } from "../../models/demo/shipped.ts";
 import { createAccount } from "../../scripts/local/account.ts";
 import { type Edge, freePort, startEdge } from "../../scripts/local/edge.ts";
 import type { Clip } from "../../shared/contract/clips.ts";
@@ -15,10 +16,6 @@ import { type Audit, Books, type Held } from "./books.ts";
 import { startFaultyProxy } from "./faulty-proxy.ts";
 import { Member } from "./fleet.ts";
 import { randomOf } from "./random.ts";
-
-const ROOT = resolve(import.meta.dirname, "../..");
-const HOME = process.env.TURBOCLIP_HOME ?? join(ROOT, ".turboclip");
-const MODELS_DIR = process.env.TURBOCLIP_MODELS_DIR ?? join(HOME, "models");
 
 const RUNNERS = 2;
 const IN_FLIGHT = 8;
@@ -167,7 +164,7 @@ export async function soak(): Promise<Result> {
   const began = performance.now();
   try {
     const { apiKey } = await createAccount(system.edge, "soak", CREDIT_MICROS);
-    const options = { edge: system.edge, origin: proxy.origin, home, modelsDir: MODELS_DIR, size: RUNNERS };
+    const options = { edge: system.edge, origin: proxy.origin, home, modelsDir: DEMO_MODELS_DIR, size: RUNNERS };
     for (let i = 0; i < RUNNERS; i += 1) fleet.push(await Member.join(`runner-${i}`, options));
     const client = new TurboclipClient({ origin: proxy.origin, apiKey });
     const books = new Books(home);

@@ -1,10 +1,11 @@
 // One whole system for a test file: a home of its own under the temporary folder, the edge, runners that the
-// tests start and kill, accounts, and the public client. The demo model is built once by the set-up.
+// tests start and kill, accounts, and the public client. They draw with the demo model.
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { TurboclipClient } from "../../client/index.ts";
+import { DEMO_MODELS_DIR } from "../../models/demo/shipped.ts";
 import { createAccount, createRunner } from "../../scripts/local/account.ts";
 import { type Edge, freePort, startEdge } from "../../scripts/local/edge.ts";
 import { findEngine, type Process, processes } from "../../scripts/local/processes.ts";
@@ -12,9 +13,6 @@ import { startRunner } from "../../scripts/local/runner.ts";
 import type { Service } from "../../scripts/local/service.ts";
 import type { Clip } from "../../shared/contract/clips.ts";
 
-const ROOT = resolve(import.meta.dirname, "../..");
-export const MODELS_DIR =
-  process.env.TURBOCLIP_MODELS_DIR ?? join(process.env.TURBOCLIP_HOME ?? join(ROOT, ".turboclip"), "models");
 export const CREDIT_MICROS = 1_000_000;
 
 export interface System {
@@ -22,7 +20,7 @@ export interface System {
   readonly edge: Edge;
   /** Restarts the edge on the same port and state, as after a crash. */
   restartEdge(): Promise<void>;
-  startRunner(name: string, options?: { modelsDir?: string; env?: Record<string, string> }): Promise<Service>;
+  startRunner(name: string, options?: { env?: Record<string, string> }): Promise<Service>;
   customer(): Promise<TurboclipClient>;
   close(): Promise<void>;
 }
@@ -42,9 +40,8 @@ export async function startSystem(vars: Readonly<Record<string, string>> = {}): 
     },
     async startRunner(name, options = {}) {
       const identity = await createRunner(edge, name);
-      const modelsDir = options.modelsDir ?? MODELS_DIR;
       const env = options.env ?? {};
-      const runner = startRunner({ home, name, edgeOrigin: edge.origin, identity, modelsDir, env });
+      const runner = startRunner({ home, name, edgeOrigin: edge.origin, identity, modelsDir: DEMO_MODELS_DIR, env });
       runners.push(runner);
       return runner;
     },

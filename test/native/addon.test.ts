@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { writeDemoModel } from "../../models/demo/model-set.ts";
 import {
   Engine,
   type EnginePaths,
@@ -13,6 +12,7 @@ import {
   openBackend,
 } from "../../native/index.ts";
 import { findModel } from "../../shared/models.ts";
+import { writeRandomModel } from "../fixtures/random-model/model-set.ts";
 import { writeTinyDecoder } from "./tiny-decoder.ts";
 
 let folder: string;
@@ -20,7 +20,7 @@ let paths: EnginePaths;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "turboclip-addon-"));
-  writeDemoModel(folder);
+  writeRandomModel(folder);
   const files = findModel("turboclip-demo")?.files;
   const transformer = files?.transformer.at(-1);
   if (files === undefined || transformer === undefined) throw new Error("the registry has no turboclip-demo");

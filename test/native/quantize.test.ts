@@ -3,9 +3,9 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { writeDemoModel } from "../../models/demo/model-set.ts";
 import { openAddon } from "../../native/addon.ts";
 import { type QuantizeOptions, quantizeCheckpoint } from "../../native/quantize.ts";
+import { writeRandomModel } from "../fixtures/random-model/model-set.ts";
 
 let folder: string;
 let input: string;
@@ -13,7 +13,7 @@ let output: string;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "turboclip-quantize-"));
-  writeDemoModel(join(folder, "model"));
+  writeRandomModel(join(folder, "model"));
   input = join(folder, "model", "TurboWan-Demo.pth");
   output = join(folder, "q.pth");
 });

@@ -1,8 +1,8 @@
 // A TAEHV checkpoint of random weights, as taew2_1.pth is laid out.
 import { writeFileSync } from "node:fs";
-import type { TensorSpec } from "../../models/demo/layout.ts";
-import { pthFile } from "../../models/demo/pth.ts";
-import { drawTensors } from "../../models/demo/weights.ts";
+import type { TensorSpec } from "../fixtures/random-model/layout.ts";
+import { pthFile } from "../fixtures/random-model/pth.ts";
+import { drawTensors } from "../fixtures/random-model/weights.ts";
 
 /** taew2_1.pth with random weights, every level `width` channels wide. */
 export function writeTinyDecoder(path: string, width: number): void {

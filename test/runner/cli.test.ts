@@ -3,8 +3,8 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { writeDemoModel } from "../../models/demo/model-set.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
+import { writeRandomModel } from "../fixtures/random-model/model-set.ts";
 import { writeTinyDecoder } from "../native/tiny-decoder.ts";
 import { type Command, startCommand } from "./support/command.ts";
 import { type Clip, EdgeDouble } from "./support/edge-double.ts";
@@ -28,7 +28,7 @@ const commands: Command[] = [];
 
 beforeAll(async () => {
   folder = await testFolder();
-  writeDemoModel(join(folder.path, "models", "turboclip-demo"));
+  writeRandomModel(join(folder.path, "models", "turboclip-demo"));
   edge = await EdgeDouble.start();
 });
 afterEach(() => {
@@ -96,7 +96,7 @@ describe("turboclip-runner start", () => {
 
   test("decodes with TAEHV when it is told to, and records that with the clip", async () => {
     const models = await folder.fresh("with-taehv");
-    writeDemoModel(join(models, "turboclip-demo"));
+    writeRandomModel(join(models, "turboclip-demo"));
     await mkdir(join(models, "common"));
     writeTinyDecoder(join(models, "common", "taew2_1.pth"), 8);
     const runner = run(["start"], { TURBOCLIP_MODELS_DIR: models, TURBOCLIP_DECODER: "taehv" });
@@ -164,7 +164,7 @@ describe("turboclip-runner start", () => {
 
   test("ends with 1 and names the file when a checkpoint is cut short", async () => {
     const models = await folder.fresh("cut");
-    writeDemoModel(join(models, "turboclip-demo"));
+    writeRandomModel(join(models, "turboclip-demo"));
     const file = join(models, "turboclip-demo", "TurboWan-Demo.pth");
     await writeFile(file, "PK\x03\x04");
     const runner = run(["start"], { TURBOCLIP_MODELS_DIR: models });

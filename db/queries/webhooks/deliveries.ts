@@ -5,6 +5,8 @@ import type { AccountId, ClipId, EventId } from "../../../shared/ids.ts";
 import type { Database } from "../../database.ts";
 import { type Lane, webhookAttempts, webhookDeliveries, webhookEndpoints, webhookMessages } from "../../schema.ts";
 import type { Statement } from "../transitions.ts";
+import { type EndpointRow, selectEndpointByLane } from "./endpoints.ts";
+import { ownerOf, type SecretRow, selectSecrets } from "./secrets.ts";
 
 // A literal, not a parameter: only then can SQLite prove that an index on this state covers the query.
 const IS_PENDING = sql`${webhookDeliveries.state} = 'pending'`;
@@ -28,14 +30,33 @@ const withPayload = {
 };
 
 /** The longest due first. */
-export async function findDue(db: Database, lane: Lane, nowMs: number, limit: number): Promise<DueDelivery[]> {
-  return await db
+const selectDue = (db: Database, lane: Lane, nowMs: number, limit: number) =>
+  db
     .select(withPayload)
     .from(webhookDeliveries)
     .innerJoin(webhookMessages, eq(webhookMessages.id, webhookDeliveries.messageId))
     .where(and(eq(webhookDeliveries.lane, lane), IS_PENDING, lte(webhookDeliveries.nextAttemptAtMs, nowMs)))
     .orderBy(asc(webhookDeliveries.nextAttemptAtMs), asc(webhookDeliveries.messageId))
     .limit(limit);
+
+export interface DueLane {
+  readonly due: readonly DueDelivery[];
+  /** Undefined for the URL of a clip. */
+  readonly endpoint: EndpointRow | undefined;
+  readonly secrets: readonly SecretRow[];
+}
+
+/**
+ * What is due on a lane, to whom, and what signs it, as of one moment: an endpoint that is deleted between two reads
+ * would leave its deliveries to another owner's secrets.
+ */
+export async function findDue(db: Database, lane: Lane, nowMs: number, limit: number): Promise<DueLane> {
+  const [due, [endpoint], secrets] = await db.batch([
+    selectDue(db, lane, nowMs, limit),
+    selectEndpointByLane(db, lane),
+    selectSecrets(db, ownerOf(lane), nowMs),
+  ]);
+  return { due, endpoint, secrets };
 }
 
 /** When the next delivery of the lane, or of any lane, is due; null when none waits. */

@@ -37,13 +37,12 @@ export async function findEndpoint(
   return await db.select().from(webhookEndpoints).where(isOf(accountId, id)).get();
 }
 
-export async function findEndpointByLane(db: Database, lane: Lane): Promise<EndpointRow | undefined> {
-  return await db
+export const selectEndpointByLane = (db: Database, lane: Lane) =>
+  db
     .select()
     .from(webhookEndpoints)
     .where(eq(sql`${webhookEndpoints.id}`, lane))
-    .get();
-}
+    .limit(1);
 
 export function updateEndpoint(
   db: Database,

@@ -2,6 +2,7 @@
 // secret overlaps, either will do.
 import { Webhook } from "standardwebhooks";
 import type { TriggerRow } from "../../../db/queries/triggers/triggers.ts";
+import { selectSecrets } from "../../../db/queries/webhooks/secrets.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import { equalInConstantTime, hex } from "../encoding.ts";
 import type { Ports } from "../ports.ts";
@@ -31,7 +32,8 @@ const CHECKS: Readonly<Record<TriggerRow["signature"], Check>> = {
 
 /** Throws unauthenticated, which is for the trigger's owner to read. */
 export async function verifySender(ports: Source, trigger: TriggerRow, posted: Posted): Promise<void> {
-  const secrets = trigger.signature === "none" ? [] : await openSecrets(ports, trigger.id);
+  const rows = trigger.signature === "none" ? [] : await selectSecrets(ports.db, trigger.id, ports.clock.now());
+  const secrets = await openSecrets(ports, rows);
   const fault = await CHECKS[trigger.signature](ports, posted, secrets);
   if (fault !== null) throw new ApiError("unauthenticated", fault);
 }

@@ -1,5 +1,5 @@
 // A URL for one clip only. What is sent there is signed by the account's secret, so there must be one.
-import { findSecrets } from "../../../db/queries/webhooks/secrets.ts";
+import { selectSecrets } from "../../../db/queries/webhooks/secrets.ts";
 import { ApiError } from "../../../shared/errors.ts";
 import type { AccountId } from "../../../shared/ids.ts";
 import type { Ports } from "../ports.ts";
@@ -16,7 +16,7 @@ export async function checkClipUrl(
 ): Promise<string | null> {
   if (url === undefined) return null;
   const target = await checkTarget(ports, url, POINTER);
-  if ((await findSecrets(ports.db, accountId, ports.clock.now())).length === 0) {
+  if ((await selectSecrets(ports.db, accountId, ports.clock.now())).length === 0) {
     const detail = "There is no secret to sign with; POST /v1/webhook-secret/rotate makes one.";
     throw new ApiError("invalid_request", detail, POINTER);
   }

@@ -17,7 +17,6 @@ import {
   disableEndpoint,
   type EndpointRow,
   exhaustWaiting,
-  findEndpointByLane,
   noteHealth,
 } from "../../../db/queries/webhooks/endpoints.ts";
 import { sqlChanged } from "../../../db/queries/webhooks/guards.ts";
@@ -41,11 +40,9 @@ type Source = Pick<
 
 /** Returns when the lane is next due, or null when nothing waits on it. Safe to run at any time, twice, or late. */
 export async function deliverDue(ports: Source, lane: Lane): Promise<number | null> {
-  const due = await findDue(ports.db, lane, ports.clock.now(), AT_ONCE);
-  const [first] = due;
-  if (first !== undefined) {
-    const endpoint = await findEndpointByLane(ports.db, lane);
-    const secrets = await openSecrets(ports, endpoint?.id ?? first.accountId);
+  const { due, endpoint, secrets: rows } = await findDue(ports.db, lane, ports.clock.now(), AT_ONCE);
+  if (due.length > 0) {
+    const secrets = await openSecrets(ports, rows);
     const results = await Promise.all(due.map(async (delivery) => await attempt(ports, delivery, secrets)));
     await record(ports, lane, endpoint, results);
   }

@@ -2,7 +2,7 @@
 // can change over at any moment in between.
 
 import type { Statement } from "../../../db/queries/transitions.ts";
-import { expireSecrets, findSecrets, insertSecret, type SecretRow } from "../../../db/queries/webhooks/secrets.ts";
+import { expireSecrets, insertSecret, type SecretRow, selectSecrets } from "../../../db/queries/webhooks/secrets.ts";
 import type { IssuedSecret } from "../../../shared/contract/webhooks.ts";
 import type { AccountId, EndpointId, TriggerId } from "../../../shared/ids.ts";
 import { ulid } from "../../../shared/ids.ts";
@@ -32,14 +32,13 @@ export async function sealSecret(ports: Source, owner: SecretOwner, secret: stri
 /** The owner has a new secret; what it had before signs as well for this long. */
 export async function rotateSecret(ports: Source, owner: SecretOwner, overlapMs: number): Promise<IssuedSecret> {
   const now = ports.clock.now();
-  const had = (await findSecrets(ports.db, owner, now)).length > 0;
+  const had = (await selectSecrets(ports.db, owner, now)).length > 0;
   const { secret, insert } = await newSecret(ports, owner);
   await ports.db.batch([...expireSecrets(ports.db, owner, now, now + overlapMs), insert]);
   return { secret, previous_expires_at: had ? timestamp(now + overlapMs) : null };
 }
 
-/** All that sign now, newest first. */
-export async function openSecrets(ports: Pick<Ports, "db" | "clock" | "vault">, owner: SecretOwner): Promise<string[]> {
-  const rows = await findSecrets(ports.db, owner, ports.clock.now());
-  return await Promise.all(rows.map(({ sealed }) => ports.vault.open(sealed, owner)));
+/** What signs, in the order of the rows. */
+export async function openSecrets({ vault }: Pick<Ports, "vault">, rows: readonly SecretRow[]): Promise<string[]> {
+  return await Promise.all(rows.map(async ({ owner, sealed }) => await vault.open(sealed, owner)));
 }

@@ -1,14 +1,13 @@
-// Draws scenes with an engine, as `render` would, and judges what comes out.
+// Draws a scene with an engine, as `render` would, and judges what comes out.
 import type { Engine, GenerateRequest } from "../../../native/index.ts";
 import type { PromptTokenizer } from "../../../runner/text/tokenizer.ts";
 import { judge, type Verdict } from "./judge.ts";
 import { halve } from "./picture.ts";
 import { type Scene, world } from "./world.ts";
 
-export type Settings = Pick<GenerateRequest, "steps" | "attention" | "topkRatio" | "sigmaMax">;
+export type Settings = Pick<GenerateRequest, "steps" | "attention" | "topkRatio" | "sigmaMax" | "seed">;
 
 export interface Drawn {
-  readonly scene: Scene;
   /** RGB, 8 bits a channel: frames x height x width x 3 bytes. */
   readonly frames: Buffer;
   readonly verdict: Verdict;
@@ -16,21 +15,15 @@ export interface Drawn {
   readonly seconds: number;
 }
 
-/** One clip after another, each with its place among the scenes as seed. */
-export async function drawScenes(
+export async function drawScene(
   engine: Engine,
   tokenizer: PromptTokenizer,
-  scenes: readonly Scene[],
+  scene: Scene,
   settings: Settings,
-): Promise<Drawn[]> {
-  const drawn: Drawn[] = [];
+): Promise<Drawn> {
   const { width, height, frames } = world;
-  for (const [seed, scene] of scenes.entries()) {
-    const tokenIds = tokenizer.encode(scene.prompt);
-    const clip = await engine.generate({ ...settings, tokenIds, width, height, frames, seed, sampler: "sde" });
-    const seconds = Object.values(clip.timings).reduce((sum, value) => sum + value, 0);
-    const verdict = judge(halve(clip.frames, frames, height, width), scene);
-    drawn.push({ scene, frames: clip.frames, verdict, seconds });
-  }
-  return drawn;
+  const tokenIds = tokenizer.encode(scene.prompt);
+  const clip = await engine.generate({ ...settings, tokenIds, width, height, frames, sampler: "sde" });
+  const seconds = Object.values(clip.timings).reduce((sum, value) => sum + value, 0);
+  return { frames: clip.frames, verdict: judge(halve(clip.frames, frames, height, width), scene), seconds };
 }

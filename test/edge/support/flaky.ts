@@ -4,16 +4,18 @@ import { env } from "./env.ts";
 
 export type Loss = "request" | "answer";
 
-/** `lose(what)` makes the next batch fail. */
-export function flakyDatabase(): { readonly db: Database; readonly lose: (what: Loss) => void } {
+/** `lose(what)` makes the next batch fail, or the one after `passing` more. */
+export function flakyDatabase(): { readonly db: Database; readonly lose: (what: Loss, passing?: number) => void } {
   let next: Loss | null = null;
+  let before = 0;
   const d1 = new Proxy(env.DB, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name);
       if (name !== "batch") return typeof value === "function" ? value.bind(target) : value;
       return async (statements: D1PreparedStatement[]) => {
-        const loss = next;
-        next = null;
+        const loss = before === 0 ? next : null;
+        if (before === 0) next = null;
+        else before -= 1;
         if (loss === "request") throw new Error("D1_ERROR: Network connection lost.");
         const results = await target.batch(statements);
         if (loss === "answer") throw new Error("D1_ERROR: Network connection lost.");
@@ -23,8 +25,9 @@ export function flakyDatabase(): { readonly db: Database; readonly lose: (what: 
   });
   return {
     db: openDatabase(d1),
-    lose: (what) => {
+    lose: (what, passing = 0) => {
       next = what;
+      before = passing;
     },
   };
 }

@@ -3,14 +3,14 @@
 import { copyFile, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { transformerTensors } from "../../../models/demo/layout.ts";
-import { writeDemoModel } from "../../../models/demo/model-set.ts";
-import { pickleGlobal, pickleText, pthEntries, pthFile } from "../../../models/demo/pth.ts";
-import { vaeTensors } from "../../../models/demo/vae-layout.ts";
-import { drawTensors } from "../../../models/demo/weights.ts";
-import { storedZip } from "../../../models/demo/zip.ts";
 import { defaultSampling, findModels, type ModelOnDisk } from "../../../runner/checkpoints/find.ts";
 import { ENGINE_ENTRY, EngineHost } from "../../../runner/engine/host.ts";
+import { transformerTensors } from "../../fixtures/random-model/layout.ts";
+import { writeRandomModel } from "../../fixtures/random-model/model-set.ts";
+import { pickleGlobal, pickleText, pthEntries, pthFile } from "../../fixtures/random-model/pth.ts";
+import { vaeTensors } from "../../fixtures/random-model/vae-layout.ts";
+import { drawTensors } from "../../fixtures/random-model/weights.ts";
+import { storedZip } from "../../fixtures/random-model/zip.ts";
 import { LogBook, smallClip, type TestFolder, testFolder } from "../support/host.ts";
 
 let folder: TestFolder;
@@ -19,7 +19,7 @@ let engine: EngineHost;
 
 beforeAll(async () => {
   folder = await testFolder();
-  writeDemoModel(join(folder.path, "turboclip-demo"));
+  writeRandomModel(join(folder.path, "turboclip-demo"));
   const [model] = (await findModels(folder.path, "vae")).found;
   if (model === undefined) throw new Error("the demo set is not complete");
   good = model;

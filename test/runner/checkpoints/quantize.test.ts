@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { chmod, cp, mkdir, open, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { writeDemoModel } from "../../../models/demo/model-set.ts";
 import { findModels } from "../../../runner/checkpoints/find.ts";
+import { writeRandomModel } from "../../fixtures/random-model/model-set.ts";
 import { type Command, startCommand } from "../support/command.ts";
 import { type TestFolder, testFolder } from "../support/host.ts";
 
@@ -19,7 +19,7 @@ const commands: Command[] = [];
 beforeAll(async () => {
   folder = await testFolder();
   models = join(folder.path, "models");
-  writeDemoModel(join(models, "turboclip-demo"));
+  writeRandomModel(join(models, "turboclip-demo"));
   original = join(models, "turboclip-demo", "TurboWan-Demo.pth");
 });
 beforeEach(async () => {

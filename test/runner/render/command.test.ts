@@ -4,7 +4,7 @@ import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/pro
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { writeDemoModel } from "../../../models/demo/model-set.ts";
+import { writeRandomModel } from "../../fixtures/random-model/model-set.ts";
 import { writeTinyDecoder } from "../../native/tiny-decoder.ts";
 import { type Command, startCommand } from "../support/command.ts";
 import { type TestFolder, testFolder } from "../support/host.ts";
@@ -22,7 +22,7 @@ let clips = 0;
 beforeAll(async () => {
   folder = await testFolder();
   models = join(folder.path, "models");
-  writeDemoModel(join(models, "turboclip-demo"));
+  writeRandomModel(join(models, "turboclip-demo"));
 });
 beforeEach(async () => {
   out = await folder.fresh(`out-${clips++}`);

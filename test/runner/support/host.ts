@@ -1,9 +1,9 @@
 // What tests of the runner share: a model set that the stand-in engine takes, a silent log, an engine host.
 import { EventEmitter, once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { demoTokenizer } from "../../../models/demo/tokenizer.ts";
+import { DEMO_FILES } from "../../../models/demo/shipped.ts";
 import { findModels, type ModelOnDisk } from "../../../runner/checkpoints/find.ts";
 import { EngineHost, type EngineTimes } from "../../../runner/engine/host.ts";
 import type { Logger } from "../../../runner/log.ts";
@@ -39,7 +39,7 @@ export async function fakeModel(folder: string, transformer = "fine"): Promise<M
   await writeFile(join(own, "TurboWan-Demo.pth"), transformer);
   await writeFile(join(own, "Wan2.1_VAE.pth"), "fine");
   await writeFile(join(own, "models_t5_umt5-xxl-enc-bf16.pth"), "fine");
-  await writeFile(join(own, "tokenizer.json"), demoTokenizer().json);
+  await copyFile(DEMO_FILES.tokenizer, join(own, "tokenizer.json"));
   const [model] = (await findModels(folder, "vae")).found;
   if (model === undefined) throw new Error("the test's model is not complete");
   return model;
