@@ -188,7 +188,7 @@ export const triggeredSchema = z
 export type Triggered = z.infer<typeof triggeredSchema>;
 
 export const previewTriggerSchema = z
-  .strictObject({ body: z.json().meta({ description: "As a sender would post it" }) })
+  .strictObject({ body: z.unknown().meta({ description: "As a sender would post it: any JSON" }) })
   .meta({ id: "PreviewTrigger" });
 
 export const triggerPreviewSchema = z

@@ -41,7 +41,7 @@ export function registerDeliver(app: EdgeApp): void {
 
   app.post("/t/:token", requireTriggerUrl, limitTriggerRate, async (c) => {
     // To the byte, as it was signed: refused above if it is no text, and with its byte order mark if it has one.
-    const body = new TextDecoder("utf-8", { ignoreBOM: true }).decode(await c.req.arrayBuffer());
+    const body = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(await c.req.arrayBuffer());
     const posted = { header: (name: string) => c.req.header(name) ?? null, body };
     const { clip_id, outcome } = await deliver(c.get("ports"), c.get("trigger"), posted);
     const headers = { ...NO_STORE, ...(outcome === "repeated" && { "idempotent-replayed": "true" }) };
