@@ -95,7 +95,7 @@ async function onceOf(ports: Ports, { id, accountId }: TriggerRow, posted: Poste
 async function refusalByTrigger(ports: Ports, trigger: TriggerRow, error: unknown): Promise<ApiError | null> {
   const constraint = violatedConstraint(error);
   const day = utcDay(ports.clock.now());
-  switch (constraint) {
+  switch (constraint ?? "none") {
     case "trigger_daily_clips": {
       const { clips } = await findTriggerDay(ports.db, trigger.id, day);
       return new ApiError(

@@ -11,7 +11,7 @@ import { openSecrets } from "../webhooks/secrets.ts";
 /** A POST to a trigger's URL. */
 export interface Posted {
   /** By its lower-case name. */
-  header(name: string): string | null;
+  readonly header: (name: string) => string | null;
   /** To the byte, as text. */
   readonly body: string;
 }
