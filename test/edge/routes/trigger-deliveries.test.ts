@@ -240,7 +240,9 @@ describe("the daily caps of a trigger", () => {
   ])("let exactly as many through at once as there is room for, by %s", async (_, cap, why) => {
     const { id, url } = await newTrigger(token, cap);
     const answers = await Promise.all(Array.from({ length: 8 }, () => post(url, BODY)));
-    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([202, 202, 202, 402, 402, 402, 402, 402]);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([
+      202, 202, 202, 402, 402, 402, 402, 402,
+    ]);
     const refused = answers.find(({ status }) => status === 402);
     if (refused === undefined) throw new Error("nothing was refused");
     expect(await expectProblem(refused, "cap_exceeded")).not.toMatch(/[0-9]/);
