@@ -76,7 +76,10 @@ const VIDEO_REQUEST_REFUSALS = [
 /** What a request for clips may be refused by, ordered or estimated. */
 export const REQUEST_REFUSALS = [...VIDEO_REQUEST_REFUSALS, "frames_invalid", "input_not_allowed"] as const;
 
+/** What an order may be refused by that an estimate is not. */
 const PAYMENT_REFUSALS = [
+  "moderated",
+  "moderation_unavailable",
   "insufficient_balance",
   "cap_exceeded",
   "too_many_in_flight",

@@ -12,6 +12,7 @@ import { micros } from "../../../shared/pricing.ts";
 import { fingerprintOf, keep, type Once, replay, replayAfterConflict } from "../idempotency.ts";
 import { newIdAt, newTransition } from "../identifiers.ts";
 import type { Caller } from "../keys/verify.ts";
+import { requireAllowedPrompt } from "../moderation/review.ts";
 import type { Ports } from "../ports.ts";
 import { checkClipUrl } from "../webhooks/clip-url.ts";
 import { type Quote, quoteClip } from "./quote.ts";
@@ -105,7 +106,7 @@ export interface OrderSource {
 
 /**
  * Throws prompt_empty, prompt_too_long, model_unknown, size_not_allowed, frames_invalid, insufficient_balance, cap_exceeded,
- * too_many_in_flight, token_spent, clip_deleted or idempotency_*.
+ * too_many_in_flight, token_spent, clip_deleted, moderated, moderation_unavailable or idempotency_*.
  */
 export async function createClip(
   ports: Ports,
@@ -131,6 +132,7 @@ export async function orderClips(
   const account = await findAccount(ports.db, caller.accountId);
   const webhookUrl = await checkClipUrl(ports, caller.accountId, request.webhook_url);
   const rows = newRows(ports, caller, request, { webhookUrl, triggerId: source?.triggerId ?? null });
+  await requireAllowedPrompt(ports, caller, request);
   const answer = await answerTo(ports, request, rows);
   try {
     await commitAll(ports.db, [

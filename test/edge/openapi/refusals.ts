@@ -75,6 +75,20 @@ async function afterRevoking(id: string): Promise<void> {
   await (await admin("DELETE", `/keys/${id}`)).text();
 }
 
+/** One request, to be sent to deployments with these settings of their own. */
+async function askOf(given: Case): Promise<(bindings: object) => Promise<Response>> {
+  const { path, headers, body } = await exampleOf(given);
+  const token = await keyOf(given, { scopes: SCOPES });
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  const request = () =>
+    new Request(`${ORIGIN}${path}`, {
+      method: given.operation.method,
+      headers: { "content-type": "application/json", ...headers, authorization: `Bearer ${token}` },
+      ...(text !== undefined && { body: text }),
+    });
+  return async (bindings) => await send(request(), bindings);
+}
+
 const BY_CODE: Readonly<Record<string, Recipe>> = {
   unauthenticated: async (given) => await ask(given, { token: "tc_live_nonsense" }),
   key_revoked: async (given) => {
@@ -97,19 +111,16 @@ const BY_CODE: Readonly<Record<string, Recipe>> = {
   headers_too_large: async (given) => await ask(given, { headers: { "x-padding": "x".repeat(20_000) } }),
   body_too_large: async (given) => await ask(given, { body: " ".repeat(70_000) }),
   rate_limited: async (given) => {
-    const { path, headers, body } = await exampleOf(given);
-    const token = await keyOf(given, { scopes: SCOPES });
+    const ask = await askOf(given);
     const once = { quota: 1, windowS: 3_600 };
     const RATE_LIMITS = JSON.stringify(Object.fromEntries(RATE_POLICIES.map((policy) => [policy, once])));
-    const text = typeof body === "string" ? body : JSON.stringify(body);
-    const request = () =>
-      new Request(`${ORIGIN}${path}`, {
-        method: given.operation.method,
-        headers: { "content-type": "application/json", ...headers, authorization: `Bearer ${token}` },
-        ...(text !== undefined && { body: text }),
-      });
-    await (await send(request(), { RATE_LIMITS })).body?.cancel();
-    return await send(request(), { RATE_LIMITS });
+    await (await ask({ RATE_LIMITS })).body?.cancel();
+    return await ask({ RATE_LIMITS });
+  },
+  moderated: async (given) => await (await askOf(given))({ MODERATION_TERMS: "ball\nconfetti" }),
+  moderation_unavailable: async (given) => {
+    const MODERATION_SECRET = `whsec_${btoa("0".repeat(24))}`;
+    return await (await askOf(given))({ MODERATION_URL: "http://127.0.0.1:9/", MODERATION_SECRET });
   },
   not_found: async (given) => {
     const { path } = await exampleOf(given);
