@@ -1,4 +1,4 @@
-// Every operation of the OpenAPI document, with requests that are right and wrong in many ways: no answer is a 5xx, and
+// Every operation of the OpenAPI document, with requests that are right and wrong in many ways: no answer is a 500, and
 // none is one that the document does not describe. A seed names one run:
 //   FUZZ_SEED=7 FUZZ_CASES=500 node node_modules/vitest/vitest.mjs run --config vitest.edge.config.ts test/edge/openapi/fuzz
 import { beforeAll, describe, expect, it } from "vitest";
