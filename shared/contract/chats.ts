@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { idSchema } from "../ids.ts";
 
-export const CHAT_PLATFORMS = ["discord"] as const;
+export const CHAT_PLATFORMS = ["discord", "slack"] as const;
 export type ChatPlatform = (typeof CHAT_PLATFORMS)[number];
 
 export const CHAT_LIMITS = {

@@ -62,13 +62,23 @@ export async function findReplyLanesOf(db: Database, events: readonly EventId[])
 
 export type ReplyChange = Pick<
   ReplyRow,
-  "state" | "route" | "dueAtMs" | "failures" | "shown" | "sentAtMs" | "sizeLimit" | "lastError" | "token"
+  | "state"
+  | "route"
+  | "dueAtMs"
+  | "failures"
+  | "shown"
+  | "sentAtMs"
+  | "sizeLimit"
+  | "files"
+  | "usesLeft"
+  | "lastError"
+  | "token"
 >;
 
 /** Writes nothing if the reply has gone on since it was read: by an event, or by another Outbox. */
 export function recordSending(db: Database, read: ReplyRow, change: ReplyChange): Statement {
-  const { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, lastError, token } = change;
-  const changed = { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, lastError, token };
+  const { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, files, usesLeft, lastError, token } = change;
+  const changed = { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, files, usesLeft, lastError, token };
   return db
     .update(chatReplies)
     .set({ ...changed, version: read.version + 1 })

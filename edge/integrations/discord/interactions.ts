@@ -150,6 +150,7 @@ async function order(
     deadlineMs: ports.clock.now() + TOKEN_MS,
     usesLeft: null,
     sizeLimit: interaction.attachment_size_limit,
+    shown: "",
   };
   await orderInChat(ports, linked, ordered, request.data);
   return { type: DEFERRED_MESSAGE };

@@ -26,6 +26,8 @@ export interface Interaction extends Place {
   readonly usesLeft: number | null;
   /** Bytes of the largest file that may be attached to the answer. */
   readonly sizeLimit: number;
+  /** What the acknowledgement shows of the clip already, as the platform's adapter names it; empty for nothing. */
+  readonly shown: string;
 }
 
 /** The platform must have read our acknowledgement before it takes the reply's first edit. */
@@ -69,7 +71,8 @@ export async function orderInChat(
     dueAtMs: createdAtMs + FIRST_EDIT_MS,
     version: 0,
     failures: 0,
-    shown: "",
+    shown: interaction.shown,
+    files: null,
     sentAtMs: null,
     lastError: null,
     createdAtMs,
