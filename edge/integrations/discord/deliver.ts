@@ -8,7 +8,7 @@ import { sightOf } from "../../services/clips/watch.ts";
 import { outputKey } from "../../services/files/output.ts";
 import type { Ports } from "../../services/ports.ts";
 import type { DiscordApi, Sent } from "./api.ts";
-import { type ClipMessage, clipMessage, DELETED, lateMessage } from "./message.ts";
+import { type ClipMessage, clipMessage, DELETED_MESSAGE, lateMessage } from "./message.ts";
 
 /** What every direct message may carry. https://docs.discord.com/developers/reference#uploading-files */
 const DIRECT_SIZE_LIMIT = 10 * 1024 * 1024;
@@ -27,7 +27,7 @@ async function compose(ports: Pick<Ports, "store">, reply: DueReply, { clip, lat
     reply.route !== "channel"
       ? message
       : { ...message, content: `<@${reply.userId}> ${message.content}`, allowed_mentions: { users: [reply.userId] } };
-  if (clip === null) return { message: toUser(DELETED), mp4: null };
+  if (clip === null) return { message: toUser(DELETED_MESSAGE), mp4: null };
   const mp4 = await readMp4(ports, reply, clip);
   const message = late ? lateMessage(clip) : clipMessage(clip, mp4 !== null);
   return { message: toUser(message), mp4 };

@@ -117,12 +117,7 @@ function nextLook(adapter: ChatAdapter, reply: DueReply, nowMs: number, late: bo
   return adapter.followsSteps ? Math.min(nowMs + EDIT_INTERVAL_MS, lastMs) : lastMs;
 }
 
-async function tellEnd(
-  ports: Ports,
-  adapter: ChatAdapter,
-  reply: DueReply,
-  clip: Clip | null,
-): Promise<ReplyChange> {
+async function tellEnd(ports: Ports, adapter: ChatAdapter, reply: DueReply, clip: Clip | null): Promise<ReplyChange> {
   const endedAtMs = clip?.finished_at == null ? ports.clock.now() : Date.parse(clip.finished_at);
   const bytes = clip?.output?.mp4.bytes;
   if (clip !== null && bytes !== undefined && bytes <= reply.sizeLimit && reply.files?.posted !== true) {

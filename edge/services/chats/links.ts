@@ -27,7 +27,7 @@ import { newIdAt } from "../identifiers.ts";
 import { requireScopeOf } from "../keys/scope.ts";
 import type { Bearer } from "../keys/verify.ts";
 import type { Ports } from "../ports.ts";
-import { ChatRefusal, type Place } from "./place.ts";
+import { ChatRefusal, type Place, WORDS } from "./place.ts";
 
 /** 128 bits: nobody finds one by trying within its lifetime. */
 const CODE_BYTES = 16;
@@ -156,6 +156,8 @@ export async function redeemCode(
     throw new ChatRefusal("This code is wrong, was used, or has expired; `POST /v1/integrations/links` gives another.");
   }
   if (outcome === "taken") {
-    throw new ChatRefusal("This server is linked already; `DELETE /v1/integrations/links/{id}` undoes that.");
+    throw new ChatRefusal(
+      `This ${WORDS[platform].place} is linked already; \`DELETE /v1/integrations/links/{id}\` undoes that.`,
+    );
   }
 }

@@ -73,7 +73,11 @@ async function said(wanted: Wanted): Promise<string> {
 async function alarm(): Promise<number | null> {
   const application = { id: discord.applicationId, publicKey: discord.publicKey, botToken: discord.botToken };
   const api = discordApi({ ...application, apiUrl: "https://discord.test/api/v10" }, (r) => discord.handle(r));
-  return await deliverReplies(world.ports, discordAdapter(world.ports, api), laneOf({ platform: "discord", placeId: discord.guildId }));
+  return await deliverReplies(
+    world.ports,
+    discordAdapter(world.ports, api),
+    laneOf({ platform: "discord", placeId: discord.guildId }),
+  );
 }
 
 /** Alarms, each at its time, until nothing is due before an event. */
