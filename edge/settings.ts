@@ -98,7 +98,11 @@ const leaseTimes = jsonText.pipe(
   }) satisfies z.ZodType<Times>,
 );
 
-const DISCORD = ["DISCORD_APPLICATION_ID", "DISCORD_PUBLIC_KEY", "DISCORD_BOT_TOKEN"] as const;
+/** An application of a chat platform has all of its settings, or a deployment has none of them. */
+const TOGETHER = [
+  ["DISCORD_APPLICATION_ID", "DISCORD_PUBLIC_KEY", "DISCORD_BOT_TOKEN"],
+  ["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET"],
+] as const;
 
 const settingsObject = z.object({
   PUBLIC_ORIGIN: origin,
@@ -127,14 +131,22 @@ const settingsObject = z.object({
     .optional(),
   DISCORD_BOT_TOKEN: z.string().min(1).optional(),
   DISCORD_API_URL: endpoint.default("https://discord.com/api/v10"),
+  SLACK_CLIENT_ID: z
+    .string()
+    .regex(/^[\d.]{1,64}$/, "must be the app's client id, two numbers and a dot")
+    .optional(),
+  SLACK_CLIENT_SECRET: z.string().min(1).optional(),
+  SLACK_SIGNING_SECRET: z.string().min(MIN_SECRET_BYTES, "must be the app's signing secret, 32 hex digits").optional(),
+  SLACK_API_URL: endpoint.default("https://slack.com/api"),
 });
 
-/** A Discord application has all of its settings, or a deployment has none. */
 const settingsSchema = settingsObject.superRefine((settings, context) => {
-  const missing = DISCORD.filter((name) => settings[name] === undefined);
-  if (missing.length === DISCORD.length) return;
-  for (const name of missing) {
-    context.addIssue({ code: "custom", path: [name], message: `must be set, as ${DISCORD.join(", ")} go together` });
+  for (const names of TOGETHER) {
+    const missing = names.filter((name) => settings[name] === undefined);
+    if (missing.length === names.length) continue;
+    for (const name of missing) {
+      context.addIssue({ code: "custom", path: [name], message: `must be set, as ${names.join(", ")} go together` });
+    }
   }
 });
 export type Settings = z.output<typeof settingsSchema>;
