@@ -28,7 +28,9 @@ const cap = z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullable();
 
 const rules = {
   channels: allowed.meta({ description: "Channels in which clips may be ordered; null for all" }),
-  roles: allowed.meta({ description: "Roles of which a member needs one to order; null for none, as always for Slack, which has none" }),
+  roles: allowed.meta({
+    description: "Roles of which a member needs one to order; null for none, as always for Slack, which has none",
+  }),
   channel_daily_clips: cap.meta({ description: "Clips of one channel in one UTC day; null for no cap" }),
   channel_daily_cap_micros: cap.meta({
     description: "Micro-dollars that one channel may spend in one UTC day; null for no cap",

@@ -1,15 +1,36 @@
 // From a command in a Slack workspace to the delivered file: the real Worker, a real runner with the demo model, and the
 // double in Slack's place, which fails on the way as Slack does.
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { parse } from "yaml";
+import * as z from "zod";
 import { createAccount } from "../../scripts/local/account.ts";
 import { type SlackServer, startSlack } from "../support/slack/server.ts";
 import { CREDIT_MICROS, type System, startSystem } from "./support.ts";
 
 const MINUTES_MS = 120_000;
+const MANIFEST = resolve(import.meta.dirname, "../../docs/slack-manifest.yaml");
+const address = z.url().transform((text) => text.replace("https://api.example.com", ""));
+/** The double sends where the manifest tells Slack to, so that what operators give to Slack is what is tested. */
+const manifestSchema = z.object({
+  features: z.object({
+    shortcuts: z.tuple([z.object({ type: z.literal("message"), callback_id: z.string() })]),
+    slash_commands: z.tuple([z.object({ command: z.literal("/clip"), url: address })]),
+  }),
+  oauth_config: z.object({ redirect_urls: z.tuple([address]), scopes: z.object({ bot: z.array(z.string()) }) }),
+  settings: z.object({
+    event_subscriptions: z.object({ request_url: address, bot_events: z.array(z.string()) }),
+    interactivity: z.object({ request_url: address }),
+  }),
+});
+type Manifest = z.output<typeof manifestSchema>;
+let manifest: Manifest;
 let server: SlackServer;
 let system: System;
 
 beforeAll(async () => {
+  manifest = manifestSchema.parse(parse(await readFile(MANIFEST, "utf8")));
   server = await startSlack();
   system = await startSystem(server.slack.settings);
   await install();
@@ -42,23 +63,27 @@ async function managingKey(accountId: string): Promise<string> {
 async function install(): Promise<void> {
   const origin = system.edge.origin;
   const asked = await fetch(`${origin}/integrations/slack/install`, { redirect: "manual" });
-  const state = new URL(asked.headers.get("location") ?? "").searchParams.get("state") ?? "";
+  const wanted = new URL(asked.headers.get("location") ?? "").searchParams;
+  expect(wanted.get("scope")?.split(",")).toEqual(manifest.oauth_config.scopes.bot);
+  const [path] = manifest.oauth_config.redirect_urls;
+  expect(wanted.get("redirect_uri")).toMatch(new RegExp(`${path}$`));
+  const state = wanted.get("state") ?? "";
   const cookie = (asked.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
   const back = new URLSearchParams({ code: server.slack.code, state });
-  const done = await fetch(`${origin}/integrations/slack/oauth?${back.toString()}`, { headers: { cookie } });
+  const done = await fetch(`${origin}${path}?${back.toString()}`, { headers: { cookie } });
   expect(await done.text()).toContain("turboclip is installed in Example");
 }
 
 async function post(path: string, body: string): Promise<Response> {
   return await server.slack.deliver(body, async (headers, text) => {
-    const url = `${system.edge.origin}/integrations/slack/${path}`;
+    const url = `${system.edge.origin}${path}`;
     const type = text.startsWith("{") ? "application/json" : "application/x-www-form-urlencoded";
     return await fetch(url, { method: "POST", headers: { ...headers, "content-type": type }, body: text });
   });
 }
 
 const clip = async (text: string, userId = server.slack.userId) =>
-  await post("commands", server.slack.command(text, { userId }));
+  await post(manifest.features.slash_commands[0].url, server.slack.command(text, { userId }));
 
 const isMp4 = (file: Uint8Array | undefined) =>
   file !== undefined && new TextDecoder().decode(file.subarray(4, 8)) === "ftyp";
@@ -99,8 +124,23 @@ test(
     expect(again?.text.text).toBe("Again · $0.000408");
     slack.joined.add(slack.channelId);
     const before = slack.seen.filter(({ by }) => by === "files").length;
-    await post("interactions", slack.press(again?.action_id ?? "", again?.value ?? ""));
+    await post(manifest.settings.interactivity.request_url, slack.press(again?.action_id ?? "", again?.value ?? ""));
     await slack.until(() => slack.seen.filter(({ by }) => by === "files").length > before);
+  },
+  MINUTES_MS,
+);
+
+test(
+  "a message becomes a clip by its shortcut",
+  async () => {
+    const { slack } = server;
+    const [{ callback_id: callbackId }] = manifest.features.shortcuts;
+    const body = slack.shortcut("a cat &amp; a dog", { userId: "U3" }, callbackId);
+    await post(manifest.settings.interactivity.request_url, body);
+    await slack.until(() => slack.seen.some(({ by, text }) => by === "files" && text.startsWith("<@U3>")));
+    expect(slack.seen.find(({ by, text }) => by === "files" && text.startsWith("<@U3>"))?.text).toContain(
+      "a cat &amp; a dog",
+    );
   },
   MINUTES_MS,
 );
@@ -109,9 +149,11 @@ test(
   "a workspace that removes the app can order nothing more",
   async () => {
     const { slack } = server;
-    await post("events", slack.event({ type: "app_home_opened", user: slack.installer, tab: "home" } as never));
+    const { request_url: url, bot_events: events } = manifest.settings.event_subscriptions;
+    expect(events).toEqual(["app_home_opened", "app_uninstalled", "tokens_revoked"]);
+    await post(url, slack.event({ type: "app_home_opened", user: slack.installer, tab: "home" }));
     expect(JSON.stringify(slack.homes.get(slack.installer))).toContain("Your last clips");
-    await post("events", slack.event({ type: "app_uninstalled" }));
+    await post(url, slack.event({ type: "app_uninstalled" }));
     await clip("a green ball model=turboclip-demo");
     expect(slack.seen.at(-1)?.text).toContain("not linked");
   },

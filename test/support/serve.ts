@@ -18,7 +18,7 @@ async function toRequest(incoming: IncomingMessage): Promise<Request> {
 
 export interface Served {
   readonly origin: string;
-  close(): void;
+  readonly close: () => void;
 }
 
 export async function serve(double: FaultyDouble): Promise<Served> {

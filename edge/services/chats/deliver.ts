@@ -75,7 +75,7 @@ export async function deliverReplies(ports: Ports, adapter: ChatAdapter, lane: L
   );
   await commitAll(
     ports.db,
-    changes.map(({ reply, change }) => recordSending(ports.db, reply, change)),
+    changes.flatMap(({ reply, change }) => recordSending(ports.db, reply, change)),
   );
   return await findNextReplyDue(ports.db, lane);
 }

@@ -90,7 +90,7 @@ async function interact(body: string): Promise<void> {
   });
 }
 
-async function hear(event: { readonly type: string }, atMs?: number): Promise<void> {
+async function hear(event: Readonly<Record<string, unknown>>, atMs?: number): Promise<void> {
   await hearEvent(answering(), eventSchema.parse(JSON.parse(slack.event(event, atMs))) as HeardEvent);
 }
 
@@ -268,6 +268,24 @@ describe("an order", () => {
     await answered(body);
     const { results } = await env.DB.prepare("select * from chat_replies").all();
     expect(JSON.stringify(results)).not.toContain(new URLSearchParams(body).get("response_url"));
+  });
+
+  it("counts a use though the clip went on while it was sent", async () => {
+    await type(`a red ball ${DEMO}`);
+    const { ref } = await run();
+    const racing = slackApi(application(), async (request) => {
+      const answer = await slack.handle(request);
+      await failAttempt(world.ports, ref, { code: "engine_failed", retryable: false, message: "out of memory" });
+      return answer;
+    });
+    await deliverReplies(world.ports, slackAdapter(world.ports, racing, lane()), lane());
+    expect(await replies()).toMatchObject([{ state: "pending", uses_left: 4 }]);
+    await alarms();
+    expect(told().map(({ text }) => text)).toEqual([
+      "Being made: load.",
+      "The clip failed (engine_failed) and cost nothing.",
+    ]);
+    expect(await replies()).toMatchObject([{ state: "delivered", uses_left: 3 }]);
   });
 
   it("is linked in the channel where its file is too large", async () => {
@@ -589,7 +607,7 @@ describe("buttons, the shortcut and the other commands", () => {
   it("shows at home the last clips, and the balance to who manages the workspace", async () => {
     await ordered();
     const home = async (user: string) => {
-      await hear({ type: "app_home_opened", user, tab: "home" } as never);
+      await hear({ type: "app_home_opened", user, tab: "home" });
       return JSON.stringify(slack.homes.get(user));
     };
     expect(await home(slack.userId)).toContain("a red ball");
@@ -600,7 +618,7 @@ describe("buttons, the shortcut and the other commands", () => {
 
   it("has Slack tell again of a Home tab that could not be shown", async () => {
     slack.faults.push({ status: 500 });
-    const opened = { type: "app_home_opened", user: slack.installer, tab: "home" } as never;
+    const opened = { type: "app_home_opened", user: slack.installer, tab: "home" };
     await expect(hear(opened)).rejects.toThrow("Home tab");
     await hear(opened);
     expect(slack.homes.has(slack.installer)).toBe(true);
@@ -638,7 +656,7 @@ describe("leaving", () => {
   });
 
   it("does not mind when a person's own token is revoked", async () => {
-    await hear({ type: "tokens_revoked", tokens: { oauth: ["U1"] } } as never);
+    await hear({ type: "tokens_revoked", tokens: { oauth: ["U1"] } });
     expect(await left()).toMatchObject({ installations: 1, links: 1, replies: [{ state: "pending" }] });
   });
 
@@ -648,7 +666,7 @@ describe("leaving", () => {
     world.advance(5 * MINUTE);
     await installed();
     await link();
-    await hear({ type: "tokens_revoked", tokens: { bot: ["U0KRQLJ9H"] } } as never, uninstalledAtMs);
+    await hear({ type: "tokens_revoked", tokens: { bot: ["U0KRQLJ9H"] } }, uninstalledAtMs);
     expect(await left()).toMatchObject({ installations: 1, links: 1 });
   });
 });

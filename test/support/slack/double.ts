@@ -142,13 +142,13 @@ export class SlackDouble extends FaultyDouble {
   }
 
   /** https://docs.slack.dev/reference/interaction-payloads/shortcuts-interaction-payload */
-  shortcut(text: string, who: Who = {}): string {
+  shortcut(text: string, who: Who = {}, callbackId = "clip_from_message"): string {
     const message = { type: "message", user: "U1", ts: "1.2", text };
-    return this.#interaction(who, { type: "message_action", callback_id: "clip_from_message", message });
+    return this.#interaction(who, { type: "message_action", callback_id: callbackId, message });
   }
 
   /** https://docs.slack.dev/apis/events-api#callback-field */
-  event(event: { readonly type: string }, atMs = this.#now()): string {
+  event(event: Readonly<Record<string, unknown>>, atMs = this.#now()): string {
     this.#ids += 1;
     const where = { team_id: this.teamId, api_app_id: "A123456", event_id: `Ev${this.#ids}` };
     return JSON.stringify({ type: "event_callback", ...where, event, event_time: Math.floor(atMs / 1_000) });
