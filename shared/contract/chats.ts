@@ -10,6 +10,8 @@ export const CHAT_LIMITS = {
   links: 100,
   /** Channels, and roles, of one link. */
   allowed: 50,
+  /** Of what a platform sends: a message with all of its parts, twice encoded. */
+  bodyBytes: 1024 * 1024,
   /** Seconds in which a code can be redeemed. */
   codeLifetime: 900,
 } as const;

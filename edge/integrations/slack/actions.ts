@@ -6,7 +6,7 @@ import { ChatRefusal, openPlace } from "../../services/chats/place.ts";
 import { order } from "./commands.ts";
 import { plainMessage } from "./message.ts";
 import { type Answering, manages, workspace } from "./people.ts";
-import { escapeText, type SlackInteraction, unescapeText } from "./wire.ts";
+import { escapeText, readableText, type SlackInteraction } from "./wire.ts";
 
 export async function answerInteraction(answering: Answering, interaction: SlackInteraction): Promise<void> {
   try {
@@ -33,7 +33,7 @@ async function obey(answering: Answering, interaction: SlackInteraction): Promis
     shown: "",
   };
   if (interaction.type === "message_action") {
-    await order(answering, occasion, orderOf({ prompt: unescapeText(interaction.message.text) }));
+    await order(answering, occasion, orderOf({ prompt: readableText(interaction.message.text) }));
     return;
   }
   const [{ action_id: action, value }] = interaction.actions;

@@ -74,6 +74,20 @@ export function unescapeText(text: string): string {
   return text.replaceAll(/&(amp|lt|gt);/g, (_, name: string) => (name === "amp" ? "&" : name === "lt" ? "<" : ">"));
 }
 
+/** What people read of a message: of links their words, of mentions nothing. */
+export function readableText(text: string): string {
+  const words = text.replaceAll(
+    /<([@#!]?)([^|>]*)(?:\|([^>]*))?>/g,
+    (_, kind: string, target: string, label?: string) => {
+      if (kind === "#") return label === undefined ? "" : `#${label}`;
+      return kind === "" ? (label ?? target) : "";
+    },
+  );
+  return unescapeText(words)
+    .replaceAll(/[ \t]+/g, " ")
+    .trim();
+}
+
 /** For mrkdwn, in which what is left of a person's words can mention nobody. */
 export function escapeText(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { createApp } from "../../../edge/app.ts";
 import { signatureOf } from "../../../edge/integrations/slack/verify.ts";
+import { CHAT_LIMITS } from "../../../shared/contract/chats.ts";
 import { SlackDouble } from "../../support/slack/double.ts";
 import { env } from "../support/env.ts";
 import { expectProblem } from "../support/http.ts";
@@ -95,6 +96,14 @@ it.each([{ type: "app_rate_limited" }, { type: "event_callback", event: { type: 
     expect((await post("events", body, await slack.sign(body))).status).toBe(200);
   },
 );
+
+it("takes a message as long as Slack's own, and no body beyond its limit", async () => {
+  const long = slack.command("ж".repeat(12_000));
+  expect(long.length).toBeGreaterThan(64 * 1024);
+  expect((await post("commands", long, await slack.sign(long))).status).toBe(200);
+  const endless = "x".repeat(CHAT_LIMITS.bodyBytes + 1);
+  await expectProblem(await post("commands", endless, await slack.sign(endless)), "body_too_large");
+});
 
 it("shows a command's answer to whoever typed it", async () => {
   await slack.deliver(slack.command("help"), async (headers, body) => await post("commands", body, headers));

@@ -172,6 +172,11 @@ export class SlackDouble extends FaultyDouble {
     return copy;
   }
 
+  /** As if they had been used before: by an edge that died before it could count. */
+  useUpResponseUrls(): void {
+    for (const hook of this.#hooks.values()) hook.usesLeft = 0;
+  }
+
   #show(
     by: Seen["by"],
     channelId: string,
