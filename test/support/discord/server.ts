@@ -5,7 +5,7 @@ import { DiscordDouble } from "./double.ts";
 export interface DiscordServer {
   readonly discord: DiscordDouble;
   readonly settings: Readonly<Record<string, string>>;
-  close(): void;
+  readonly close: () => void;
 }
 
 export async function startDiscord(): Promise<DiscordServer> {

@@ -4,7 +4,7 @@ import { SlackDouble } from "./double.ts";
 
 export interface SlackServer {
   readonly slack: SlackDouble;
-  close(): void;
+  readonly close: () => void;
 }
 
 export async function startSlack(): Promise<SlackServer> {
