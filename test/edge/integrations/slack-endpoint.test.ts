@@ -1,16 +1,20 @@
 // The endpoints as Slack meets them: signatures to the byte, the two checks of its own, and a deployment without an app.
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { createApp } from "../../../edge/app.ts";
+import { isSlackUrl } from "../../../edge/integrations/slack/application.ts";
 import { signatureOf } from "../../../edge/integrations/slack/verify.ts";
 import { CHAT_LIMITS } from "../../../shared/contract/chats.ts";
 import { SlackDouble } from "../../support/slack/double.ts";
 import { env } from "../support/env.ts";
+import { flakyDatabase } from "../support/flaky.ts";
 import { expectProblem } from "../support/http.ts";
+import { DEMO_OPTION, Workspace } from "../support/slack.ts";
 import { freshDeployment, World } from "../support/world.ts";
 
 const app = createApp();
 const BASE = "/integrations/slack";
 const CHALLENGE = JSON.stringify({ type: "url_verification", token: "x", challenge: "3eZbrw1aBm2rZgRNFdxV2595" });
+const flaky = flakyDatabase();
 let slack: SlackDouble;
 
 beforeEach(async () => {
@@ -89,6 +93,19 @@ it("refuses a response_url that is not Slack's", async () => {
   await expectProblem(await post("commands", body, await slack.sign(body)), "invalid_request");
 });
 
+it.each([
+  ["https://hooks.slack.com/commands/T1/2/3", true],
+  ["https://slack.com/api/x", true],
+  ["http://hooks.slack.com/commands/T1/2/3", false],
+  ["https://hooks.slack.com.evil.test/", false],
+  ["https://evilslack.com/", false],
+  ["https://hooks.slack.com:8443/", false],
+  ["hooks.slack.com", false],
+])("takes %s for a URL of Slack's: %s", (url, expected) => {
+  const application = { clientId: "1", clientSecret: "x", signingSecret: "x", apiUrl: "https://slack.com/api" };
+  expect(isSlackUrl(application, url)).toBe(expected);
+});
+
 it.each([{ type: "app_rate_limited" }, { type: "event_callback", event: { type: "message" } }])(
   "takes note of events that it has no use for: %j",
   async (event) => {
@@ -109,6 +126,32 @@ it("shows a command's answer to whoever typed it", async () => {
   await slack.deliver(slack.command("help"), async (headers, body) => await post("commands", body, headers));
   expect(slack.seen).toMatchObject([{ by: "acknowledgement", only: slack.userId }]);
   expect(slack.seen[0]?.text).toContain("/clip status");
+});
+
+it("writes no line that holds a prompt, a response_url, a code, a state or a secret", async () => {
+  const team = await Workspace.open(flaky);
+  team.world.nowMs = Date.now(); // the routes go by the real clock
+  await team.link();
+  const lines: string[] = [];
+  for (const method of ["debug", "log", "info", "warn", "error"] as const) {
+    vi.spyOn(console, method).mockImplementation((...words: unknown[]) => void lines.push(words.map(String).join(" ")));
+  }
+  const prompt = "what somebody had in mind";
+  const order = team.slack.command(`${prompt} ${DEMO_OPTION}`);
+  const say = async (body: string) => await post("commands", body, await team.slack.sign(body));
+  const answer = await say(order);
+  expect(await answer.text()).toContain("Ordered for");
+  expect((await post("commands", order, {})).status).toBe(401);
+  const callback = `${BASE}/oauth?code=code-of-slack&state=state-of-a-browser`;
+  expect((await app.request(callback, {}, { ...env, ...slack.settings })).status).toBe(401);
+  await env.DB.prepare("alter table clips rename to clips_away").run();
+  expect((await say(team.slack.command(`${prompt} again ${DEMO_OPTION}`))).status).toBe(500);
+  vi.restoreAllMocks();
+  expect(lines.filter((line) => line.includes('"request"')).length).toBeGreaterThanOrEqual(4);
+  const url = new URLSearchParams(order).get("response_url") ?? "";
+  for (const secret of [prompt, url, "code-of-slack", "state-of-a-browser", slack.signingSecret, slack.clientSecret]) {
+    expect(lines.join("\n")).not.toContain(secret);
+  }
 });
 
 it("says which settings are missing where there is no app", async () => {
