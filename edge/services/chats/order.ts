@@ -12,6 +12,7 @@ import { createClip } from "../clips/create.ts";
 import { requireScopeOf } from "../keys/scope.ts";
 import type { Ports } from "../ports.ts";
 import { wakeLanes } from "../webhooks/wake.ts";
+import { LAST_EDIT_MS } from "./deliver.ts";
 import { ChatRefusal, type LinkedPlace, type Place, requireAllowed } from "./place.ts";
 
 /** One request of one person, as the platform told of it. */
@@ -68,7 +69,8 @@ export async function orderInChat(
     sizeLimit: interaction.sizeLimit,
     state: "pending",
     route: "token",
-    dueAtMs: createdAtMs + FIRST_EDIT_MS,
+    // What the acknowledgement has said need not be looked at again before it changes, or the token nears its end.
+    dueAtMs: interaction.shown === "" ? createdAtMs + FIRST_EDIT_MS : interaction.deadlineMs - LAST_EDIT_MS,
     version: 0,
     failures: 0,
     shown: interaction.shown,
