@@ -17,7 +17,7 @@ import { escapeText, type SlackCommand, unescapeText } from "./wire.ts";
 const URL_MS = 30 * 60_000 - 10_000;
 /** https://docs.slack.dev/interactivity/handling-user-interaction#message_responses */
 const URL_USES = 5;
-/** Two of them, four replies at once, lie in the memory of an Outbox; what is larger is linked. */
+/** Four of them may lie in the memory of an Outbox at once; what is larger is linked. */
 export const FILE_BYTES = 20 * 1024 * 1024;
 
 export const HELP = [
