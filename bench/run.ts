@@ -10,6 +10,7 @@ import { demoWallTime } from "./demo-wall-time.ts";
 import { discordAcknowledgement } from "./discord-acknowledgement.ts";
 import { leaseLatency } from "./lease-latency.ts";
 import { queueLoad } from "./queue-load.ts";
+import { slackAcknowledgement } from "./slack-acknowledgement.ts";
 import { soak } from "./soak/soak.ts";
 import type { Benchmark } from "./table.ts";
 import { renderTable } from "./table.ts";
@@ -24,6 +25,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "queue-load": queueLoad,
   "database-time": async () => await (await import(DATABASE_TIME)).databaseTime(),
   "discord-acknowledgement": discordAcknowledgement,
+  "slack-acknowledgement": slackAcknowledgement,
   "demo-model": demoModel,
   "demo-wall-time": demoWallTime,
   soak,

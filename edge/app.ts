@@ -1,6 +1,7 @@
 // The application: middleware in the order in which a request meets it, then the routes.
 import { type EdgeApp, newApp } from "./context.ts";
 import { registerDiscord } from "./integrations/discord/endpoint.ts";
+import { registerSlack } from "./integrations/slack/endpoint.ts";
 import { requireAccessOfAll, requireScope } from "./middleware/access.ts";
 import { requireAdmin, requireApiKey, requireRunner } from "./middleware/authentication.ts";
 import { limitBody } from "./middleware/body.ts";
@@ -73,6 +74,7 @@ export function createApp(): EdgeApp {
   registerReference(app);
   // By their platform's signature.
   registerDiscord(app);
+  registerSlack(app);
   registerDeliver(app);
 
   app.use("/v1/*", ...CUSTOMER);

@@ -105,7 +105,12 @@ const leaseTimes = jsonText.pipe(
   }) satisfies z.ZodType<Times>,
 );
 
-const DISCORD = ["DISCORD_APPLICATION_ID", "DISCORD_PUBLIC_KEY", "DISCORD_BOT_TOKEN"] as const;
+/** Of each of these a deployment has all, or none. */
+const TOGETHER = [
+  ["MODERATION_URL", "MODERATION_SECRET"],
+  ["DISCORD_APPLICATION_ID", "DISCORD_PUBLIC_KEY", "DISCORD_BOT_TOKEN"],
+  ["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET"],
+] as const;
 
 const settingsObject = z.object({
   PUBLIC_ORIGIN: origin,
@@ -141,10 +146,14 @@ const settingsObject = z.object({
     .optional(),
   DISCORD_BOT_TOKEN: z.string().min(1).optional(),
   DISCORD_API_URL: endpoint.default("https://discord.com/api/v10"),
+  SLACK_CLIENT_ID: z
+    .string()
+    .regex(/^[\d.]{1,64}$/, "must be the app's client id, two numbers and a dot")
+    .optional(),
+  SLACK_CLIENT_SECRET: z.string().min(1).optional(),
+  SLACK_SIGNING_SECRET: z.string().min(MIN_SECRET_BYTES, "must be the app's signing secret, 32 hex digits").optional(),
+  SLACK_API_URL: endpoint.default("https://slack.com/api"),
 });
-
-/** Of these a deployment has all, or none. */
-const TOGETHER = [DISCORD, ["MODERATION_URL", "MODERATION_SECRET"]] as const;
 
 const settingsSchema = settingsObject.superRefine((settings, context) => {
   for (const names of TOGETHER) {

@@ -81,6 +81,11 @@ export const REPLY_STATES = ["pending", "delivered", "failed"] as const;
 /** How a reply travels: by its interaction's token, as a message to the channel, or to the user alone. */
 export const REPLY_ROUTES = ["token", "channel", "direct"] as const;
 export type ReplyRoute = (typeof REPLY_ROUTES)[number];
+/** A clip's files where the platform takes them apart from the message: its ids of them, and whether they are in the channel. */
+export interface ReplyFiles {
+  readonly ids: readonly string[];
+  readonly posted: boolean;
+}
 
 /**
  * What a bot owes for a clip: written with the order, made due by the trigger on clip_events (decision 0100), and kept
@@ -111,6 +116,8 @@ export const chatReplies = sqliteTable(
     usesLeft: integer("uses_left"),
     /** Bytes of the largest file that may be attached. */
     sizeLimit: integer("size_limit").notNull(),
+    /** Null until they are uploaded, and where the platform takes them with the message. */
+    files: text("files", { mode: "json" }).$type<ReplyFiles>(),
     state: text("state", { enum: REPLY_STATES }).notNull(),
     route: text("route", { enum: REPLY_ROUTES }).notNull(),
     /** When to look at it next; null until the clip's next event. */
@@ -134,4 +141,19 @@ export const chatReplies = sqliteTable(
     index("chat_replies_user").on(t.linkId, t.userId, t.createdAtMs),
     index("chat_replies_age").on(t.createdAtMs),
   ],
+);
+
+/** The servers and workspaces that a bot of ours was let into, where each has given it a token of its own. */
+export const chatInstallations = sqliteTable(
+  "chat_installations",
+  {
+    platform: text("platform").$type<ChatPlatform>().notNull(),
+    placeId: text("place_id").notNull(),
+    /** The bot's token, sealed. */
+    token: text("token").notNull(),
+    /** The platform's id of who let it in. */
+    installedBy: text("installed_by").notNull(),
+    installedAtMs: timeMs("installed_at_ms").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.platform, t.placeId] })],
 );

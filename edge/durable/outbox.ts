@@ -2,7 +2,7 @@
 // what is due, and when a wake is lost the Dispatcher's sweep repeats it.
 import { DurableObject } from "cloudflare:workers";
 import type { Lane } from "../../db/schema.ts";
-import { deliverChat, isChatLane } from "../integrations/deliver.ts";
+import { deliverChat, platformOf } from "../integrations/deliver.ts";
 import { describeError, log } from "../platform/log.ts";
 import { remoteBell } from "../platform/objects.ts";
 import { cloudflarePorts } from "../platform/ports.ts";
@@ -30,7 +30,9 @@ export class Outbox extends DurableObject<Env> {
     try {
       const settings = readSettings(this.env);
       const ports = cloudflarePorts(this.env, settings, remoteBell(this.env.DISPATCHER));
-      const next = isChatLane(lane) ? await deliverChat(ports, settings, lane) : await deliverDue(ports, lane);
+      const platform = platformOf(lane);
+      const next =
+        platform === undefined ? await deliverDue(ports, lane) : await deliverChat(ports, settings, lane, platform);
       if (next !== null) await this.#wakeBy(next);
     } catch (error) {
       log("error", "deliveries failed", { error: describeError(error) });

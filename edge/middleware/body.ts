@@ -1,6 +1,7 @@
 // Reads a request's body before anything parses it, and no further than the limit: a declared length may be
 // missing or wrong, so the bytes themselves are counted.
 import { createMiddleware } from "hono/factory";
+import { CHAT_LIMITS } from "../../shared/contract/chats.ts";
 import { LIMITS } from "../../shared/contract/clips.ts";
 import { TRIGGER_LIMITS } from "../../shared/contract/triggers.ts";
 import { ApiError } from "../../shared/errors.ts";
@@ -10,9 +11,10 @@ function tooLarge(limit: number): ApiError {
   return new ApiError("body_too_large", `A request body has at most ${limit} bytes here.`);
 }
 
-/** Other systems post to triggers what they have, not what we asked for. */
+/** Other systems post what they have, not what we asked for. */
 function limitOf(path: string): number {
-  return path.startsWith("/t/") ? TRIGGER_LIMITS.bodyBytes : LIMITS.bodyBytes;
+  if (path.startsWith("/t/")) return TRIGGER_LIMITS.bodyBytes;
+  return path.startsWith("/integrations/") ? CHAT_LIMITS.bodyBytes : LIMITS.bodyBytes;
 }
 
 /**

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { idSchema } from "../ids.ts";
 
-export const CHAT_PLATFORMS = ["discord"] as const;
+export const CHAT_PLATFORMS = ["discord", "slack"] as const;
 export type ChatPlatform = (typeof CHAT_PLATFORMS)[number];
 
 export const CHAT_LIMITS = {
@@ -10,6 +10,8 @@ export const CHAT_LIMITS = {
   links: 100,
   /** Channels, and roles, of one link. */
   allowed: 50,
+  /** Of what a platform sends: a message with all of its parts, twice encoded. */
+  bodyBytes: 1024 * 1024,
   /** Seconds in which a code can be redeemed. */
   codeLifetime: 900,
 } as const;
@@ -28,7 +30,9 @@ const cap = z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullable();
 
 const rules = {
   channels: allowed.meta({ description: "Channels in which clips may be ordered; null for all" }),
-  roles: allowed.meta({ description: "Roles of which a member needs one to order; null for none" }),
+  roles: allowed.meta({
+    description: "Roles of which a member needs one to order; null for none, as always for Slack, which has none",
+  }),
   channel_daily_clips: cap.meta({ description: "Clips of one channel in one UTC day; null for no cap" }),
   channel_daily_cap_micros: cap.meta({
     description: "Micro-dollars that one channel may spend in one UTC day; null for no cap",

@@ -62,24 +62,37 @@ export async function findReplyLanesOf(db: Database, events: readonly EventId[])
 
 export type ReplyChange = Pick<
   ReplyRow,
-  "state" | "route" | "dueAtMs" | "failures" | "shown" | "sentAtMs" | "sizeLimit" | "lastError" | "token"
+  | "state"
+  | "route"
+  | "dueAtMs"
+  | "failures"
+  | "shown"
+  | "sentAtMs"
+  | "sizeLimit"
+  | "files"
+  | "usesLeft"
+  | "lastError"
+  | "token"
 >;
 
-/** Writes nothing if the reply has gone on since it was read: by an event, or by another Outbox. */
-export function recordSending(db: Database, read: ReplyRow, change: ReplyChange): Statement {
-  const { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, lastError, token } = change;
-  const changed = { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, lastError, token };
-  return db
+/**
+ * Writes nothing if the reply has gone on since it was read, by an event or by another Outbox, but for the uses of its
+ * token: those are gone all the same.
+ */
+export function recordSending(db: Database, read: ReplyRow, change: ReplyChange): Statement[] {
+  const { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, files, usesLeft, lastError, token } = change;
+  const changed = { state, route, dueAtMs, failures, shown, sentAtMs, sizeLimit, files, lastError, token };
+  const isReply = and(eq(chatReplies.platform, read.platform), eq(chatReplies.id, read.id));
+  const moved = db
     .update(chatReplies)
     .set({ ...changed, version: read.version + 1 })
-    .where(
-      and(
-        eq(chatReplies.platform, read.platform),
-        eq(chatReplies.id, read.id),
-        eq(chatReplies.version, read.version),
-        IS_PENDING,
-      ),
-    );
+    .where(and(isReply, eq(chatReplies.version, read.version), IS_PENDING));
+  if (usesLeft === read.usesLeft) return [moved];
+  const used = db
+    .update(chatReplies)
+    .set({ usesLeft: sql`min(${chatReplies.usesLeft}, ${usesLeft})` })
+    .where(isReply);
+  return [used, moved];
 }
 
 /** Who ordered the clip in this place, or undefined if nobody did. */

@@ -6,6 +6,7 @@ import type {
   RESTPostAPICurrentUserCreateDMChannelJSONBody,
 } from "discord-api-types/v10";
 import * as z from "zod";
+import type { SendOutcome } from "../../services/chats/deliver.ts";
 import type { DiscordApplication } from "./application.ts";
 import { type ClipMessage, FILE_NAME } from "./message.ts";
 
@@ -14,15 +15,6 @@ const DEFAULT_RETRY_MS = 5_000;
 const MAX_RETRY_MS = 15 * 60_000;
 /** "Request entity too large". https://docs.discord.com/developers/topics/opcodes-and-status-codes#json */
 const TOO_LARGE_CODE = 40_005;
-
-export type SendOutcome =
-  | { readonly kind: "sent" }
-  | { readonly kind: "limited"; readonly waitMs: number }
-  | { readonly kind: "too large"; readonly error: string }
-  /** This way is closed, however often it is tried. */
-  | { readonly kind: "refused"; readonly error: string }
-  /** Nobody knows whether it arrived; it may be tried again. */
-  | { readonly kind: "failed"; readonly error: string };
 
 export interface Sent {
   readonly message: ClipMessage;

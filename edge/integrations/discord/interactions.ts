@@ -1,21 +1,27 @@
 // What a signed interaction is answered. Within Discord's three seconds only what is short is done here: an order is
 // committed with the reply that it is owed, and the Outbox does the rest.
 import type { APIApplicationCommandOptionChoice, APIInteractionResponse } from "discord-api-types/v10";
-import { findOrderedBy, findOrderer } from "../../../db/queries/chats/replies.ts";
-import { type Clip, type CreateClipInput, createClipSchema } from "../../../shared/contract/clips.ts";
+import type { CreateClip } from "../../../shared/contract/clips.ts";
 import { ApiError } from "../../../shared/errors.ts";
-import { type ClipId, idSchema } from "../../../shared/ids.ts";
 import { findModel, MODELS, resolutionOf } from "../../../shared/models.ts";
-import { formatDollars, micros, priceOf } from "../../../shared/pricing.ts";
+import { formatDollars, priceOf } from "../../../shared/pricing.ts";
+import {
+  CLIP_ACTIONS,
+  type ClipAction,
+  cancelInPlace,
+  clipOfPlace,
+  clipsAskedFor,
+  orderAgain,
+  orderOf,
+} from "../../services/chats/clips.ts";
 import { redeemCode } from "../../services/chats/links.ts";
 import { type Interaction, orderInChat } from "../../services/chats/order.ts";
 import { ChatRefusal, type LinkedPlace, openPlace, type Place } from "../../services/chats/place.ts";
-import { cancelClip } from "../../services/clips/cancel.ts";
-import { getClip } from "../../services/clips/get.ts";
+import { describeBalance, NO_CLIPS } from "../../services/chats/words.ts";
 import { requireScopeOf } from "../../services/keys/scope.ts";
 import { getBalance } from "../../services/money/balance.ts";
 import type { Ports } from "../../services/ports.ts";
-import { type ClipAction, highDefinitionOf, statusLine } from "./message.ts";
+import { lineOf } from "./message.ts";
 import {
   AUTOCOMPLETE,
   CHOICES,
@@ -37,10 +43,8 @@ import {
 
 /** Of the 15 minutes that a token is good for, less what its way to us and back may take. */
 const TOKEN_MS = 15 * 60_000 - 10_000;
-const CLIPS_SHOWN = 5;
 /** What Discord shows at most. */
 const MAX_CHOICES = 25;
-const clipId = idSchema("clip");
 
 const HELP = [
   "**turboclip** makes short videos from text.",
@@ -111,35 +115,26 @@ async function answerCommand(ports: Ports, interaction: CommandInteraction): Pro
       const { bearer } = await openPlace(ports, place);
       requireScopeOf(bearer, "billing:read");
       const balance = await getBalance(ports, bearer.accountId);
-      const dollars = (amount: number) => formatDollars(micros(amount));
-      return say(
-        `${dollars(balance.available_micros)} can be spent; ${dollars(balance.pending_micros)} are held for clips under way.`,
-      );
+      return say(describeBalance(balance));
     }
     case "clip-status":
       return say(await statusOf(ports, await openPlace(ports, place), interaction, given.clip));
     case "clip": {
       const linked = await openPlace(ports, place);
-      const { prompt, model = MODELS[0]?.id, size, seed } = given;
-      return await order(ports, linked, interaction, { prompt, model, size, seed });
+      const { prompt, model, size, seed } = given;
+      return await order(ports, linked, interaction, orderOf({ prompt, model, size, seed }));
     }
     default:
       throw new ChatRefusal("turboclip no longer has this command.");
   }
 }
 
-/** An order's own words: from a person, so checked as an order over HTTP is. */
 async function order(
   ports: Ports,
   linked: LinkedPlace,
   interaction: GuildInteraction,
-  wanted: { readonly [Member in keyof CreateClipInput]?: unknown },
+  request: CreateClip,
 ): Promise<APIInteractionResponse> {
-  const request = createClipSchema.safeParse(wanted);
-  if (!request.success) {
-    const [issue] = request.error.issues;
-    throw new ChatRefusal(`\`${issue?.path.join(".") ?? "/clip"}\` is not as it should be: ${issue?.message ?? ""}.`);
-  }
   const ordered: Interaction = {
     ...placeOf(interaction),
     id: interaction.id,
@@ -150,71 +145,31 @@ async function order(
     deadlineMs: ports.clock.now() + TOKEN_MS,
     usesLeft: null,
     sizeLimit: interaction.attachment_size_limit,
+    shown: "",
   };
-  await orderInChat(ports, linked, ordered, request.data);
+  await orderInChat(ports, linked, ordered, request);
   return { type: DEFERRED_MESSAGE };
 }
 
 async function statusOf(
   ports: Ports,
-  { link, bearer }: LinkedPlace,
+  linked: LinkedPlace,
   interaction: GuildInteraction,
   wanted: unknown,
 ): Promise<string> {
-  requireScopeOf(bearer, "clips:read");
-  const line = (clip: Clip) => `\`${clip.id}\` ${statusLine(clip, false)}`;
-  if (wanted !== undefined) {
-    const id = clipId.safeParse(wanted);
-    if (!id.success) throw new ChatRefusal("A clip's id looks like `clip_01j9z3k4m5n6p7q8r9s0t1v2w3`.");
-    return line(await clipOfPlace(ports, { link, bearer }, id.data));
-  }
-  const ids = await findOrderedBy(ports.db, link.id, interaction.member.user.id, CLIPS_SHOWN);
-  const found = await Promise.all(ids.map(async (id) => await getClip(ports, link.accountId, id).catch(ifDeleted)));
-  const clips = found.filter((clip) => clip !== null);
-  return clips.length === 0 ? "You have ordered no clip here yet; `/clip` does." : clips.map(line).join("\n");
-}
-
-function ifDeleted(error: unknown): null {
-  if (error instanceof ApiError && error.code === "not_found") return null;
-  throw error;
-}
-
-/** Only what was ordered in this place: the account may have others, and a program of its own. Throws not_found. */
-async function clipOfPlace(ports: Ports, { link }: LinkedPlace, id: ClipId): Promise<Clip> {
-  if ((await findOrderer(ports.db, link.id, id)) === undefined) {
-    throw new ChatRefusal("There is no such clip in this server.");
-  }
-  return await getClip(ports, link.accountId, id);
+  const clips = await clipsAskedFor(ports, linked, interaction.member.user.id, wanted);
+  return clips.length === 0 ? NO_CLIPS : clips.map((clip) => `\`${clip.id}\` ${lineOf(clip, false)}`).join("\n");
 }
 
 async function answerButton(ports: Ports, interaction: ComponentInteraction): Promise<APIInteractionResponse> {
-  const [action, text] = interaction.data.custom_id.split(":") as [ClipAction, string | undefined];
-  const id = clipId.safeParse(text);
-  if (!id.success) throw new ChatRefusal("turboclip no longer has this button.");
+  const [action, id] = interaction.data.custom_id.split(":") as [ClipAction, string | undefined];
+  if (!CLIP_ACTIONS.includes(action)) throw new ChatRefusal("turboclip no longer has this button.");
   const linked = await openPlace(ports, placeOf(interaction));
-  const clip = await clipOfPlace(ports, linked, id.data);
-  const { prompt, model, size, frames, steps, sampler } = clip;
-  switch (action) {
-    case "again":
-      return await order(ports, linked, interaction, { prompt, model, size, frames, steps, sampler });
-    case "hd": {
-      const hd = highDefinitionOf(clip);
-      if (hd === null) throw new ChatRefusal("There is no model that makes this clip at 720p.");
-      const wanted = { prompt, model: hd.model.id, size: hd.size, frames, steps, sampler, seed: clip.seed };
-      return await order(ports, linked, interaction, wanted);
-    }
-    case "cancel": {
-      requireScopeOf(linked.bearer, "clips:write");
-      const orderer = await findOrderer(ports.db, linked.link.id, clip.id);
-      if (orderer !== interaction.member.user.id && !managesServer(interaction)) {
-        throw new ChatRefusal("Only who ordered the clip, or manages the server, can cancel it.");
-      }
-      await cancelClip(ports, linked.link.accountId, clip.id);
-      return { type: DEFERRED_UPDATE };
-    }
-    default:
-      throw new ChatRefusal("turboclip no longer has this button.");
-  }
+  const clip = await clipOfPlace(ports, linked, id);
+  if (action !== "cancel") return await order(ports, linked, interaction, orderAgain(clip, action));
+  const manages = async () => managesServer(interaction);
+  await cancelInPlace(ports, linked, clip.id, { userId: interaction.member.user.id, manages });
+  return { type: DEFERRED_UPDATE };
 }
 
 /** Models with their price, and the sizes of the model that is chosen. */

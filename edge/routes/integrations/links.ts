@@ -18,9 +18,9 @@ const create = createRoute({
   method: "post",
   path: PATH,
   operationId: "createChatLink",
-  summary: "Get a code that links a chat server to this account",
+  summary: "Get a code that links a chat server or workspace to this account",
   description:
-    "Whoever manages the server redeems the code there within 15 minutes (Discord: `/turboclip-link`). Clips that are then " +
+    "Whoever manages the server redeems the code there within 15 minutes (Discord: `/turboclip-link`, Slack: `/clip link`). Clips that are then " +
     "ordered in it are orders of the calling key.",
   security: BEARER,
   request: jsonBody(createChatLinkSchema),

@@ -15,6 +15,7 @@ import {
   type ChangeChatLink,
   type ChatLink,
   type ChatLinkList,
+  type ChatPlatform,
   type CreateChatLink,
   type IssuedChatLink,
 } from "../../../shared/contract/chats.ts";
@@ -27,7 +28,7 @@ import { newIdAt } from "../identifiers.ts";
 import { requireScopeOf } from "../keys/scope.ts";
 import type { Bearer } from "../keys/verify.ts";
 import type { Ports } from "../ports.ts";
-import { ChatRefusal, type Place } from "./place.ts";
+import { ChatRefusal, type Place, WORDS } from "./place.ts";
 
 /** 128 bits: nobody finds one by trying within its lifetime. */
 const CODE_BYTES = 16;
@@ -79,17 +80,25 @@ const NO_RULES: ChatRules = {
   userDailyCapMicros: null,
 };
 
+/** Throws invalid_request for rules that the platform cannot keep. */
+function requireRules(platform: ChatPlatform, { roles }: ChangeChatLink): void {
+  if (platform === "slack" && roles != null) {
+    throw new ApiError("invalid_request", "Slack has no roles; bound who orders by channels and caps.", "/roles");
+  }
+}
+
 async function hashCode(ports: Pick<Ports, "digest">, code: string): Promise<string> {
   return hex(await ports.digest.sha256(code));
 }
 
-/** Throws scope_missing for a key that cannot order, too_many_links. */
+/** Throws scope_missing for a key that cannot order, invalid_request, too_many_links. */
 export async function createLink(
   ports: Source & Pick<Ports, "random" | "digest">,
   bearer: Bearer,
   { platform, ...wanted }: CreateChatLink,
 ): Promise<IssuedChatLink> {
   requireScopeOf(bearer, "clips:write");
+  requireRules(platform, wanted);
   const createdAtMs = ports.clock.now();
   const code = base62(ports.random.bytes(CODE_BYTES));
   const row: ChatLinkRow = {
@@ -122,18 +131,18 @@ function noSuchLink(): ApiError {
   return new ApiError("not_found", "There is no such link.");
 }
 
-/** From the next order on. Throws not_found. */
+/** From the next order on. Throws not_found, invalid_request. */
 export async function changeLinkRules(
   ports: Source,
   accountId: AccountId,
   id: LinkId,
   wanted: ChangeChatLink,
 ): Promise<ChatLink> {
+  const found = await findLink(ports.db, accountId, id);
+  if (found === undefined) throw noSuchLink();
+  requireRules(found.platform, wanted);
   const rules = rulesOf(wanted);
-  const row =
-    Object.keys(rules).length === 0
-      ? await findLink(ports.db, accountId, id)
-      : await changeLink(ports.db, accountId, id, rules);
+  const row = Object.keys(rules).length === 0 ? found : await changeLink(ports.db, accountId, id, rules);
   if (row === undefined) throw noSuchLink();
   return view(row, ports.clock.now());
 }
@@ -156,6 +165,8 @@ export async function redeemCode(
     throw new ChatRefusal("This code is wrong, was used, or has expired; `POST /v1/integrations/links` gives another.");
   }
   if (outcome === "taken") {
-    throw new ChatRefusal("This server is linked already; `DELETE /v1/integrations/links/{id}` undoes that.");
+    throw new ChatRefusal(
+      `This ${WORDS[platform].place} is linked already; \`DELETE /v1/integrations/links/{id}\` undoes that.`,
+    );
   }
 }

@@ -12,6 +12,7 @@ import { createClip } from "../clips/create.ts";
 import { requireScopeOf } from "../keys/scope.ts";
 import type { Ports } from "../ports.ts";
 import { wakeLanes } from "../webhooks/wake.ts";
+import { LAST_EDIT_MS } from "./deliver.ts";
 import { ChatRefusal, type LinkedPlace, type Place, requireAllowed } from "./place.ts";
 
 /** One request of one person, as the platform told of it. */
@@ -26,6 +27,8 @@ export interface Interaction extends Place {
   readonly usesLeft: number | null;
   /** Bytes of the largest file that may be attached to the answer. */
   readonly sizeLimit: number;
+  /** What the acknowledgement shows of the clip already, as the platform's adapter names it; empty for nothing. */
+  readonly shown: string;
 }
 
 /** The platform must have read our acknowledgement before it takes the reply's first edit. */
@@ -66,10 +69,12 @@ export async function orderInChat(
     sizeLimit: interaction.sizeLimit,
     state: "pending",
     route: "token",
-    dueAtMs: createdAtMs + FIRST_EDIT_MS,
+    // What the acknowledgement has said need not be looked at again before it changes, or the token nears its end.
+    dueAtMs: interaction.shown === "" ? createdAtMs + FIRST_EDIT_MS : interaction.deadlineMs - LAST_EDIT_MS,
     version: 0,
     failures: 0,
-    shown: "",
+    shown: interaction.shown,
+    files: null,
     sentAtMs: null,
     lastError: null,
     createdAtMs,

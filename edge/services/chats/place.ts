@@ -11,6 +11,14 @@ export interface Place {
   readonly placeId: string;
 }
 
+/** What a place is called there, and the commands of it that our texts name. */
+export const WORDS: Readonly<
+  Record<ChatPlatform, { readonly place: string; readonly link: string; readonly status: string }>
+> = {
+  discord: { place: "server", link: "/turboclip-link", status: "/clip-status" },
+  slack: { place: "workspace", link: "/clip link", status: "/clip status" },
+};
+
 /** A refusal for the eyes of whoever asked in the chat. */
 export class ChatRefusal extends Error {
   override readonly name = "ChatRefusal";
@@ -29,9 +37,10 @@ export async function openPlace(
 ): Promise<LinkedPlace> {
   const found = await findPlaceLink(ports.db, platform, placeId);
   if (found === undefined) {
+    const { place, link } = WORDS[platform];
     throw new ChatRefusal(
-      "This server is not linked to a turboclip account yet. Whoever holds its API key gets a code by " +
-        "`POST /v1/integrations/links`; whoever manages this server redeems it with `/turboclip-link`.",
+      `This ${place} is not linked to a turboclip account yet. Whoever holds its API key gets a code by ` +
+        `\`POST /v1/integrations/links\`; whoever manages this ${place} redeems it with \`${link}\`.`,
     );
   }
   const { link, key } = found;
@@ -43,7 +52,9 @@ export async function openPlace(
 /** Throws ChatRefusal where the link's rules do not let this member order in this channel. */
 export function requireAllowed(link: ChatLinkRow, channelId: string, roles: readonly string[]): void {
   if (link.channels !== null && !link.channels.includes(channelId)) {
-    throw new ChatRefusal("Clips may not be ordered in this channel; its server's link names others.");
+    throw new ChatRefusal(
+      `Clips may not be ordered in this channel; its ${WORDS[link.platform].place}'s link names others.`,
+    );
   }
   if (link.roles !== null && !link.roles.some((role) => roles.includes(role))) {
     throw new ChatRefusal("Ordering clips takes a role that you do not have in this server.");

@@ -2,13 +2,9 @@
 // move. "Answered once" is what the double then shows.
 import { beforeEach, describe, expect, it } from "vitest";
 import { discordApi } from "../../../edge/integrations/discord/api.ts";
-import {
-  deliverReplies,
-  EDIT_INTERVAL_MS,
-  GIVE_UP_MS,
-  LAST_EDIT_MS,
-} from "../../../edge/integrations/discord/deliver.ts";
+import { discordAdapter } from "../../../edge/integrations/discord/deliver.ts";
 import { answerInteraction } from "../../../edge/integrations/discord/interactions.ts";
+import { deliverReplies, EDIT_INTERVAL_MS, GIVE_UP_MS, LAST_EDIT_MS } from "../../../edge/services/chats/deliver.ts";
 import { createLink, redeemCode } from "../../../edge/services/chats/links.ts";
 import { laneOf } from "../../../edge/services/chats/order.ts";
 import { verifyKey } from "../../../edge/services/keys/verify.ts";
@@ -77,7 +73,11 @@ async function said(wanted: Wanted): Promise<string> {
 async function alarm(): Promise<number | null> {
   const application = { id: discord.applicationId, publicKey: discord.publicKey, botToken: discord.botToken };
   const api = discordApi({ ...application, apiUrl: "https://discord.test/api/v10" }, (r) => discord.handle(r));
-  return await deliverReplies(world.ports, api, laneOf({ platform: "discord", placeId: discord.guildId }));
+  return await deliverReplies(
+    world.ports,
+    discordAdapter(world.ports, api),
+    laneOf({ platform: "discord", placeId: discord.guildId }),
+  );
 }
 
 /** Alarms, each at its time, until nothing is due before an event. */

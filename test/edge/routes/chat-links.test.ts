@@ -121,6 +121,23 @@ it.each([
   await expectProblem(await call("POST", PATH, { token: key.key, body }), "invalid_request", pointer);
 });
 
+it("refuses roles for Slack, which has none, when a link is made and when it is changed", async () => {
+  const made = { platform: "slack", roles: ["1"] };
+  await expectProblem(await call("POST", PATH, { token: key.key, body: made }), "invalid_request", "/roles");
+  const { id } = await link({ platform: "slack", channels: ["C1"] });
+  const change = { roles: ["1"] };
+  await expectProblem(
+    await call("PATCH", `${PATH}/${id}`, { token: key.key, body: change }),
+    "invalid_request",
+    "/roles",
+  );
+});
+
+it("does not let a code of one platform be redeemed on another", async () => {
+  const { code } = await link({ platform: "slack" });
+  await expect(redeem(code)).rejects.toThrow("wrong, was used");
+});
+
 it("refuses one link more than an account may have", async () => {
   for (let i = 0; i < CHAT_LIMITS.links; i++) await link();
   const answer = await call("POST", PATH, { token: key.key, body: { platform: "discord" } });

@@ -1,6 +1,7 @@
 // Discord, as far as a bot by HTTP meets it: it sends signed interactions, takes messages by its rules, and misbehaves
 // as it is told. Each rule cites its page. It runs wherever Request and Response do: in workerd and in Node.
 import * as z from "zod";
+import { FaultyDouble } from "../faults.ts";
 import { createSchema, directSchema, editSchema, MAX_EMBED_CHARACTERS, type MessageBody } from "./bodies.ts";
 
 /** https://docs.discord.com/developers/interactions/receiving-and-responding#interaction-callback */
@@ -36,13 +37,6 @@ interface Posted {
   readonly message: Shown;
   readonly atMs: number;
 }
-/** `lost`: what was asked for is done, and the answer is a 500. */
-export type Fault =
-  | { readonly status: 500 | 502 | 503 }
-  | { readonly status: 429; readonly retryAfterS: number }
-  | "no answer"
-  | "lost";
-
 const answerSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal(1) }),
   z.strictObject({ type: z.literal(4), data: createSchema.extend({ flags: z.int().optional() }) }),
@@ -59,23 +53,20 @@ export type Answer = z.output<typeof answerSchema>;
 
 const hex = (bytes: ArrayBuffer) => Array.from(new Uint8Array(bytes), (b) => b.toString(16).padStart(2, "0")).join("");
 
-export class DiscordDouble {
+export class DiscordDouble extends FaultyDouble {
   readonly applicationId = "1178000000000000001";
   readonly botToken = "bot-token-of-the-double";
   readonly guildId = "613425648685547541";
   readonly posted: Posted[] = [];
-  /** What it was asked, refused or not: "PATCH @original", "POST channel" and so on. */
-  readonly requests: string[] = [];
-  readonly faults: Fault[] = [];
   readonly closedChannels = new Set<string>();
   readonly #told = new Map<string, Told>();
   readonly #keys: Keys;
   readonly publicKey: string;
   readonly #now: () => number;
-  readonly #waiting = new Set<() => void>();
   #ids = 0n;
 
   private constructor(keys: Keys, publicKey: string, now: () => number) {
+    super();
     this.#keys = keys;
     this.publicKey = publicKey;
     this.#now = now;
@@ -165,36 +156,17 @@ export class DiscordDouble {
     this.#find(id).state = "void";
   }
 
-  /** Resolves once `found` finds something, looked at after each request. */
-  async until<T>(found: () => T | null | undefined | false): Promise<T> {
-    for (;;) {
-      const value = found();
-      if (value !== null && value !== undefined && value !== false) return value;
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
-    }
+  protected override failure(status: number): Response {
+    return problem(status, 0);
   }
 
-  async handle(request: Request): Promise<Response> {
-    const fault = this.faults.shift();
-    try {
-      if (fault === undefined) return await this.#answer(request);
-      if (fault === "lost") {
-        await this.#answer(request);
-        return problem(500, 0);
-      }
-      this.requests.push(typeof fault === "string" ? fault : `fault ${fault.status}`);
-      if (fault === "no answer") throw new DOMException("timed out", "TimeoutError");
-      if (fault.status !== 429) return problem(fault.status, 0);
-      // https://docs.discord.com/developers/topics/rate-limits#exceeding-a-rate-limit
-      const limited = { message: "You are being rate limited.", retry_after: fault.retryAfterS, global: false };
-      return Response.json(limited, { status: 429, headers: { "retry-after": String(fault.retryAfterS) } });
-    } finally {
-      for (const wake of this.#waiting) wake();
-      this.#waiting.clear();
-    }
+  /** https://docs.discord.com/developers/topics/rate-limits#exceeding-a-rate-limit */
+  protected override limit(retryAfterS: number): Response {
+    const limited = { message: "You are being rate limited.", retry_after: retryAfterS, global: false };
+    return Response.json(limited, { status: 429, headers: { "retry-after": String(retryAfterS) } });
   }
 
-  async #answer(request: Request): Promise<Response> {
+  protected override async answer(request: Request): Promise<Response> {
     const path = new URL(request.url).pathname.replace(/^\/api\/v10/, "");
     const original = /^\/webhooks\/(\d+)\/([^/]+)\/messages\/@original$/.exec(path);
     if (request.method === "PATCH" && original !== null) {
