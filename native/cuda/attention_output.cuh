@@ -78,8 +78,8 @@ inline constexpr int kOutputThreads = 128;
 inline constexpr int kOutputSharedBytes = kHeadWidth * kHeadRowBytes;
 static_assert(kQueryBlock * kHeadWidth <= kOutputSharedBytes);
 
-/// Adds the linear branch to a block's 128 normalised rows, quantises and stores. Each of four warps holds two
-/// groups of 16 rows: its first from `row` on, the other `Apart` rows on.
+/// Adds the linear branch to a block's 128 normalised rows, quantises and stores. Each of four warps holds
+/// two groups of 16 rows: its first from `row` on, the other `Apart` rows on.
 template <int Apart, int Groups, int Origin>
 __device__ __forceinline__ void finish(OutputRows<Origin> (&rows)[Groups], unsigned char* shared,
                                        const HeadShape& shape, const Projections& projections,
@@ -97,7 +97,7 @@ __device__ __forceinline__ void finish(OutputRows<Origin> (&rows)[Groups], unsig
     copy_wait<0>();
     __syncthreads();
     add_linear_branch<Apart>(rows, shared, sparse, projections.values + head * kHeadWidth, 3 * channels,
-                      sparse.sums + head * kHeadWidth, row, tokens, lane);
+                             sparse.sums + head * kHeadWidth, row, tokens, lane);
     __syncthreads();
   }
   float* scales = y_scales + head * scale_stride(shape.tokens);

@@ -112,10 +112,11 @@ __device__ __forceinline__ void begin_values(SoftmaxRows& rows,
   }
 }
 
-/// Turns a tile's scores into weights; keys from `count` on get none. What the rows have summed may be in use:
-/// it is left to be multiplied by `shrink`, if that is the result.
-__device__ __forceinline__ bool weigh(float (&weights)[kKeyBlock / 8][4], float (&shrink)[2], SoftmaxRows& rows,
-                                      const Scores& scores, const float (&scale)[2], int count, int lane) {
+/// Turns a tile's scores into weights; keys from `count` on get none. What the rows have summed may be in
+/// use: it is left to be multiplied by `shrink`, if that is the result.
+__device__ __forceinline__ bool weigh(float (&weights)[kKeyBlock / 8][4], float (&shrink)[2],
+                                      SoftmaxRows& rows, const Scores& scores, const float (&scale)[2],
+                                      int count, int lane) {
 #pragma unroll
   for (int j = 0; j < kKeyBlock / 8; ++j) {
 #pragma unroll
