@@ -85,6 +85,12 @@ __device__ __forceinline__ std::uint64_t describe_columns(const void* rows, int 
   return (shared_address(rows) & 0x3ffffu) >> 4 | std::uint64_t(apart >> 4) << 16 | kEightRows | kSwizzle128;
 }
 
+/// What is described, so many bytes further: within the 256 KiB that the low word can name.
+__device__ __forceinline__ std::uint64_t further(std::uint64_t described, int bytes) {
+  const auto low = static_cast<std::uint32_t>(described) + static_cast<std::uint32_t>(bytes >> 4);
+  return (described & 0xffffffff00000000u) | low;
+}
+
 /// Before a warpgroup's first product, and whenever other code has touched its sums or its operands in
 /// registers.
 __device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }

@@ -97,7 +97,7 @@ __device__ __forceinline__ void begin_scores(Scores& scores, const unsigned char
   const std::uint64_t k = hopper::describe_rows(keys);
 #pragma unroll
   for (int step = 0; step < kHeadWidth / 32; ++step) {
-    hopper::multiply_64x64(scores, q + 2 * step, k + 2 * step, step > 0);
+    hopper::multiply_64x64(scores, hopper::further(q, 32 * step), hopper::further(k, 32 * step), step > 0);
   }
 }
 
@@ -108,7 +108,7 @@ __device__ __forceinline__ void begin_values(SoftmaxRows& rows,
   const std::uint64_t v = hopper::describe_columns(values, kHalfValueBytes);
 #pragma unroll
   for (int step = 0; step < kKeyBlock / 16; ++step) {
-    hopper::multiply_add_64x128(rows.sums, weights[step], v + step * (16 * kChannelBytes >> 4));
+    hopper::multiply_add_64x128(rows.sums, weights[step], hopper::further(v, 16 * kChannelBytes * step));
   }
 }
 
@@ -212,6 +212,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   hopper::settle(rows[1].sums);
   hopper::wait(shared.queries_filled(), 0);
   hopper::wait(shared.keys_filled(0), 0);
+  hopper::wait(shared.values_filled(0), 0);
   __syncwarp();
   hopper::begin_products();
   begin_scores(scores[0], shared.base, shared.keys(0));
@@ -233,11 +234,9 @@ __global__ void __launch_bounds__(kThreads, 2)
       float floats[kKeyBlock / 8][4];
       float shrink[2];
       const bool outgrown = weigh(floats, shrink, rows[half], scores[half], scale, count, lane);
-      if (half == 0) {
-        hopper::wait(shared.values_filled(tile), round_of(tile));
-        hopper::wait(shared.keys_filled(next), round_of(next));
-        __syncwarp();
-      }
+      // In either half one wait: its loop also keeps ptxas from moving the exponentials behind wait_products.
+      hopper::wait(half == 0 ? shared.keys_filled(next) : shared.values_filled(next), round_of(next));
+      __syncwarp();
       // The other half's products: ptxas lets none be under way while operands of others are made.
       hopper::wait_products<0>();
       hopper::settle(scores[1 - half]);
