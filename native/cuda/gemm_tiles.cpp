@@ -16,9 +16,9 @@ bool runs_on(Tiles tiles, const Device& device) {
 }
 
 template <class Tiles>
-std::vector<Tiles> tiles_on(const Device& device) {
+std::vector<Tiles> tiles_on(const Device& device, std::initializer_list<Tiles> all) {
   std::vector<Tiles> out;
-  for (const Tiles tiles : {Tiles::portable, Tiles::wgmma}) {
+  for (const Tiles tiles : all) {
     if (runs_on(tiles, device)) out.push_back(tiles);
   }
   return out;
@@ -30,11 +30,16 @@ void leave_out_tiles(const char* word) { left_out.push_back(word); }
 
 const char* name(GemmTiles tiles) { return tiles == GemmTiles::wgmma ? "wgmma" : "portable"; }
 const char* name(AttentionTiles tiles) {
+  if (tiles == AttentionTiles::turns) return "wgmma attention in turns";
   return tiles == AttentionTiles::wgmma ? "wgmma attention" : "portable attention";
 }
 
-std::vector<GemmTiles> gemm_tiles(const Device& device) { return tiles_on<GemmTiles>(device); }
-std::vector<AttentionTiles> attention_tiles(const Device& device) { return tiles_on<AttentionTiles>(device); }
+std::vector<GemmTiles> gemm_tiles(const Device& device) {
+  return tiles_on(device, {GemmTiles::portable, GemmTiles::wgmma});
+}
+std::vector<AttentionTiles> attention_tiles(const Device& device) {
+  return tiles_on(device, {AttentionTiles::portable, AttentionTiles::turns, AttentionTiles::wgmma});
+}
 
 GemmTiles best_gemm_tiles(const Device& device) { return gemm_tiles(device).back(); }
 AttentionTiles best_attention_tiles(const Device& device) { return attention_tiles(device).back(); }

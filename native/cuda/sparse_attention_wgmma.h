@@ -7,6 +7,7 @@ namespace turboclip::cuda {
 
 /// As the portable kernel.
 void sparse_attention_wgmma(Queue& queue, const HeadShape& shape, const Projections& projections,
-                            const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales);
+                            const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales,
+                            bool turns);
 
 }  // namespace turboclip::cuda
