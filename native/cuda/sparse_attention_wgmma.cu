@@ -22,9 +22,11 @@ constexpr int kValueBytes = kKeyBlock * kHeadRowBytes;
 constexpr int kKeys = kQueryBytes;
 constexpr int kValues = kKeys + kStages * kKeyBytes;
 constexpr int kBarriers = kValues + kStages * kValueBytes;
-constexpr int kAlignment = 1024;  // of rows that are swizzled
-constexpr int kGroupBytes = kBarriers + kAlignment;
-static_assert((1 + 2 * kStages) * static_cast<int>(sizeof(hopper::Barrier)) <= kGroupBytes - kBarriers);
+constexpr int kAlignment = 1024;                 // of rows that are swizzled
+constexpr int kTotals = kBarriers + kAlignment;  // of the lanes' weights, [half][thread]
+constexpr int kGroupBytes = kTotals + kHalves * kThreads * static_cast<int>(sizeof(float2));
+static_assert((1 + 2 * kStages) * static_cast<int>(sizeof(hopper::Barrier)) <= kTotals - kBarriers);
+static_assert(kGroupBytes % kAlignment == 0);
 constexpr int shared_bytes(int groups) { return kAlignment + groups * kGroupBytes; }
 static_assert(kKeyBytes % kAlignment == 0 && kHalfValueBytes % kAlignment == 0);
 static_assert(kOutputSharedBytes <= kBarriers && 2 * (shared_bytes(1) + 1024) <= 228 << 10 &&
@@ -40,6 +42,9 @@ struct Shared {
   }
   __device__ __forceinline__ unsigned char* values(int tile) const {
     return base + kValues + tile % kStages * kValueBytes;
+  }
+  __device__ __forceinline__ float2& total(int half, unsigned thread) const {
+    return reinterpret_cast<float2*>(base + kTotals)[half * kThreads + thread];
   }
   __device__ __forceinline__ hopper::Barrier& queries_filled() const {
     return *reinterpret_cast<hopper::Barrier*>(base + kBarriers);
@@ -245,8 +250,13 @@ __global__ void __launch_bounds__(Groups* kThreads, 2 / Groups)
       const float scale[2] = {q_scale[half][0] * k_scale, q_scale[half][1] * k_scale};
       float floats[kKeyBlock / 8][4];
       float shrink[2];
+      // Totals live in shared memory: ptxas moves exponentials behind wait_products, but no store of their
+      // sum.
+      float2& total = shared.total(half, thread);
+      rows[half].total[0] = tile == 0 ? 0 : total.x;
+      rows[half].total[1] = tile == 0 ? 0 : total.y;
       const bool outgrown = weigh(floats, shrink, rows[half], scores[half], scale, count, lane);
-      // In either half one wait: its loop also keeps ptxas from moving the exponentials behind wait_products.
+      total = make_float2(rows[half].total[0], rows[half].total[1]);
       hopper::wait(half == 0 ? shared.keys_filled(next) : shared.values_filled(next), round_of(next));
       __syncwarp();
       // The other half's products: ptxas lets none be under way while operands of others are made.
@@ -283,6 +293,8 @@ __global__ void __launch_bounds__(Groups* kThreads, 2 / Groups)
 #pragma unroll
   for (int half = 0; half < kHalves; ++half) {
     hopper::settle(rows[half].sums);
+    rows[half].total[0] = shared.total(half, thread).x;
+    rows[half].total[1] = shared.total(half, thread).y;
     rows[half].normalize();
   }
   finish<kHalfRows>(rows, shared.base, shape, projections, sparse, head, row, thread, y, y_scales);
