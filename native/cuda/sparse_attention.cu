@@ -156,20 +156,22 @@ __global__ void __launch_bounds__(kThreads, 2)
     copy_wait<0>();
     // The copies are here, and all warps have left the stage that is filled next.
     __syncthreads();
+    const unsigned char* keys = shared + index % kStages * kStageBytes;
+    float scores[kGroups][kKeysAtOnce / 8][4];
+    score(scores, q, keys, 0, lane);
+    // Behind the first products, which would else wait for the map and for a hundred instructions.
     if (index + 1 < kept) {
       block = block_at(index + 1);
+      forget(thread);
       copy(index + 1, block, thread);
     }
-    const unsigned char* keys = shared + index % kStages * kStageBytes;
-    // The next keys' scores are begun before these keys' values are added, and done when those are.
     float scale[kGroups][2];
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
       scale[i][0] = q_scales()[16 * i + lane / 4] * k_scale;
       scale[i][1] = q_scales()[16 * i + 8 + lane / 4] * k_scale;
     }
-    float scores[kGroups][kKeysAtOnce / 8][4];
-    score(scores, q, keys, 0, lane);
+    // The next keys' scores are begun before these keys' values are added, and done when those are.
 #pragma unroll 2
     for (int key = 0; key < kKeyBlock; key += kKeysAtOnce) {
       if (key >= count) break;  // a softmax over no key is not defined
