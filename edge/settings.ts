@@ -74,6 +74,7 @@ const rateLimits = jsonText.pipe(
     write: rateLimit.default(DEFAULT_RATE_LIMITS.write),
     token_read: rateLimit.default(DEFAULT_RATE_LIMITS.token_read),
     token_write: rateLimit.default(DEFAULT_RATE_LIMITS.token_write),
+    trigger: rateLimit.default(DEFAULT_RATE_LIMITS.trigger),
   }) satisfies z.ZodType<RateLimits>,
 );
 

@@ -119,7 +119,7 @@ export interface Times extends LeaseTimes {
   /** How long a clip waits to be started, unless its order says otherwise. */
   readonly queuedMs: number;
   readonly outputKeptMs: number;
-  /** Webhook messages, with their deliveries and attempts. */
+  /** Webhook messages, with their deliveries and attempts, and what became of deliveries to triggers. */
   readonly messagesKeptMs: number;
   /** A customer's picture, from when it is ready. */
   readonly uploadKeptMs: number;
