@@ -147,11 +147,16 @@ __device__ __forceinline__ bool weigh(float (&weights)[kKeyBlock / 8][4], float 
 /// The barrier at which a warpgroup waits for its turn to begin products.
 __device__ __forceinline__ int turn(int group) { return 3 + group; }
 
-/// Why it ends, and reads nothing too early: the block is one warpgroup, and thread 0 starts all copies. Each
-/// tile's keys and values are copied once, and every thread waits for both before products read them, so
-/// that no copy is under way at the end. A stage's next copy begins after the block has met behind the wait
-/// for the products that read it; until then all threads have waited for its last one, so none is a phase
-/// behind, and the parity is enough.
+/// Why it ends, and reads nothing too early: a query block is one warpgroup's, whose threads 0 and 32 start
+/// its copies. Each tile's keys and values are copied once, and every thread waits for both before products
+/// read them, so that no copy is under way at the end. A stage's next copy begins after the warpgroup has met
+/// behind the wait for the products that read it; until then all its threads have waited for the stage's last
+/// copy, so none is a phase behind, and the parity is enough.
+///
+/// Two groups take turns, 2 * kept each, the first group first: turn n of the first waits for turn n - 1 of
+/// the second (for its first, the second comes before the loop), turn n of the second for turn n of the first.
+/// So neither comes twice to a barrier before the other has passed it, and the second's last turn, for which
+/// nobody waits, comes to none. A group without queries does the same on block 0's map, and stores nothing.
 template <int Groups>
 __global__ void __launch_bounds__(Groups* kThreads, 2 / Groups)
     sparse_attention_wgmma_kernel(const __grid_constant__ CUtensorMap q_map,

@@ -5,7 +5,7 @@
 
 namespace turboclip::cuda {
 
-/// As the portable kernel.
+/// As the portable kernel. turns: two query blocks a block, whose products wait for one another.
 void sparse_attention_wgmma(Queue& queue, const HeadShape& shape, const Projections& projections,
                             const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales,
                             bool turns);
