@@ -154,9 +154,10 @@ __device__ __forceinline__ int turn(int group) { return 3 + group; }
 /// copy, so none is a phase behind, and the parity is enough.
 ///
 /// Two groups take turns, 2 * kept each, the first group first: turn n of the first waits for turn n - 1 of
-/// the second (for its first, the second comes before the loop), turn n of the second for turn n of the first.
-/// So neither comes twice to a barrier before the other has passed it, and the second's last turn, for which
-/// nobody waits, comes to none. A group without queries does the same on block 0's map, and stores nothing.
+/// the second (for its first, the second comes before the loop), turn n of the second for turn n of the
+/// first. So neither comes twice to a barrier before the other has passed it, and the second's last turn, for
+/// which nobody waits, comes to none. A group without queries does the same on block 0's map, and stores
+/// nothing.
 template <int Groups>
 __global__ void __launch_bounds__(Groups* kThreads, 2 / Groups)
     sparse_attention_wgmma_kernel(const __grid_constant__ CUtensorMap q_map,
