@@ -154,12 +154,7 @@ std::vector<BlockCases::Case> BlockCases::cases() {
     cuda::linear_state(queue, run.heads, projections, heads, o.proj_l.data(), run.linear_state());
   });
   add(1, "sparse_attention", 2 * pairs, 2 * pairs + 2 * elements * 128, (1 + 2 + 1 + 1 + 2) * elements,
-      [&queue, &run, projections, heads, &o] {
-        cuda::sparse_attention(
-            queue, run.heads, projections, heads,
-            {run.lut.data(), run.kept, run.matrix.data(), run.sums.data(), o.vector.data()}, run.rows.data(),
-            run.row_scales.data());
-      });
+      [this] { attend({}); });
   add(1, "cross_attention", 0, 4 * text, 3 * elements, [&queue, &run, heads_count] {
     cuda::cross_attention(queue,
                           {run.projections.data(), run.q_inverse.data(), run.heads.tokens,
@@ -171,6 +166,14 @@ std::vector<BlockCases::Case> BlockCases::cases() {
                     product.times});
   }
   return list;
+}
+
+void BlockCases::attend(cuda::ChosenAttention tiles) {
+  cuda::RunState& run = operands_->run;
+  cuda::sparse_attention(
+      queue_, run.heads, run.head_projections(), run.head_views(),
+      {run.lut.data(), run.kept, run.matrix.data(), run.sums.data(), operands_->vector.data()},
+      run.rows.data(), run.row_scales.data(), tiles);
 }
 
 }  // namespace turboclip::bench

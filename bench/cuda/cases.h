@@ -48,6 +48,9 @@ class BlockCases {
   };
   std::vector<Product> products();
 
+  /// Sparse attention in any tiles.
+  void attend(cuda::ChosenAttention tiles);
+
  private:
   struct Operands;
   cuda::Queue& queue_;

@@ -99,6 +99,10 @@ int run() {
                 total * static_cast<double>(shape.layers) * 1e3,
                 4 * total * static_cast<double>(shape.layers));
     compare_tiles(queue, block, cublas.get());
+    for (const cuda::AttentionTiles tiles : cuda::attention_tiles(queue.device())) {
+      std::printf("\n%s: %.3f ms\n", cuda::name(tiles),
+                  median_seconds(queue, [&] { block.attend(tiles); }) * 1e3);
+    }
     const Status compared = queue.finish();
     if (!compared) {
       std::fprintf(stderr, "%s\n", compared.error().message.c_str());

@@ -33,22 +33,31 @@ struct OutputRows {
     return any;
   }
 
-  /// Raises the rows' largest to that of the scores and rescales what was summed.
+  /// Raises the rows' largest to that of the scores; what was summed is to be multiplied by `by`.
   template <int Tiles>
-  __device__ __forceinline__ void rescale(const float (&scores)[Tiles][4], const float (&scale)[2]) {
+  __device__ __forceinline__ void raise(float (&by)[2], const float (&scores)[Tiles][4],
+                                        const float (&scale)[2]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float raised =
           fmaxf(largest[half], (lanes_max<4>(largest_of(scores, half)) - Origin) * scale[half]);
-      const float shrink = exp2_fast(largest[half] - raised);
+      by[half] = exp2_fast(largest[half] - raised);
       largest[half] = raised;
-      total[half] *= shrink;
-#pragma unroll
-      for (int j = 0; j < kHeadWidth / 8; ++j) {
-        sums[j][2 * half] *= shrink;
-        sums[j][2 * half + 1] *= shrink;
-      }
+      total[half] *= by[half];
     }
+  }
+  __device__ __forceinline__ void shrink(const float (&by)[2]) {
+#pragma unroll
+    for (int j = 0; j < kHeadWidth / 8; ++j) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) sums[j][e] *= by[e / 2];
+    }
+  }
+  template <int Tiles>
+  __device__ __forceinline__ void rescale(const float (&scores)[Tiles][4], const float (&scale)[2]) {
+    float by[2];
+    raise(by, scores, scale);
+    shrink(by);
   }
 
   /// Turns scores into weights 2^(score * scale - largest).

@@ -7,11 +7,21 @@ namespace {
 
 std::vector<const char*> left_out;
 
-bool runs_on(GemmTiles tiles, const Device& device) {
+template <class Tiles>
+bool runs_on(Tiles tiles, const Device& device) {
   for (const char* word : left_out) {
     if (std::strstr(name(tiles), word) != nullptr) return false;
   }
-  return tiles == GemmTiles::portable || device.major == 9;
+  return tiles == Tiles::portable || device.major == 9;
+}
+
+template <class Tiles>
+std::vector<Tiles> tiles_on(const Device& device, std::initializer_list<Tiles> all) {
+  std::vector<Tiles> out;
+  for (const Tiles tiles : all) {
+    if (runs_on(tiles, device)) out.push_back(tiles);
+  }
+  return out;
 }
 
 }  // namespace
@@ -19,17 +29,19 @@ bool runs_on(GemmTiles tiles, const Device& device) {
 void leave_out_tiles(const char* word) { left_out.push_back(word); }
 
 const char* name(GemmTiles tiles) { return tiles == GemmTiles::wgmma ? "wgmma" : "portable"; }
+const char* name(AttentionTiles tiles) {
+  if (tiles == AttentionTiles::turns) return "wgmma attention in turns";
+  return tiles == AttentionTiles::wgmma ? "wgmma attention" : "portable attention";
+}
 
 std::vector<GemmTiles> gemm_tiles(const Device& device) {
-  std::vector<GemmTiles> out;
-  for (const GemmTiles tiles : {GemmTiles::portable, GemmTiles::wgmma}) {
-    if (runs_on(tiles, device)) out.push_back(tiles);
-  }
-  return out;
+  return tiles_on(device, {GemmTiles::portable, GemmTiles::wgmma});
+}
+std::vector<AttentionTiles> attention_tiles(const Device& device) {
+  return tiles_on(device, {AttentionTiles::portable, AttentionTiles::turns, AttentionTiles::wgmma});
 }
 
-GemmTiles best_gemm_tiles(const Device& device) {
-  return runs_on(GemmTiles::wgmma, device) ? GemmTiles::wgmma : GemmTiles::portable;
-}
+GemmTiles best_gemm_tiles(const Device& device) { return gemm_tiles(device).back(); }
+AttentionTiles best_attention_tiles(const Device& device) { return attention_tiles(device).back(); }
 
 }  // namespace turboclip::cuda

@@ -1,6 +1,7 @@
-// The tiles that the W8A8 product can be computed in, and which a card takes.
+// The ways in which the W8A8 product and sparse attention can be computed, and which a card takes.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "cuda/queue.h"
@@ -12,15 +13,29 @@ enum class GemmTiles {
   wgmma,     // 256 x 128 by Hopper's asynchronous products
 };
 
-const char* name(GemmTiles tiles);
+enum class AttentionTiles {
+  portable,  // warps of 32 queries, mma.sync
+  turns,     // as wgmma, two warpgroups a block that take turns at the tensor cores
+  wgmma,     // a warpgroup of 128 queries, Hopper's asynchronous products
+};
 
-/// From here on no tiles with this word in their name are taken: "wgmma" measures on Hopper what others run.
+const char* name(GemmTiles tiles);
+const char* name(AttentionTiles tiles);
+
+/// From here on no tiles with this word in their name are taken: "wgmma" measures on Hopper what others run,
+/// "wgmma attention" leaves the linear layers as they are.
 void leave_out_tiles(const char* word);
 
 /// What the card can run, the portable ones first.
 std::vector<GemmTiles> gemm_tiles(const Device& device);
+std::vector<AttentionTiles> attention_tiles(const Device& device);
 
 /// The fastest that the card can run (bench/results/cuda-log.md).
 GemmTiles best_gemm_tiles(const Device& device);
+AttentionTiles best_attention_tiles(const Device& device);
+
+/// Tests and benchmarks choose; else the card's best are taken.
+using ChosenTiles = std::optional<GemmTiles>;
+using ChosenAttention = std::optional<AttentionTiles>;
 
 }  // namespace turboclip::cuda

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "cuda/gemm_tiles.h"
 #include "cuda/numbers.h"
@@ -27,9 +26,6 @@ struct Int8Weight {
   std::int64_t out;
   std::int64_t in;
 };
-
-/// The tiles to compute in, which tests and benchmarks choose; else the card's best.
-using ChosenTiles = std::optional<GemmTiles>;
 
 /// y [rows, out] in bfloat16. `squares`, if any, gets the sum of squares of each row and group of 128
 /// columns: [out / 128][scale_stride(rows)].

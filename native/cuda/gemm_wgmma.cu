@@ -129,7 +129,8 @@ __device__ __forceinline__ void multiply_tile(float (&sums)[2][16][4], const Sha
         hopper::multiply_64x128(partial, x + 2 * step, w + 2 * step, step > 0);
       }
       hopper::commit_products();
-      hopper::wait_products(partial);
+      hopper::wait_products<0>();
+      hopper::settle(partial);
       if (half == 1) {
         __syncwarp();
         if (lane == 0) hopper::arrive(shared.emptied(ring.stage));

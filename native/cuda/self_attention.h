@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "cuda/gemm_tiles.h"
 #include "cuda/numbers.h"
 #include "cuda/queue.h"
 
@@ -89,6 +90,7 @@ struct Sparse {
   const float* bias;  // [128], of proj_l
 };
 void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& projections,
-                      const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales);
+                      const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales,
+                      ChosenAttention tiles = {});
 
 }  // namespace turboclip::cuda

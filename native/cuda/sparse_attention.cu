@@ -1,13 +1,13 @@
 // Softmax attention over the kept key blocks: INT8 q . k, bfloat16 p . v, float32 state. Four warps of 32
 // rows with q in registers; two stages of k and v within 48 KiB, so that two blocks share a multiprocessor of
 // 100. (Online softmax: FlashAttention, https://arxiv.org/abs/2205.14135.)
-#include "cuda/add_linear_branch.cuh"
-#include "cuda/self_attention.h"
+#include "cuda/attention_output.cuh"
+#include "cuda/sparse_attention_wgmma.h"
 
 namespace turboclip::cuda {
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kThreads = kOutputThreads;
 constexpr int kGroups = 2;       // of 16 rows, a warp
 constexpr int kKeysAtOnce = 16;  // a step of p . v; 32 spill 10 registers beside q and the output
 constexpr int kKeyBytes = kKeyBlock * kHeadWidth;
@@ -16,7 +16,7 @@ constexpr int kStages = 2;
 constexpr int kScales = kStages * kStageBytes;  // of the block's rows of q
 constexpr int kSharedBytes = kScales + kQueryBlock * static_cast<int>(sizeof(float));
 static_assert(2 * (kSharedBytes + 1024) <= 100 << 10);
-static_assert(kHeadWidth * kHeadRowBytes <= kSharedBytes && kQueryBlock * kHeadWidth <= kSharedBytes);
+static_assert(kOutputSharedBytes <= kSharedBytes);
 
 using SoftmaxRows = OutputRows<kFloatOrigin>;
 
@@ -99,45 +99,6 @@ __device__ __forceinline__ void mask(float (&scores)[kGroups][kKeysAtOnce / 8][4
   }
 }
 
-/// Adds the linear branch, quantises and stores.
-__device__ __forceinline__ void finish(SoftmaxRows (&rows)[kGroups], unsigned char* shared,
-                                       const HeadShape& shape, const Projections& projections,
-                                       const Sparse& sparse, int head, int row, unsigned by, std::int8_t* y,
-                                       float* y_scales) {
-  const int thread = static_cast<int>(by);
-  const int lane = thread % kWarp;
-  const auto tokens = static_cast<int>(shape.tokens);
-  const std::int64_t channels = shape.channels();
-  __syncthreads();
-  if (sparse.matrix != nullptr) {
-    const Bf16* matrix = sparse.matrix + static_cast<std::int64_t>(head) * kHeadWidth * kHeadWidth;
-    copy_head_rows<kHeadWidth, kThreads>(shared, matrix, 0, kHeadWidth, kHeadWidth, thread);
-    copy_commit();
-    copy_wait<0>();
-    __syncthreads();
-    add_linear_branch(rows, shared, sparse, projections.values + head * kHeadWidth, 3 * channels,
-                      sparse.sums + head * kHeadWidth, row, tokens, lane);
-    __syncthreads();
-  }
-  float* scales = y_scales + head * scale_stride(shape.tokens);
-  unsigned char* slab = shared + thread / kWarp * kGroups * 16 * kHeadWidth;
-#pragma unroll
-  for (int i = 0; i < kGroups; ++i) {
-    rows[i].quantize(slab + i * 16 * kHeadWidth, lane, [&](int r, float scale) {
-      if (row + 16 * i + r < tokens) scales[row + 16 * i + r] = scale;
-    });
-  }
-  __syncwarp();
-#pragma unroll
-  for (int i = 0; i < kGroups; ++i) {
-    const int first = row + 16 * i;
-    if (first < tokens) {
-      store_slab(slab + i * 16 * kHeadWidth, y + first * channels + head * kHeadWidth, channels,
-                 tokens - first, lane);
-    }
-  }
-}
-
 __global__ void __launch_bounds__(kThreads, 2)
     sparse_attention_kernel(HeadShape shape, Projections projections, Heads heads, Sparse sparse,
                             std::int8_t* y, float* y_scales) {
@@ -195,20 +156,22 @@ __global__ void __launch_bounds__(kThreads, 2)
     copy_wait<0>();
     // The copies are here, and all warps have left the stage that is filled next.
     __syncthreads();
+    const unsigned char* keys = shared + index % kStages * kStageBytes;
+    float scores[kGroups][kKeysAtOnce / 8][4];
+    score(scores, q, keys, 0, lane);
+    // Behind the first products, which would else wait for the map and for a hundred instructions.
     if (index + 1 < kept) {
       block = block_at(index + 1);
+      forget(thread);
       copy(index + 1, block, thread);
     }
-    const unsigned char* keys = shared + index % kStages * kStageBytes;
-    // The next keys' scores are begun before these keys' values are added, and done when those are.
     float scale[kGroups][2];
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
       scale[i][0] = q_scales()[16 * i + lane / 4] * k_scale;
       scale[i][1] = q_scales()[16 * i + 8 + lane / 4] * k_scale;
     }
-    float scores[kGroups][kKeysAtOnce / 8][4];
-    score(scores, q, keys, 0, lane);
+    // The next keys' scores are begun before these keys' values are added, and done when those are.
 #pragma unroll 2
     for (int key = 0; key < kKeyBlock; key += kKeysAtOnce) {
       if (key >= count) break;  // a softmax over no key is not defined
@@ -235,13 +198,19 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
   for (int i = 0; i < kGroups; ++i) rows[i].normalize();
   forget(thread);
-  finish(rows, shared, shape, projections, sparse, head, first_row(), thread, y, y_scales);
+  finish<16>(rows, shared, shape, projections, sparse, head, first_row(), thread, y, y_scales);
 }
 
 }  // namespace
 
 void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& projections,
-                      const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales) {
+                      const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales,
+                      ChosenAttention tiles) {
+  const AttentionTiles taken = tiles.value_or(best_attention_tiles(queue.device()));
+  if (taken != AttentionTiles::portable) {
+    return sparse_attention_wgmma(queue, shape, projections, heads, sparse, y, y_scales,
+                                  taken == AttentionTiles::turns);
+  }
   queue.launch("sparse_attention", sparse_attention_kernel,
                {dim3(static_cast<unsigned>(shape.query_blocks()), static_cast<unsigned>(shape.heads)),
                 kThreads, kSharedBytes},

@@ -22,6 +22,7 @@ enum Opcode : unsigned {
   kImma = 0x237,
   kHmma = 0x23c,
   kIgmma = 0x9f1,
+  kHgmma = 0xdf0,
   kLdsm = 0x83b,
   kLdgsts = 0xfae,
   kStl = 0x387,
@@ -107,6 +108,7 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   int products = 0;
   int asynchronous = 0;
   int attentions = 0;
+  int asynchronous_attentions = 0;
   for (const Kernel& kernel : kernels()) {
     if (kernel.name.find("gemm_w8a8") != std::string::npos) {
       ++products;
@@ -119,7 +121,14 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
       ++asynchronous;
       CHECK_EQUAL(kernel.count(kIgmma), 2 * 4);  // two halves of 64 rows, 4 steps of K
     }
-    if (kernel.name.find("sparse_attention") != std::string::npos) {
+    if (kernel.name.find("sparse_attention_wgmma") != std::string::npos) {
+      ++asynchronous_attentions;
+      // q . k of 64 keys in 4 steps, for both halves before the loop and in it; p . v of both in 4 steps of
+      // 16 keys; the linear branch's step 2 x 16 tiles.
+      CHECK_EQUAL(kernel.count(kIgmma), 4 * 4);
+      CHECK_EQUAL(kernel.count(kHgmma), 2 * 4);
+      CHECK_EQUAL(kernel.count(kHmma), 32);
+    } else if (kernel.name.find("sparse_attention") != std::string::npos) {
       ++attentions;
       // 16 keys: q . k in 4 steps of 2 x 2 tiles, p . v in 2 x 16; scores of the first, and of two that
       // follow while the values of two are added; the linear branch's step 2 x 16.
@@ -131,6 +140,7 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   CHECK_EQUAL(products, 4 * 3);  // epilogues, architectures
   CHECK_EQUAL(asynchronous, 4);
   CHECK_EQUAL(attentions, 3);
+  CHECK_EQUAL(asynchronous_attentions, 2);  // one warpgroup a block, or two in turns
 }
 
 TEST("the CUDA library opens without a GPU, and says that there is no device") {

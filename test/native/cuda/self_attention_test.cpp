@@ -141,9 +141,9 @@ struct Device {
   }
   cuda::Projections projections() { return {values.data(), q_inverse.data(), k_inverse.data()}; }
 
-  std::vector<float> attend(const cuda::Sparse& sparse) {
+  std::vector<float> attend(const cuda::Sparse& sparse, cuda::AttentionTiles tiles) {
     cuda::sparse_attention(queue, problem.shape, projections(), buffers.heads(), sparse, y.data(),
-                           scales.data());
+                           scales.data(), tiles);
     return QuantizedRows{problem.shape.tokens, problem.shape.channels(), y.download(queue),
                          download_scales(queue, scales, problem.shape.tokens)}
         .to_float();
@@ -189,12 +189,20 @@ double worst_miss(const Problem& problem, const std::vector<std::int32_t>& lut) 
   return worst;
 }
 
+/// Every case in all tiles that the card can run.
+template <class Body>
+void in_all_tiles(const cuda::Queue& queue, const Body& body) {
+  for (const cuda::AttentionTiles tiles : cuda::attention_tiles(queue.device())) {
+    for (const Case& size : kCases) body(tiles, size);
+  }
+}
+
 TEST(
     "sparse-linear attention on INT8 equals the CPU engine's over the same blocks, at every edge of its "
     "tiles") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
-  for (const Case& size : kCases) {
+  in_all_tiles(queue, [&](cuda::AttentionTiles tiles, const Case& size) {
     const Problem problem(size);
     std::vector<float> first;
     in_both_orders([&] {
@@ -204,27 +212,28 @@ TEST(
       CHECK(worst_miss(problem, lut) < 1e-6);
       const std::vector<float> out =
           device.attend({device.lut.data(), problem.kept, device.buffers.state().matrix,
-                         device.buffers.state().sums, device.bias.data()});
+                         device.buffers.state().sums, device.bias.data()},
+                        tiles);
       const double error = relative_error(out, problem.expected(lut, true));
       CHECK(error < 1.5e-2);
       if (first.empty()) first = out;
       CHECK(out == first);
     });
     CHECK(queue.finish().ok());
-  }
+  });
 }
 
 TEST("dense attention is the sparse kernel without a map and without the linear branch") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
-  for (const Case& size : kCases) {
+  in_all_tiles(queue, [&](cuda::AttentionTiles tiles, const Case& size) {
     const Problem problem(size);
     Device device(queue, problem);
     const std::vector<float> out =
-        device.attend({nullptr, problem.shape.key_blocks(), nullptr, nullptr, nullptr});
+        device.attend({nullptr, problem.shape.key_blocks(), nullptr, nullptr, nullptr}, tiles);
     CHECK(relative_error(out, problem.expected({}, false)) < 2.5e-2);
     CHECK(queue.finish().ok());
-  }
+  });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// In place of native/cuda/gemm_wgmma.cu: the emulated card is no Hopper.
+// In place of native/cuda/gemm_wgmma.cu and sparse_attention_wgmma.cu: the emulated card is no Hopper.
 #include "cuda/gemm_wgmma.h"
+#include "cuda/sparse_attention_wgmma.h"
 
 namespace turboclip::cuda {
 
@@ -12,5 +13,10 @@ template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Wei
                              const StoreBf16WithSquares&);
 template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const StoreGeluInt8&);
 template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const AddToResidual&);
+
+void sparse_attention_wgmma(Queue& queue, const HeadShape&, const Projections&, const Heads&, const Sparse&,
+                            std::int8_t*, float*, bool) {
+  queue.check("sparse_attention", cudaErrorInvalidValue);
+}
 
 }  // namespace turboclip::cuda

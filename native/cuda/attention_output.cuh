@@ -1,4 +1,5 @@
-// The linear branch of sparse attention, added to a warp's rows of the softmax branch.
+// The end of sparse attention: the linear branch, added to a warp's rows of the softmax branch, and their
+// quantisation.
 #pragma once
 
 #include "cuda/attention_tile.cuh"
@@ -7,8 +8,8 @@
 namespace turboclip::cuda {
 
 /// Adds f(q) M / (1e-5 + f(q) . s) + bias to normalised rows. matrix: [128 outputs][128 features] in shared
-/// memory; features: f(q) of the row, in the projections.
-template <int Groups, int Origin>
+/// memory; features: f(q) of the row, in the projections. Groups of 16 rows begin `Apart` rows apart.
+template <int Apart, int Groups, int Origin>
 __device__ __forceinline__ void add_linear_branch(OutputRows<Origin> (&rows)[Groups],
                                                   const unsigned char* matrix, const Sparse& sparse,
                                                   const Bf16* features, std::int64_t stride,
@@ -18,7 +19,7 @@ __device__ __forceinline__ void add_linear_branch(OutputRows<Origin> (&rows)[Gro
   for (int i = 0; i < Groups; ++i) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int r = row + 16 * i + 8 * half + lane / 4;
+      const int r = row + Apart * i + 8 * half + lane / 4;
       words[i][half] =
           reinterpret_cast<const std::uint32_t*>(features + (r < tokens ? r : tokens - 1) * stride) +
           lane % 4;
@@ -68,6 +69,52 @@ __device__ __forceinline__ void add_linear_branch(OutputRows<Origin> (&rows)[Gro
       for (int e = 0; e < 4; ++e) {
         rows[i].sums[j][e] = fmaf(rows[i].sums[j][e], rows[i].total[e / 2], bias[e % 2]);
       }
+    }
+  }
+}
+
+/// What `finish` uses of shared memory, which all of the block's threads have left.
+inline constexpr int kOutputThreads = 128;
+inline constexpr int kOutputSharedBytes = kHeadWidth * kHeadRowBytes;
+static_assert(kQueryBlock * kHeadWidth <= kOutputSharedBytes);
+
+/// Adds the linear branch to a block's 128 normalised rows, quantises and stores. Each of four warps holds
+/// two groups of 16 rows: its first from `row` on, the other `Apart` rows on.
+template <int Apart, int Groups, int Origin>
+__device__ __forceinline__ void finish(OutputRows<Origin> (&rows)[Groups], unsigned char* shared,
+                                       const HeadShape& shape, const Projections& projections,
+                                       const Sparse& sparse, int head, int row, unsigned by, std::int8_t* y,
+                                       float* y_scales) {
+  const int thread = static_cast<int>(by);
+  const int lane = thread % kWarp;
+  const auto tokens = static_cast<int>(shape.tokens);
+  const std::int64_t channels = shape.channels();
+  __syncthreads();
+  if (sparse.matrix != nullptr) {
+    const Bf16* matrix = sparse.matrix + static_cast<std::int64_t>(head) * kHeadWidth * kHeadWidth;
+    copy_head_rows<kHeadWidth, kOutputThreads>(shared, matrix, 0, kHeadWidth, kHeadWidth, thread);
+    copy_commit();
+    copy_wait<0>();
+    __syncthreads();
+    add_linear_branch<Apart>(rows, shared, sparse, projections.values + head * kHeadWidth, 3 * channels,
+                             sparse.sums + head * kHeadWidth, row, tokens, lane);
+    __syncthreads();
+  }
+  float* scales = y_scales + head * scale_stride(shape.tokens);
+  unsigned char* slab = shared + thread / kWarp * Groups * 16 * kHeadWidth;
+#pragma unroll
+  for (int i = 0; i < Groups; ++i) {
+    rows[i].quantize(slab + i * 16 * kHeadWidth, lane, [&](int r, float scale) {
+      if (row + Apart * i + r < tokens) scales[row + Apart * i + r] = scale;
+    });
+  }
+  __syncwarp();
+#pragma unroll
+  for (int i = 0; i < Groups; ++i) {
+    const int first = row + Apart * i;
+    if (first < tokens) {
+      store_slab(slab + i * 16 * kHeadWidth, y + first * channels + head * kHeadWidth, channels,
+                 tokens - first, lane);
     }
   }
 }
