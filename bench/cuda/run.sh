@@ -20,7 +20,7 @@ export LD_LIBRARY_PATH="$cublas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   echo "$(git rev-parse --short HEAD 2>/dev/null || echo 'no commit'), $(date -u +%F)"
   nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv,noheader || true
   # A fault in the newest kernels shall not cost the figures of the others.
-  timeout 180 "$bench" || timeout 180 "$bench" --without turns || timeout 180 "$bench" --without "wgmma attention" || timeout 180 "$bench" --without wgmma
+  timeout 180 "$bench" || timeout 180 "$bench" --without "wgmma attention" || timeout 180 "$bench" --without wgmma
 } | tee "$out/report.md"
 if [ "${TURBOCLIP_SANITIZE:-yes}" != no ] && command -v compute-sanitizer > /dev/null; then
   for tool in memcheck synccheck initcheck racecheck; do

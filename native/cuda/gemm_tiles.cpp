@@ -30,7 +30,6 @@ void leave_out_tiles(const char* word) { left_out.push_back(word); }
 
 const char* name(GemmTiles tiles) { return tiles == GemmTiles::wgmma ? "wgmma" : "portable"; }
 const char* name(AttentionTiles tiles) {
-  if (tiles == AttentionTiles::turns) return "wgmma attention in turns";
   return tiles == AttentionTiles::wgmma ? "wgmma attention" : "portable attention";
 }
 
@@ -38,7 +37,7 @@ std::vector<GemmTiles> gemm_tiles(const Device& device) {
   return tiles_on(device, {GemmTiles::portable, GemmTiles::wgmma});
 }
 std::vector<AttentionTiles> attention_tiles(const Device& device) {
-  return tiles_on(device, {AttentionTiles::portable, AttentionTiles::turns, AttentionTiles::wgmma});
+  return tiles_on(device, {AttentionTiles::portable, AttentionTiles::wgmma});
 }
 
 GemmTiles best_gemm_tiles(const Device& device) { return gemm_tiles(device).back(); }

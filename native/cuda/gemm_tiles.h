@@ -15,7 +15,6 @@ enum class GemmTiles {
 
 enum class AttentionTiles {
   portable,  // warps of 32 queries, mma.sync
-  turns,     // as wgmma, two warpgroups a block that take turns at the tensor cores
   wgmma,     // a warpgroup of 128 queries, Hopper's asynchronous products
 };
 

@@ -50,15 +50,6 @@ __device__ __forceinline__ void wait(Barrier& barrier, unsigned parity) {
   }
 }
 
-/// Waits at one of the block's 16 barriers (0 is __syncthreads') until so many threads have come to it, or,
-/// with `come`, comes without waiting.
-__device__ __forceinline__ void meet(int barrier, int threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
-__device__ __forceinline__ void come(int barrier, int threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
-
 /// Starts the copy of the map's box at (column, row) to shared memory, 1024-byte aligned.
 __device__ __forceinline__ void copy_box(void* to, const CUtensorMap& map, int column, int row,
                                          Barrier& barrier) {

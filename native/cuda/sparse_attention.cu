@@ -207,9 +207,8 @@ void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& p
                       const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales,
                       ChosenAttention tiles) {
   const AttentionTiles taken = tiles.value_or(best_attention_tiles(queue.device()));
-  if (taken != AttentionTiles::portable) {
-    return sparse_attention_wgmma(queue, shape, projections, heads, sparse, y, y_scales,
-                                  taken == AttentionTiles::turns);
+  if (taken == AttentionTiles::wgmma) {
+    return sparse_attention_wgmma(queue, shape, projections, heads, sparse, y, y_scales);
   }
   queue.launch("sparse_attention", sparse_attention_kernel,
                {dim3(static_cast<unsigned>(shape.query_blocks()), static_cast<unsigned>(shape.heads)),

@@ -24,13 +24,10 @@ constexpr int kValues = kKeys + kStages * kKeyBytes;
 constexpr int kBarriers = kValues + kStages * kValueBytes;
 constexpr int kAlignment = 1024;                 // of rows that are swizzled
 constexpr int kTotals = kBarriers + kAlignment;  // of the lanes' weights, [half][thread]
-constexpr int kGroupBytes = kTotals + kHalves * kThreads * static_cast<int>(sizeof(float2));
+constexpr int kSharedBytes = kAlignment + kTotals + kHalves * kThreads * static_cast<int>(sizeof(float2));
 static_assert((1 + 2 * kStages) * static_cast<int>(sizeof(hopper::Barrier)) <= kTotals - kBarriers);
-static_assert(kGroupBytes % kAlignment == 0);
-constexpr int shared_bytes(int groups) { return kAlignment + groups * kGroupBytes; }
 static_assert(kKeyBytes % kAlignment == 0 && kHalfValueBytes % kAlignment == 0);
-static_assert(kOutputSharedBytes <= kBarriers && 2 * (shared_bytes(1) + 1024) <= 228 << 10 &&
-              shared_bytes(2) <= 227 << 10);
+static_assert(kOutputSharedBytes <= kBarriers && 2 * (kSharedBytes + 1024) <= 228 << 10);
 
 using SoftmaxRows = OutputRows<kFloatOrigin>;
 using Scores = std::int32_t[kKeyBlock / 8][4];
@@ -144,45 +141,30 @@ __device__ __forceinline__ bool weigh(float (&weights)[kKeyBlock / 8][4], float 
   return outgrown;
 }
 
-/// The barrier at which a warpgroup waits for its turn to begin products.
-__device__ __forceinline__ int turn(int group) { return 3 + group; }
-
 /// Why it ends, and reads nothing too early: a query block is one warpgroup's, whose threads 0 and 32 start
 /// its copies. Each tile's keys and values are copied once, and every thread waits for both before products
 /// read them, so that no copy is under way at the end. A stage's next copy begins after the warpgroup has met
 /// behind the wait for the products that read it; until then all its threads have waited for the stage's last
 /// copy, so none is a phase behind, and the parity is enough.
-///
-/// Two groups take turns, 2 * kept each, the first group first: turn n of the first waits for turn n - 1 of
-/// the second (for its first, the second comes before the loop), turn n of the second for turn n of the
-/// first. So neither comes twice to a barrier before the other has passed it, and the second's last turn, for
-/// which nobody waits, comes to none. A group without queries does the same on block 0's map, and stores
-/// nothing.
-template <int Groups>
-__global__ void __launch_bounds__(Groups* kThreads, 2 / Groups)
+__global__ void __launch_bounds__(kThreads, 2)
     sparse_attention_wgmma_kernel(const __grid_constant__ CUtensorMap q_map,
                                   const __grid_constant__ CUtensorMap k_map,
                                   const __grid_constant__ CUtensorMap v_map, HeadShape shape,
                                   Projections projections, Heads heads, Sparse sparse, std::int8_t* y,
                                   float* y_scales) {
   unsigned char* begin = shared_memory();
-  // From lane 0, or the compiler would keep what is the same for a warp in every thread's registers.
-  const int group = Groups == 1 ? 0 : __shfl_sync(kAllLanes, static_cast<int>(threadIdx.x) / kThreads, 0);
-  const Shared shared{begin + (kAlignment - shared_address(begin) % kAlignment) % kAlignment +
-                      group * kGroupBytes};
-  const unsigned thread = threadIdx.x % kThreads;
+  const Shared shared{begin + (kAlignment - shared_address(begin) % kAlignment) % kAlignment};
+  const unsigned thread = threadIdx.x;
   const int lane = static_cast<int>(thread % kWarp);
   const auto head = static_cast<int>(blockIdx.y);
   const auto tokens = static_cast<int>(shape.tokens);
   const auto kept = static_cast<int>(sparse.kept);
-  const int query_block = static_cast<int>(blockIdx.x) * Groups + group;
+  const auto query_block = static_cast<int>(blockIdx.x);
   const int first_row = query_block * kQueryBlock;
   const int row = first_row + static_cast<int>(thread) / kWarp * 16;  // the warp's first of the first half
   const auto query_blocks = static_cast<int>(shape.query_blocks());
   const std::int32_t* lut =
-      sparse.lut == nullptr
-          ? nullptr
-          : sparse.lut + (head * query_blocks + (query_block < query_blocks ? query_block : 0)) * kept;
+      sparse.lut == nullptr ? nullptr : sparse.lut + (head * query_blocks + query_block) * kept;
   KeptBlocks blocks(lut, heads.k_scales + head * shape.key_blocks(), kept, lane);
   // Rows past the head's last are the next head's, or zeros: such queries are not stored, such keys masked.
   const auto copy_keys = [&](int tile, int block) {
@@ -244,7 +226,6 @@ __global__ void __launch_bounds__(Groups* kThreads, 2 / Groups)
   hopper::begin_products();
   begin_scores(scores[1], shared.base + kHalfRows * kHeadWidth, shared.keys(0));
   hopper::commit_products();
-  if (Groups == 2 && group == 1) hopper::come(turn(0), 2 * kThreads);
   for (int tile = 0; tile < kept; ++tile) {
     blocks.advance(tile);
     const float k_scale = blocks.scale(tile);
@@ -275,20 +256,15 @@ __global__ void __launch_bounds__(Groups* kThreads, 2 / Groups)
       for (int step = 0; step < kKeyBlock / 16; ++step) {
         pack_weights(weights[step], floats[2 * step], floats[2 * step + 1]);
       }
-      if constexpr (Groups == 2) hopper::meet(turn(group), 2 * kThreads);
       hopper::begin_products();
       begin_values(rows[half], weights, shared.values(tile));
       begin_scores(scores[half], shared.base + half * kHalfRows * kHeadWidth, shared.keys(next));
       hopper::commit_products();
-      if constexpr (Groups == 2) {
-        const bool last = group == 1 && half == 1 && tile + 1 == kept;
-        if (!last) hopper::come(turn(1 - group), 2 * kThreads);
-      }
       if (half == 0) {
         // Products that read this tile's keys, and the last tile's values, have ended in all warps.
         const int keys_block = blocks.block(tile + kStages, tile);
         const int values_block = blocks.block(tile + kStages - 1, tile);
-        hopper::meet(1 + group, kThreads);
+        __syncthreads();
         if (tile + kStages < kept) copy_keys(tile + kStages, keys_block);
         if (tile + kStages - 1 < kept) copy_values(tile + kStages - 1, values_block);
         __syncwarp();
@@ -306,21 +282,10 @@ __global__ void __launch_bounds__(Groups* kThreads, 2 / Groups)
   finish<kHalfRows>(rows, shared.base, shape, projections, sparse, head, row, thread, y, y_scales);
 }
 
-template <int Groups>
-void launch(Queue& queue, const CUtensorMap& q_map, const CUtensorMap& k_map, const CUtensorMap& v_map,
-            const HeadShape& shape, const Projections& projections, const Heads& heads, const Sparse& sparse,
-            std::int8_t* y, float* y_scales) {
-  const auto blocks = static_cast<unsigned>(ceil_div(shape.query_blocks(), Groups));
-  queue.launch("sparse_attention", sparse_attention_wgmma_kernel<Groups>,
-               {dim3(blocks, static_cast<unsigned>(shape.heads)), Groups * kThreads, shared_bytes(Groups)},
-               q_map, k_map, v_map, shape, projections, heads, sparse, y, y_scales);
-}
-
 }  // namespace
 
 void sparse_attention_wgmma(Queue& queue, const HeadShape& shape, const Projections& projections,
-                            const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales,
-                            bool turns) {
+                            const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales) {
   CUtensorMap q_map{};
   CUtensorMap k_map{};
   CUtensorMap v_map{};
@@ -331,7 +296,10 @@ void sparse_attention_wgmma(Queue& queue, const HeadShape& shape, const Projecti
                 3 * shape.channels() * static_cast<std::int64_t>(sizeof(Bf16)), kKeyBlock)) {
     return queue.check("sparse_attention", cudaErrorNotSupported);
   }
-  (turns ? launch<2> : launch<1>)(queue, q_map, k_map, v_map, shape, projections, heads, sparse, y, y_scales);
+  const auto blocks = static_cast<unsigned>(shape.query_blocks());
+  queue.launch("sparse_attention", sparse_attention_wgmma_kernel,
+               {dim3(blocks, static_cast<unsigned>(shape.heads)), kThreads, kSharedBytes}, q_map, k_map, v_map,
+               shape, projections, heads, sparse, y, y_scales);
 }
 
 }  // namespace turboclip::cuda

@@ -5,9 +5,8 @@
 
 namespace turboclip::cuda {
 
-/// As the portable kernel. turns: two query blocks a block, whose products wait for one another.
+/// As the portable kernel.
 void sparse_attention_wgmma(Queue& queue, const HeadShape& shape, const Projections& projections,
-                            const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales,
-                            bool turns);
+                            const Heads& heads, const Sparse& sparse, std::int8_t* y, float* y_scales);
 
 }  // namespace turboclip::cuda

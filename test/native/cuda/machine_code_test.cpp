@@ -140,7 +140,7 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   CHECK_EQUAL(products, 4 * 3);  // epilogues, architectures
   CHECK_EQUAL(asynchronous, 4);
   CHECK_EQUAL(attentions, 3);
-  CHECK_EQUAL(asynchronous_attentions, 2);  // one warpgroup a block, or two in turns
+  CHECK_EQUAL(asynchronous_attentions, 1);
 }
 
 TEST("the CUDA library opens without a GPU, and says that there is no device") {
