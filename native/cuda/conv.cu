@@ -75,7 +75,7 @@ __device__ __forceinline__ void copy_weights(unsigned char* to, const F16* from,
 struct Store {
   const ConvWeight& weight;
   const ConvOutput& out;
-  int height, width;  // of the output
+  int width;  // of the output
 
   __device__ __forceinline__ void operator()(int y, int x, int channel, float a, float b) const {
     if (out.rgb != nullptr) {
@@ -84,10 +84,8 @@ struct Store {
       if (channel + 1 < 3) pixel[channel + 1] = b;
       return;
     }
-    const int moment = channel / weight.out;
-    if (moment >= weight.moments) return;
-    const std::int64_t at = (static_cast<std::int64_t>(moment) * height + y) * width + x;
-    const std::int64_t place = at * weight.out + (channel - moment * weight.out);
+    if (channel >= weight.out) return;
+    const std::int64_t place = static_cast<std::int64_t>(y * width + x) * weight.out + channel;
     if (out.residual != nullptr) {
       const float2 old = unpack_f16(*reinterpret_cast<const std::uint32_t*>(out.residual + place));
       a += old.x;
@@ -206,7 +204,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
   }
   const int grid = weight.phases == 1 ? 1 : 2;
-  sums.store(in, weight, Store{weight, out, grid * in.height, grid * in.width}, place, thread % kWarp);
+  sums.store(in, weight, Store{weight, out, grid * in.width}, place, thread % kWarp);
 }
 
 }  // namespace

@@ -40,13 +40,12 @@ struct ConvWeight {
   int down;
   int across;
   int phases;   // 1, or 4: the output is twice as high and wide
-  int moments;  // frames made of one
-  int out;      // channels of each, stored
+  int out;      // channels, stored
 };
 
 /// Where the result goes, one of the two. residual: added before `relu`, of `values`' shape, and may be it.
 struct ConvOutput {
-  F16* values = nullptr;  // [moments][height][width][out]
+  F16* values = nullptr;  // [height][width][out]
   const F16* residual = nullptr;
   bool relu = false;
   float* rgb = nullptr;  // [height][width][3] of a convolution to 3 channels
