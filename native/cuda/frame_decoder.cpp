@@ -164,7 +164,7 @@ Status FrameDecoder::stream(const Clip& clip, const float* z, float* rgb) {
   const std::int64_t most = std::max(count_of(0), model_.latent_makes) * frame_values;
   const Landing landings[2] = {{*queue_, most}, {*queue_, most}};
   for (std::int64_t t = 0; t < clip.shape.frames && queue_->status(); ++t) {
-    if (clip.stopped && clip.stopped()) return Error{ErrorCode::cancelled, "cancelled while decoding"};
+    if (clip.stopped()) return Error{ErrorCode::cancelled, "cancelled while decoding"};
     latent_frame(*queue_, z, t, clip.shape.frames, clip.shape.height * clip.shape.width, model_.clamp,
                  model_.layers.front()->input());
     model_.last->set_output(rgb);
@@ -184,12 +184,8 @@ Status FrameDecoder::stream(const Clip& clip, const float* z, float* rgb) {
 Status FrameDecoder::deliver(const Clip& clip, const Landing& landing, std::int64_t latent) {
   landing.arrived.wait(*queue_);
   if (!queue_->status()) return queue_->status();
-  const Status taken = clip.take(first_of(latent), rgb_shape(latent), landing.rgb.data());
-  if (!taken) return taken;
-  if (clip.progress) {
-    clip.progress(static_cast<double>(latent + 1) / static_cast<double>(clip.shape.frames));
-  }
-  return success();
+  return clip.take(first_of(latent), rgb_shape(latent), landing.rgb.data(),
+                   static_cast<double>(latent + 1) / static_cast<double>(clip.shape.frames));
 }
 
 }  // namespace turboclip::cuda

@@ -37,14 +37,14 @@ class FrameDecoder {
   /// Device memory that a clip of this latent takes beside the weights.
   std::int64_t clip_bytes(const ModelLatentShape& shape);
 
-  /// Frames [first, first + count) as [count, height, width, 3] in the host's memory, valid during the call.
-  using Take = std::function<Status(std::int64_t first, const Shape& shape, const float* rgb)>;
+  /// Frames from `first` on, of shape [count, height, width, 3] in the host's memory, valid during the call;
+  /// done: the share of the clip that they end.
+  using Take = std::function<Status(std::int64_t first, const Shape& shape, const float* rgb, double done)>;
   struct Clip {
     const float* z;  // [16, frames, height, width]
     ModelLatentShape shape;
     Take take;
-    std::function<bool()> stopped;  // asked between latent frames; may be empty
-    Progress progress;
+    std::function<bool()> stopped;  // asked between latent frames
   };
   Status decode(const Clip& clip);
 
