@@ -29,7 +29,8 @@ class WanVaeDecoder : public VideoDecoder {
   Frames latent_frame(const Tensor& z, std::int64_t t) const {
     Frames raw = channels_last(z, t);
     for (std::int64_t i = 0; i < raw.pixels() * kLatentChannels; ++i) {
-      raw.values[i] = raw.values[i] * kLatentDeviation[i % kLatentChannels] + kLatentMean[i % kLatentChannels];
+      raw.values[i] =
+          raw.values[i] * kLatentDeviation[i % kLatentChannels] + kLatentMean[i % kLatentChannels];
     }
     Frames out = raw;
     linear(context_, raw.values.data(), raw.pixels(), post_quant_, out.values.data());

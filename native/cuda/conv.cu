@@ -1,6 +1,6 @@
 // A block computes 16 x 16 pixels of up to 96 output channels. Of each 32 channels of a frame the pixels with
-// their border lie in shared memory once for all taps; the weights of a row of taps follow one another through
-// two stages. Both come while the row of taps before is multiplied.
+// their border lie in shared memory once for all taps; the weights of a row of taps follow one another
+// through two stages. Both come while the row of taps before is multiplied.
 #include "cuda/conv.h"
 #include "cuda/simt.cuh"
 
@@ -170,8 +170,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int left = place.x - (weight.phases == 1 ? weight.across / 2 : 1 - place.phase % 2);
   const int slices = static_cast<int>(ceil_div(in.channels, kConvDepth));
   const int tap_row = weight.across * Columns * kConvDepth;
-  const F16* from = weight.values + static_cast<std::int64_t>(place.phase * weight.column_blocks + place.column_block) *
-                                        (weight.frames * slices * weight.down) * tap_row;
+  const F16* from =
+      weight.values + static_cast<std::int64_t>(place.phase * weight.column_blocks + place.column_block) *
+                          (weight.frames * slices * weight.down) * tap_row;
 
   const auto start_pixels = [&](int turn) {  // one turn: 32 channels of a frame
     const int frame = turn / slices;
@@ -215,10 +216,11 @@ void convolve(Queue& queue, const ConvInput& x, const ConvWeight& weight, const 
   while (skipped < weight.frames - 1 && x.frames[skipped] == nullptr) ++skipped;
   const auto tiles = static_cast<unsigned>(ceil_div(x.height, kConvSide) * ceil_div(x.width, kConvSide));
   const auto launch = [&](auto kernel) {
-    queue.launch("convolve", kernel,
-                 {dim3(tiles * static_cast<unsigned>(weight.column_blocks), static_cast<unsigned>(weight.phases)),
-                  kThreads, static_cast<std::size_t>(shared_bytes(weight.columns))},
-                 x, weight, y, skipped);
+    queue.launch(
+        "convolve", kernel,
+        {dim3(tiles * static_cast<unsigned>(weight.column_blocks), static_cast<unsigned>(weight.phases)),
+         kThreads, static_cast<std::size_t>(shared_bytes(weight.columns))},
+        x, weight, y, skipped);
   };
   if (weight.columns == 96) {
     launch(conv_kernel<96>);

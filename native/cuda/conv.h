@@ -9,11 +9,11 @@
 
 namespace turboclip::cuda {
 
-inline constexpr int kConvFrames = 3;    // that a convolution sees at most
-inline constexpr int kConvDepth = 32;    // channels of a step of the reduction
-inline constexpr int kConvSide = 16;     // pixels of a tile's side
-inline constexpr int kConvMaxTaps = 3;   // across, and down
-inline constexpr int kConvPhases = 4;    // of an output twice as high and wide
+inline constexpr int kConvFrames = 3;   // that a convolution sees at most
+inline constexpr int kConvDepth = 32;   // channels of a step of the reduction
+inline constexpr int kConvSide = 16;    // pixels of a tile's side
+inline constexpr int kConvMaxTaps = 3;  // across, and down
+inline constexpr int kConvPhases = 4;   // of an output twice as high and wide
 
 /// Channels as they are stored: a multiple of 8, those past the last are zeros.
 __host__ __device__ constexpr int stored_channels(std::int64_t channels) {
@@ -39,8 +39,8 @@ struct ConvWeight {
   int frames;
   int down;
   int across;
-  int phases;   // 1, or 4: the output is twice as high and wide
-  int out;      // channels, stored
+  int phases;  // 1, or 4: the output is twice as high and wide
+  int out;     // channels, stored
 };
 
 /// Where the result goes, one of the two. residual: added before `relu`, of `values`' shape, and may be it.

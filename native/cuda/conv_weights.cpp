@@ -26,7 +26,8 @@ class Packing {
     shape_.down = side;
     shape_.across = side;
     slices_ = ceil_div(shape_.channels, kConvDepth);
-    values_.resize(static_cast<std::size_t>(phases * padded_out() * frames * slices_ * side * side * kConvDepth));
+    values_.resize(
+        static_cast<std::size_t>(phases * padded_out() * frames * slices_ * side * side * kConvDepth));
   }
 
   float& at(std::int64_t phase, std::int64_t out, std::int64_t in, std::int64_t frame, std::int64_t row,

@@ -40,9 +40,8 @@ std::int32_t turboclip_cuda_decode(turboclip_cuda_decoder* decoder, const turboc
       return turboclip::Status(
           turboclip::Error{turboclip::ErrorCode::cancelled, "whoever takes the frames wants no more"});
     };
-    return decoder->model->decode({clip->z,
-                                   {clip->frames, clip->height, clip->width},
-                                   take,
-                                   [&] { return clip->stopped(clip->user) != 0; }});
+    return decoder->model->decode({clip->z, {clip->frames, clip->height, clip->width}, take, [&] {
+                                     return clip->stopped(clip->user) != 0;
+                                   }});
   });
 }

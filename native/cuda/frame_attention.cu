@@ -178,11 +178,11 @@ __global__ void __launch_bounds__(kThreads)
 template <class Store>
 void multiply(Queue& queue, const char* name, const Matrix& x, const Matrix& y, std::int64_t depth,
               std::int64_t width, const Store& store) {
-  queue.launch(name, matrix_product_kernel<Store>,
-               {dim3(static_cast<unsigned>(ceil_div(x.rows, kRows)),
-                     static_cast<unsigned>(ceil_div(width, kColumns))),
-                kThreads, kStages * kStageBytes},
-               x, y, static_cast<int>(depth), static_cast<int>(width), store);
+  queue.launch(
+      name, matrix_product_kernel<Store>,
+      {dim3(static_cast<unsigned>(ceil_div(x.rows, kRows)), static_cast<unsigned>(ceil_div(width, kColumns))),
+       kThreads, kStages * kStageBytes},
+      x, y, static_cast<int>(depth), static_cast<int>(width), store);
 }
 
 }  // namespace
@@ -205,8 +205,8 @@ void frame_attention(Queue& queue, const FrameAttention& attention, unsigned cha
   const AttentionScratch plan(pixels, channels);
   auto* values = reinterpret_cast<F16*>(scratch);
   auto* scores = reinterpret_cast<float*>(scratch + aligned(channels * plan.width * 2));
-  auto* weights = reinterpret_cast<F16*>(reinterpret_cast<unsigned char*>(scores) +
-                                         aligned(plan.rows * plan.width * 4));
+  auto* weights =
+      reinterpret_cast<F16*>(reinterpret_cast<unsigned char*>(scores) + aligned(plan.rows * plan.width * 4));
   auto* totals = reinterpret_cast<float*>(reinterpret_cast<unsigned char*>(weights) +
                                           aligned(plan.rows * plan.width * 2));
   multiply(queue, "frame_attention values", {attention.value_weight, channels, channels},

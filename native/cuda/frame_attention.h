@@ -8,8 +8,8 @@
 namespace turboclip::cuda {
 
 struct FrameAttention {
-  const F16* x;   // [pixels, channels]: after the norm
-  const F16* qk;  // [pixels, 2 channels]: queries, then keys
+  const F16* x;             // [pixels, channels]: after the norm
+  const F16* qk;            // [pixels, 2 channels]: queries, then keys
   const F16* value_weight;  // [channels, channels]
   const float* value_bias;  // [channels]
   std::int64_t pixels;

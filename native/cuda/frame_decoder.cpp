@@ -31,8 +31,7 @@ class Pinned {
  public:
   Pinned(Queue& queue, std::int64_t values) {
     void* pointer = nullptr;
-    queue.check("pinned memory",
-                cudaMallocHost(&pointer, static_cast<std::size_t>(values) * sizeof(float)));
+    queue.check("pinned memory", cudaMallocHost(&pointer, static_cast<std::size_t>(values) * sizeof(float)));
     values_ = static_cast<float*>(pointer);
   }
   Pinned(const Pinned&) = delete;
@@ -99,8 +98,8 @@ Result<std::unique_ptr<FrameDecoder>> FrameDecoder::load(int device, const Check
 }
 
 Handed FrameDecoder::place(Arena& arena, const ModelLatentShape& shape) {
-  Handed handed{{static_cast<int>(shape.height), static_cast<int>(shape.width),
-                 static_cast<int>(kLatentChannels)}};
+  Handed handed{
+      {static_cast<int>(shape.height), static_cast<int>(shape.width), static_cast<int>(kLatentChannels)}};
   for (const auto& layer : model_.layers) {
     layer->reset();
     handed = layer->place(arena, handed);
@@ -138,8 +137,7 @@ Status FrameDecoder::decode(const Clip& clip) {
     const Error error = queue_->status().error();
     if (error.code != ErrorCode::out_of_memory) return error;
     return Error{error.code, concat("CUDA, decode: frames of ", clip.shape.width * kSpatialFactor, " x ",
-                                    clip.shape.height * kSpatialFactor, " take ",
-                                    ceil_div(bytes, kMebibyte),
+                                    clip.shape.height * kSpatialFactor, " take ", ceil_div(bytes, kMebibyte),
                                     " MiB of device memory beside the models, and the card is out of memory;"
                                     " ask for a smaller clip, or free the card's memory")};
   }
@@ -172,7 +170,8 @@ Status FrameDecoder::stream(const Clip& clip, const float* z, float* rgb) {
     const std::int64_t dropped = t == 0 ? model_.dropped : 0;
     const Landing& landing = landings[t % 2];
     queue_->copy("frames", landing.rgb.data(), rgb + dropped * frame_values,
-                 static_cast<std::size_t>(count_of(t) * frame_values) * sizeof(float), cudaMemcpyDeviceToHost);
+                 static_cast<std::size_t>(count_of(t) * frame_values) * sizeof(float),
+                 cudaMemcpyDeviceToHost);
     landing.arrived.set(*queue_);
     if (t == 0) continue;
     const Status taken = deliver(clip, landings[(t - 1) % 2], t - 1);

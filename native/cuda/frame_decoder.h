@@ -1,5 +1,5 @@
-// A video decoder on one device: the latent goes there whole, frames come back one latent frame at a time while
-// the next is computed.
+// A video decoder on one device: the latent goes there whole, frames come back one latent frame at a time
+// while the next is computed.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -15,11 +15,11 @@ namespace turboclip::cuda {
 /// A decoder's layers, and how it begins.
 struct VideoModel {
   VideoLayers layers;
-  RgbLayer* last = nullptr;        // of the layers
-  std::int64_t dropped = 0;        // frames at the start of the clip that are no part of it
-  std::int64_t first_makes = 1;    // frames that the first latent frame makes
-  std::int64_t latent_makes = 1;   // and each after it
-  float clamp = 0;                 // of the latent (latent_frame()), 0: none
+  RgbLayer* last = nullptr;       // of the layers
+  std::int64_t dropped = 0;       // frames at the start of the clip that are no part of it
+  std::int64_t first_makes = 1;   // frames that the first latent frame makes
+  std::int64_t latent_makes = 1;  // and each after it
+  float clamp = 0;                // of the latent (latent_frame()), 0: none
 
   std::int64_t weight_bytes() const;
   /// Sets every layer's `next` and finds the last.

@@ -30,9 +30,9 @@ inline F16 to_f16(float value) {
 inline float to_float(F16 value) {
   const std::uint32_t sign = (value.bits & 0x8000u) << 16;
   const std::uint32_t size = value.bits & 0x7fffu;
-  const std::uint32_t bits =
-      size >= 0x7c00u ? size << 13 | 0x7f800000u
-                      : std::bit_cast<std::uint32_t>(std::bit_cast<float>(size << 13) * 0x1p112f);
+  const std::uint32_t bits = size >= 0x7c00u
+                                 ? size << 13 | 0x7f800000u
+                                 : std::bit_cast<std::uint32_t>(std::bit_cast<float>(size << 13) * 0x1p112f);
   return std::bit_cast<float>(sign | bits);
 }
 

@@ -34,10 +34,8 @@ Result<std::shared_ptr<const Library>> Library::open(const std::filesystem::path
 Library::~Library() { ::dlclose(handle_); }
 
 bool Library::bind() {
-  return find(handle_, "turboclip_cuda_abi", abi) &&
-         find(handle_, "turboclip_cuda_devices", devices) &&
-         find(handle_, "turboclip_cuda_load", load) &&
-         find(handle_, "turboclip_cuda_free", free) &&
+  return find(handle_, "turboclip_cuda_abi", abi) && find(handle_, "turboclip_cuda_devices", devices) &&
+         find(handle_, "turboclip_cuda_load", load) && find(handle_, "turboclip_cuda_free", free) &&
          find(handle_, "turboclip_cuda_config_of", config_of) &&
          find(handle_, "turboclip_cuda_weight_bytes", weight_bytes) &&
          find(handle_, "turboclip_cuda_begin_clip", begin_clip) &&

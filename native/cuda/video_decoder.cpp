@@ -46,7 +46,7 @@ Status CudaVideoDecoder::decode(const Tensor& z, const FrameSink& sink, const Ca
                         ", frames, height, width]")};
   }
   Call call{sink, cancel, progress};
-  const turboclip_cuda_decoding clip{z.data(),   z.size(1),      z.size(2), z.size(3),
+  const turboclip_cuda_decoding clip{z.data(),   z.size(1),     z.size(2), z.size(3),
                                      Call::take, Call::stopped, &call};
   turboclip_cuda_error error{};
   const bool done = library_->decode(model_.get(), &clip, &error) != 0;

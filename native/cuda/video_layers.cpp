@@ -106,9 +106,9 @@ class AttentionLayer : public VideoLayer {
     pixel_norm(queue, {x_, size_.pixels(), size_.channels}, w_.gamma.data(), NormTail::none, normed);
     convolve(queue, only(normed, size_), w_.qk.shape, {qk});
     const float scale = 1.0f / std::sqrt(static_cast<float>(w_.channels));
-    frame_attention(queue,
-                    {normed, qk, w_.value.data(), w_.value_bias.data(), size_.pixels(), size_.channels, scale},
-                    scratch_ + 4 * frame_bytes_, attended);
+    frame_attention(
+        queue, {normed, qk, w_.value.data(), w_.value_bias.data(), size_.pixels(), size_.channels, scale},
+        scratch_ + 4 * frame_bytes_, attended);
     convolve(queue, only(attended, size_), w_.proj.shape, {next().input(), x_});
     next().run(queue);
   }
@@ -137,7 +137,8 @@ class UpsampleLayer : public VideoLayer {
   }
   F16* input() override { return ring_.next(); }
   void run(Queue& queue) override {
-    // The first frame of a clip stands for one moment, not for four: it is not doubled, nor seen by time_conv.
+    // The first frame of a clip stands for one moment, not for four: it is not doubled, nor seen by
+    // time_conv.
     if (time_.empty() || first_) {
       first_ = false;
       enlarge(queue, ring_.next());

@@ -1,6 +1,6 @@
-// The layers of the video decoders. A frame goes through all of them before the next one begins: a layer takes
-// it at input(), writes what it makes of it to the next layer's input(), and runs that. So a layer that makes
-// two frames of one runs the rest twice, and no layer holds more frames than it looks back on.
+// The layers of the video decoders. A frame goes through all of them before the next one begins: a layer
+// takes it at input(), writes what it makes of it to the next layer's input(), and runs that. So a layer that
+// makes two frames of one runs the rest twice, and no layer holds more frames than it looks back on.
 #pragma once
 
 #include <memory>
@@ -71,8 +71,8 @@ struct AttentionWeights {
 };
 std::unique_ptr<VideoLayer> make_attention_layer(AttentionWeights weights);
 
-/// Doubling of height and width. `time` is empty, or the two halves of time_conv, which make two frames of each
-/// but the clip's first.
+/// Doubling of height and width. `time` is empty, or the two halves of time_conv, which make two frames of
+/// each but the clip's first.
 std::unique_ptr<VideoLayer> make_upsample_layer(std::vector<PackedConv> time, PackedConv space);
 
 /// TAEHV's MemBlock.

@@ -147,7 +147,8 @@ void add_attention(Builder& to, const std::string& name) {
   if (!to.ok()) return;
   const std::int64_t stored = stored_channels(width);
   // Queries and keys begin at a multiple of 8 channels each.
-  ConvTensors qk{Tensor({2 * stored, width, 1, 1, 1}), std::vector<float>(static_cast<std::size_t>(2 * stored))};
+  ConvTensors qk{Tensor({2 * stored, width, 1, 1, 1}),
+                 std::vector<float>(static_cast<std::size_t>(2 * stored))};
   std::vector<F16> value(static_cast<std::size_t>(stored * stored));
   std::vector<float> value_bias(static_cast<std::size_t>(stored));
   for (std::int64_t row = 0; row < width; ++row) {
@@ -173,7 +174,8 @@ void add_upsample(Builder& to, const std::string& name) {
   std::vector<PackedConv> time;
   if (to.has(name + ".time_conv.weight")) {
     const ConvTensors both = to.conv(name + ".time_conv", {2 * in, in, 3, 1, 1});
-    for (std::int64_t half = 0; half < 2 && to.ok(); ++half) time.push_back(to.pack(part(both, half * in, in)));
+    for (std::int64_t half = 0; half < 2 && to.ok(); ++half)
+      time.push_back(to.pack(part(both, half * in, in)));
   }
   const ConvTensors space = to.conv(name + ".resample.1", {-1, in, 3, 3});
   to.add(make_upsample_layer(std::move(time), to.pack_doubling(space.weight, space.bias)), rows(space));
@@ -214,7 +216,8 @@ Result<VideoModel> load_vae(Queue& queue, const Checkpoint& checkpoint) {
   if (factor != kSpatialFactor) {
     builder.fail({ErrorCode::architecture_unknown,
                   concat(checkpoint.path().string(), ": the decoder enlarges ", factor, " times, expected ",
-                         kSpatialFactor, "; a decoder.upsamples layer is missing or the file is of another "
+                         kSpatialFactor,
+                         "; a decoder.upsamples layer is missing or the file is of another "
                          "model")});
   }
   builder.finish(std::make_unique<RgbLayer>(
@@ -251,8 +254,9 @@ Result<VideoModel> load_taehv(Queue& queue, const Checkpoint& checkpoint) {
     // decoder.21, a ReLU, follows the last.
     builder.add(make_grow_layer(std::move(moments), &level == std::end(kTaehvLevels) - 1), out);
   }
-  const ConvTensors rgb =
-      builder.ok() ? builder.take(load_taehv_rgb_conv(checkpoint, name(22), builder.channels())) : ConvTensors{};
+  const ConvTensors rgb = builder.ok()
+                              ? builder.take(load_taehv_rgb_conv(checkpoint, name(22), builder.channels()))
+                              : ConvTensors{};
   builder.finish(std::make_unique<RgbLayer>(builder.pack(rgb)));
   builder.model.clamp = kTaehvClamp;
   builder.model.first_makes = 4;

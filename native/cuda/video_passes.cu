@@ -28,8 +28,8 @@ __device__ __forceinline__ float silu(float x) {
 template <NormTail Tail>
 __global__ void __launch_bounds__(kThreads) pixel_norm_kernel(Pixels x, const float* gamma, F16* out) {
   const int thread = static_cast<int>(threadIdx.x);
-  const std::int64_t pixel = static_cast<std::int64_t>(blockIdx.x) * (kThreads / kLanesPerPixel) +
-                             thread / kLanesPerPixel;
+  const std::int64_t pixel =
+      static_cast<std::int64_t>(blockIdx.x) * (kThreads / kLanesPerPixel) + thread / kLanesPerPixel;
   // Lanes of no pixel take part in the sum.
   const bool inside = pixel < x.count;
   const F16* values = x.values + (inside ? pixel : 0) * x.channels;
@@ -72,7 +72,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     two[i] = z[((2 * pair + i) * frames + frame) * pixels + pixel];
-    // tanh by its exponential: the approximation of the card is good to 11 bits, as a half, but of the result.
+    // tanh by its exponential: the approximation of the card is good to 11 bits, as a half, but of the
+    // result.
     if (clamp > 0) {
       const float e = exp2_fast(two[i] * (2.8853900818f / clamp));
       two[i] = clamp * (1.0f - 2.0f * reciprocal(e + 1.0f));
@@ -96,8 +97,8 @@ void latent_frame(Queue& queue, const float* z, std::int64_t frame, std::int64_t
                   float clamp, F16* out) {
   const std::int64_t pairs = pixels * kLatentChannels / 2;
   queue.launch("latent_frame", latent_frame_kernel,
-               {dim3(static_cast<unsigned>(ceil_div(pairs, kThreads))), kThreads, 0}, z, frame, frames, pixels,
-               clamp, out);
+               {dim3(static_cast<unsigned>(ceil_div(pairs, kThreads))), kThreads, 0}, z, frame, frames,
+               pixels, clamp, out);
 }
 
 }  // namespace turboclip::cuda

@@ -16,8 +16,8 @@ struct Pixels {
 
 enum class NormTail { none, silu };
 
-/// out = x / |x| * sqrt(C) * gamma by pixel, and SiLU of it if asked for. gamma [stored channels] holds sqrt(C)
-/// already; a length below 1e-12 counts as that (torch.nn.functional.normalize).
+/// out = x / |x| * sqrt(C) * gamma by pixel, and SiLU of it if asked for. gamma [stored channels] holds
+/// sqrt(C) already; a length below 1e-12 counts as that (torch.nn.functional.normalize).
 void pixel_norm(Queue& queue, const Pixels& x, const float* gamma, NormTail tail, F16* out);
 
 /// Frame `frame` of z [16, frames, pixels] in float32 to [pixels, 16]; if `clamp` is above 0, through

@@ -96,8 +96,8 @@ TEST("a convolution equals the CPU engine's at every edge of its tiles, at the c
     for (std::int64_t f = 0; f < size.frames; ++f) {
       seen.push_back(random_f16(size.height * size.width * size.in, ++seed));
       frames.emplace_back().upload(queue, stored(seen.back(), size.in));
-      cuda::ConvInput x{{}, static_cast<int>(size.height), static_cast<int>(size.width),
-                        cuda::stored_channels(size.in)};
+      cuda::ConvInput x{
+          {}, static_cast<int>(size.height), static_cast<int>(size.width), cuda::stored_channels(size.in)};
       for (std::int64_t i = 0; i <= f; ++i) {
         x.frames[size.frames - 1 - f + i] = frames[static_cast<std::size_t>(i)].data();
       }
@@ -155,7 +155,9 @@ TEST("doubling and a 3x3 convolution equal the CPU engine's at the edges of tile
     frame.upload(queue, stored(x.values, size.in));
     y.allocate(queue, 4 * x.pixels() * cuda::stored_channels(size.out));
     cuda::convolve(queue,
-                   {{frame.data()}, static_cast<int>(size.height), static_cast<int>(size.width),
+                   {{frame.data()},
+                    static_cast<int>(size.height),
+                    static_cast<int>(size.width),
                     cuda::stored_channels(size.in)},
                    packed.shape, {y.data()});
     // The sums of weights are rounded to halves.

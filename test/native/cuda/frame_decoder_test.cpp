@@ -20,7 +20,9 @@ struct Decoded {
   std::vector<double> progress;
 };
 
-Decoded on_device(cuda::FrameDecoder& decoder, const Tensor& z, const std::function<bool()>& stopped = [] { return false; }) {
+Decoded on_device(
+    cuda::FrameDecoder& decoder, const Tensor& z,
+    const std::function<bool()>& stopped = [] { return false; }) {
   Decoded out;
   const auto take = [&](std::int64_t first, const Shape& shape, const float* rgb, double done) {
     out.progress.push_back(done);
@@ -145,8 +147,8 @@ TEST("a decoder on a device stops between latent frames, hands on what the sink 
 TEST("a latent without frames, or too large for the kernels' numbers, is refused by its shape") {
   const TemporaryFolder folder;
   const auto decoder = load(save_taehv(random_taehv(0), folder));
-  for (const ModelLatentShape& shape : {ModelLatentShape{0, 2, 2}, ModelLatentShape{1, 0, 2},
-                                        ModelLatentShape{1, 1 << 10, 1 << 10}}) {
+  for (const ModelLatentShape& shape :
+       {ModelLatentShape{0, 2, 2}, ModelLatentShape{1, 0, 2}, ModelLatentShape{1, 1 << 10, 1 << 10}}) {
     const Status refused = decoder->decode({nullptr, shape, {}, {}});
     CHECK(!refused.ok() && refused.error().code == ErrorCode::request_invalid);
     CHECK(mentions(refused.error().message, {concat(shape.frames, " frames of ", shape.height)}));
