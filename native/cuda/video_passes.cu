@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kLanesPerPixel = 4;
-constexpr float kShortest = 1e-12f;
+constexpr float kLargest = 1e12f;  // 1 / the shortest length
 
 __device__ __forceinline__ void load_f16(float (&out)[8], const F16* from) {
   const uint4 raw = *reinterpret_cast<const uint4*>(from);
@@ -40,8 +40,8 @@ __global__ void __launch_bounds__(kThreads) pixel_norm_kernel(Pixels x, const fl
 #pragma unroll
     for (int e = 0; e < 8; ++e) squares = fmaf(eight[e], eight[e], squares);
   }
-  const float length = __fsqrt_rn(lanes_sum<kLanesPerPixel>(squares));
-  const float factor = reciprocal(length > kShortest ? length : kShortest);
+  const float inverse = rsqrtf(lanes_sum<kLanesPerPixel>(squares));
+  const float factor = inverse > kLargest ? kLargest : inverse;
   if (!inside) return;
   for (int c = thread % kLanesPerPixel * 8; c < x.channels; c += kLanesPerPixel * 8) {
     float eight[8];
@@ -59,27 +59,20 @@ __global__ void __launch_bounds__(kThreads) pixel_norm_kernel(Pixels x, const fl
   }
 }
 
-/// A thread a pair of channels of a pixel.
+/// A thread a pair of channels of a pixel. bend: 2 / (clamp ln 2).
 __global__ void __launch_bounds__(kThreads)
-    latent_frame_kernel(const float* z, std::int64_t frame, std::int64_t frames, std::int64_t pixels,
-                        float clamp, F16* out) {
-  constexpr int kPairs = kLatentChannels / 2;
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const std::int64_t pixel = at % pixels;
-  const std::int64_t pair = at / pixels;
-  if (pair >= kPairs) return;
+    latent_frame_kernel(const float* z, std::int64_t stride, int pixels, float clamp, float bend, F16* out) {
+  const int pixel = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
+  const int pair = static_cast<int>(blockIdx.y);
+  if (pixel >= pixels) return;
   float two[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    two[i] = z[((2 * pair + i) * frames + frame) * pixels + pixel];
-    // tanh by its exponential: the approximation of the card is good to 11 bits, as a half, but of the
-    // result.
-    if (clamp > 0) {
-      const float e = exp2_fast(two[i] * (2.8853900818f / clamp));
-      two[i] = clamp * (1.0f - 2.0f * reciprocal(e + 1.0f));
-    }
+    two[i] = z[(2 * pair + i) * stride + pixel];
+    // tanh by its exponential: the card's own approximation is good to 11 bits.
+    if (clamp > 0) two[i] = clamp * (1.0f - 2.0f * reciprocal(exp2_fast(two[i] * bend) + 1.0f));
   }
-  reinterpret_cast<std::uint32_t*>(out)[pixel * kPairs + pair] = pack_f16(two[0], two[1]);
+  reinterpret_cast<std::uint32_t*>(out)[pixel * (kLatentChannels / 2) + pair] = pack_f16(two[0], two[1]);
 }
 
 }  // namespace
@@ -95,10 +88,11 @@ void pixel_norm(Queue& queue, const Pixels& x, const float* gamma, NormTail tail
 
 void latent_frame(Queue& queue, const float* z, std::int64_t frame, std::int64_t frames, std::int64_t pixels,
                   float clamp, F16* out) {
-  const std::int64_t pairs = pixels * kLatentChannels / 2;
+  constexpr float kTwoLog2E = 2.8853900818f;
   queue.launch("latent_frame", latent_frame_kernel,
-               {dim3(static_cast<unsigned>(ceil_div(pairs, kThreads))), kThreads, 0}, z, frame, frames,
-               pixels, clamp, out);
+               {dim3(static_cast<unsigned>(ceil_div(pixels, kThreads)), kLatentChannels / 2), kThreads, 0},
+               z + frame * pixels, frames * pixels, static_cast<int>(pixels), clamp,
+               clamp > 0 ? kTwoLog2E / clamp : 0.0f, out);
 }
 
 }  // namespace turboclip::cuda
