@@ -8,5 +8,6 @@ export * from "./schema/idempotency.ts";
 export * from "./schema/ledger.ts";
 export * from "./schema/operator.ts";
 export * from "./schema/runners.ts";
+export * from "./schema/triggers.ts";
 export * from "./schema/uploads.ts";
 export * from "./schema/webhooks.ts";

@@ -40,6 +40,9 @@ import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
 import { registerGetStatement } from "./routes/statements/get.ts";
+import { registerDeliver } from "./routes/triggers/deliver.ts";
+import { registerTriggerDeliveries } from "./routes/triggers/deliveries.ts";
+import { registerManageTriggers } from "./routes/triggers/manage.ts";
 import { registerCreateUpload } from "./routes/uploads/create.ts";
 import { registerReadUploads } from "./routes/uploads/read.ts";
 import { registerGetUsage } from "./routes/usage/get.ts";
@@ -70,6 +73,7 @@ export function createApp(): EdgeApp {
   registerReference(app);
   // By their platform's signature.
   registerDiscord(app);
+  registerDeliver(app);
 
   app.use("/v1/*", ...CUSTOMER);
   app.on("POST", MCP_PATH, ...CUSTOMER);
@@ -103,6 +107,8 @@ export function createApp(): EdgeApp {
   registerWebhookEndpoints(app);
   registerWebhookDeliveries(app);
   registerChatLinks(app);
+  registerManageTriggers(app);
+  registerTriggerDeliveries(app);
   registerPoll(app);
   registerAttempts(app);
   registerAdminAccounts(app);

@@ -4,6 +4,7 @@ import { refuseInvalid } from "./middleware/validation.ts";
 import type { Bearer } from "./services/keys/verify.ts";
 import type { Ports } from "./services/ports.ts";
 import type { VerifiedRunner } from "./services/runners/verify.ts";
+import type { OpenTrigger } from "./services/triggers/address.ts";
 import type { Settings } from "./settings.ts";
 
 export interface EdgeEnv {
@@ -18,6 +19,8 @@ export interface EdgeEnv {
     runner: VerifiedRunner;
     /** What the request turned out to be about, for its line in the log. */
     about?: About;
+    /** Set under /t once its URL is known. */
+    trigger: OpenTrigger;
   };
 }
 

@@ -30,6 +30,13 @@ const hostList = z
       ),
   );
 
+/** One to a line; none unless it is set. */
+const terms = z
+  .string()
+  .default("")
+  .transform((text) => text.split("\n").flatMap((line) => (line.trim() === "" ? [] : [line.trim()])))
+  .refine((all) => all.every((term) => /[\p{L}\p{N}]/u.test(term)), "each line must have a letter or a digit");
+
 const token = z.string().min(MIN_SECRET_BYTES, `must have at least ${MIN_SECRET_BYTES} characters`);
 
 const AES_KEY_BYTES = 32;
@@ -74,6 +81,7 @@ const rateLimits = jsonText.pipe(
     write: rateLimit.default(DEFAULT_RATE_LIMITS.write),
     token_read: rateLimit.default(DEFAULT_RATE_LIMITS.token_read),
     token_write: rateLimit.default(DEFAULT_RATE_LIMITS.token_write),
+    trigger: rateLimit.default(DEFAULT_RATE_LIMITS.trigger),
   }) satisfies z.ZodType<RateLimits>,
 );
 
@@ -111,6 +119,13 @@ const settingsObject = z.object({
     `each key must have ${AES_KEY_BYTES} bytes, for AES-256`,
   ),
   WEBHOOK_TRUSTED_HOSTS: hostList,
+  MODERATION_TERMS: terms,
+  MODERATION_URL: z.url({ protocol: /^https?$/ }).optional(),
+  MODERATION_SECRET: z
+    .string()
+    .regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "must be whsec_ and the base64 of at least 24 random bytes")
+    .optional(),
+  MODERATION_WITHOUT_VERDICT: z.enum(["wait", "allow"]).default("wait"),
   ADMIN_TOKEN: token,
   /** Opens /metrics and nothing else. */
   METRICS_TOKEN: token.optional(),
@@ -128,12 +143,16 @@ const settingsObject = z.object({
   DISCORD_API_URL: endpoint.default("https://discord.com/api/v10"),
 });
 
-/** A Discord application has all of its settings, or a deployment has none. */
+/** Of these a deployment has all, or none. */
+const TOGETHER = [DISCORD, ["MODERATION_URL", "MODERATION_SECRET"]] as const;
+
 const settingsSchema = settingsObject.superRefine((settings, context) => {
-  const missing = DISCORD.filter((name) => settings[name] === undefined);
-  if (missing.length === DISCORD.length) return;
-  for (const name of missing) {
-    context.addIssue({ code: "custom", path: [name], message: `must be set, as ${DISCORD.join(", ")} go together` });
+  for (const names of TOGETHER) {
+    const missing = names.filter((name) => settings[name] === undefined);
+    if (missing.length === names.length) continue;
+    for (const name of missing) {
+      context.addIssue({ code: "custom", path: [name], message: `must be set, as ${names.join(", ")} go together` });
+    }
   }
 });
 export type Settings = z.output<typeof settingsSchema>;

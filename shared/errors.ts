@@ -26,6 +26,7 @@ export const ERRORS = {
   rate_limited: { status: 429, retryable: true, title: "Rate limit exceeded" },
   idempotency_in_flight: { status: 409, retryable: true, title: "Same Idempotency-Key in flight" },
   idempotency_mismatch: { status: 422, retryable: false, title: "Idempotency-Key reused with another body" },
+  moderation_unavailable: { status: 503, retryable: true, title: "Moderation gives no verdict" },
   moderated: { status: 422, retryable: false, title: "Refused by moderation" },
   not_cancellable: { status: 409, retryable: false, title: "Clip can no longer be cancelled" },
   not_deletable: { status: 409, retryable: false, title: "Clip has not ended" },

@@ -15,6 +15,8 @@ export const ID_PREFIXES = {
   upload: "upl",
   audit: "aud",
   link: "lnk",
+  trigger: "trg",
+  delivery: "dlv",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 export type Id<K extends IdKind> = string & { readonly __id: K };
@@ -29,6 +31,8 @@ export type EndpointId = Id<"endpoint">;
 export type UploadId = Id<"upload">;
 export type AuditId = Id<"audit">;
 export type LinkId = Id<"link">;
+export type TriggerId = Id<"trigger">;
+export type DeliveryId = Id<"delivery">;
 
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
 const ULID_TEXT = "[0-7][0-9a-hjkmnp-tv-z]{25}";

@@ -4,7 +4,7 @@ import { and, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
 import type { AccountId, ClipId } from "../../shared/ids.ts";
 import { TERMINAL_STATES } from "../../shared/states.ts";
 import type { Database } from "../database.ts";
-import { clipEvents, clips, idempotencyKeys, outputRemovals } from "../schema.ts";
+import { clipEvents, clips, idempotencyKeys, outputRemovals, triggerDeliveries } from "../schema.ts";
 import type { ClipRow } from "./clips.ts";
 import { type Statement, type Transition, tookPlace } from "./transitions.ts";
 import { eraseMessages } from "./webhooks/retention.ts";
@@ -63,6 +63,7 @@ export function eraseClip(db: Database, transition: Transition, clip: ClipRow, e
       .update(outputRemovals)
       .set({ dueAtMs: sql`min(${outputRemovals.dueAtMs}, ${erasure.bytesDueMs})` })
       .where(and(eq(outputRemovals.clipId, clip.id), deleted)),
+    db.delete(triggerDeliveries).where(and(eq(triggerDeliveries.clipId, clip.id), deleted)),
     ...eraseMessages(db, clip.id, deleted),
   ];
 }

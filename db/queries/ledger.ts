@@ -74,7 +74,7 @@ export function release(db: Database, transition: Transition): Statement[] {
       pending: sql`${balances.pendingMicros} - ${priceOf(transition)}`,
     }),
     countEnd(db, transition),
-    uncountSpend(db, transition),
+    ...uncountSpend(db, transition),
   ];
 }
 

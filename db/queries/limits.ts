@@ -5,11 +5,11 @@ import { and, eq, sql } from "drizzle-orm";
 import { DAY_MS } from "../../shared/days.ts";
 import type { AccountId, KeyId } from "../../shared/ids.ts";
 import type { Database } from "../database.ts";
-import { accounts, apiKeys, browserTokens, clips, dailySpend, inFlight } from "../schema.ts";
+import { accounts, apiKeys, browserTokens, clips, dailySpend, inFlight, triggerDays } from "../schema.ts";
 import { type Statement, type Transition, tookPlace } from "./transitions.ts";
 
 /** A clip counts against the day of its order, whenever it ends. */
-const CLIP_DAY = sql`${clips.createdAtMs} / ${sql.raw(String(DAY_MS))}`;
+export const CLIP_DAY = sql`${clips.createdAtMs} / ${sql.raw(String(DAY_MS))}`;
 
 /** Aborts the batch by `account_daily_cap`, `key_daily_cap`, `in_flight_allowed` or `browser_token_clips`. */
 export function countOrder(db: Database, transition: Transition): Statement[] {
@@ -59,16 +59,27 @@ export function countEnd(db: Database, transition: Transition): Statement {
     );
 }
 
-/** The clip was free after all: its price no longer counts against the day of its order. */
-export function uncountSpend(db: Database, transition: Transition): Statement {
+/** The clip was free after all: it no longer counts against the day of its order. */
+export function uncountSpend(db: Database, transition: Transition): Statement[] {
   const of = (column: unknown) => sql`(select ${column} from ${clips} where ${transition.clip})`;
-  return db
+  const spent = db
     .update(dailySpend)
     .set({ spentMicros: sql`${dailySpend.spentMicros} - ${of(clips.priceMicros)}` })
     .where(
       sql`${dailySpend.spenderId} in (${of(clips.accountId)}, ${of(clips.keyId)})
         and ${dailySpend.utcDay} = ${of(CLIP_DAY)} and ${tookPlace(transition)}`,
     );
+  const triggered = db
+    .update(triggerDays)
+    .set({
+      clips: sql`${triggerDays.clips} - 1`,
+      spentMicros: sql`${triggerDays.spentMicros} - ${of(clips.priceMicros)}`,
+    })
+    .where(
+      sql`${triggerDays.triggerId} = ${of(clips.triggerId)} and ${triggerDays.utcDay} = ${of(CLIP_DAY)}
+        and ${tookPlace(transition)}`,
+    );
+  return [spent, triggered];
 }
 
 /** What is held and captured of that day's orders. */

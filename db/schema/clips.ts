@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { HeartbeatRequest, OutputKind } from "../../shared/contract/runner.ts";
-import type { AccountId, ClipId, EventId, KeyId, RunnerId, TokenId } from "../../shared/ids.ts";
+import type { AccountId, ClipId, EventId, KeyId, RunnerId, TokenId, TriggerId } from "../../shared/ids.ts";
 import type { Size } from "../../shared/models.ts";
 import { CLIP_STATES, PRIORITIES, type Stage } from "../../shared/states.ts";
 import { accounts, apiKeys } from "./accounts.ts";
@@ -38,6 +38,8 @@ export const clips = sqliteTable(
       .references(() => apiKeys.id),
     /** The browser token that ordered it, which may be gone by now; null for none. */
     tokenId: text("token_id").$type<TokenId>(),
+    /** The trigger that ordered it, which may be gone by now; null for none. */
+    triggerId: text("trigger_id").$type<TriggerId>(),
     state: text("state", { enum: CLIP_STATES }).notNull(),
     model: text("model").notNull(),
     prompt: text("prompt").notNull(),

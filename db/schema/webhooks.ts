@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { WebhookEventType } from "../../shared/contract/webhooks.ts";
-import type { AccountId, ClipId, EndpointId, EventId } from "../../shared/ids.ts";
+import type { AccountId, ClipId, EndpointId, EventId, TriggerId } from "../../shared/ids.ts";
 import { accounts } from "./accounts.ts";
 import { clips } from "./clips.ts";
 import { timeMs } from "./columns.ts";
@@ -33,12 +33,15 @@ export const webhookEndpoints = sqliteTable(
   (t) => [index("webhook_endpoints_account").on(t.accountId, t.id)],
 );
 
-/** Owned by an endpoint, or by an account for its per-clip URLs. Sealed, so that a copy of the database signs nothing. */
+/**
+ * Owned by an endpoint, by an account for its per-clip URLs, or by a trigger, whose senders sign with it. Sealed, so that a
+ * copy of the database signs nothing.
+ */
 export const webhookSecrets = sqliteTable(
   "webhook_secrets",
   {
     id: text("id").primaryKey(),
-    owner: text("owner").$type<EndpointId | AccountId>().notNull(),
+    owner: text("owner").$type<EndpointId | AccountId | TriggerId>().notNull(),
     sealed: text("sealed").notNull(),
     createdAtMs: timeMs("created_at_ms").notNull(),
     /** When its rotation is over; null for the current one. */

@@ -66,6 +66,15 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "POST /v1/integrations/links": route("keys:write"),
   "PATCH /v1/integrations/links/{id}": route("keys:write"),
   "DELETE /v1/integrations/links/{id}": route("keys:write"),
+  // A trigger orders clips with the key that makes it.
+  "GET /v1/triggers": route("clips:read"),
+  "POST /v1/triggers": route("clips:write"),
+  "GET /v1/triggers/{id}": route("clips:read"),
+  "PATCH /v1/triggers/{id}": route("clips:write"),
+  "DELETE /v1/triggers/{id}": route("clips:write"),
+  "POST /v1/triggers/{id}/rotate": route("clips:write"),
+  "POST /v1/triggers/{id}/preview": route("clips:read"),
+  "GET /v1/triggers/{id}/deliveries": route("clips:read"),
   // What a token may do is bounded by its key's scopes, so making one asks for the least of them.
   "POST /v1/browser-tokens": route("clips:write"),
 };

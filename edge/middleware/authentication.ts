@@ -1,4 +1,5 @@
-// Who asks: a customer by API key or browser token, a runner by token, the operator by the deployment's own token.
+// Who asks: a customer by API key or browser token, a customer's other system by the URL of a trigger, a runner by token, the
+// operator by the deployment's own token.
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { ApiError } from "../../shared/errors.ts";
@@ -8,8 +9,9 @@ import { BROWSER_TOKEN } from "../services/credential.ts";
 import { equalInConstantTime, hex } from "../services/encoding.ts";
 import { verifyBrowserToken } from "../services/keys/browser-token.ts";
 import { noteKeyUse } from "../services/keys/use.ts";
-import { verifyKey } from "../services/keys/verify.ts";
+import { type Bearer, verifyKey } from "../services/keys/verify.ts";
 import { verifyRunner } from "../services/runners/verify.ts";
+import { openTrigger } from "../services/triggers/address.ts";
 
 function bearerToken(context: Context<EdgeEnv>): string {
   const match = /^Bearer +([A-Za-z0-9._~+/=-]{1,512}) *$/i.exec(context.req.header("authorization") ?? "");
@@ -19,6 +21,15 @@ function bearerToken(context: Context<EdgeEnv>): string {
   return match[1];
 }
 
+/** Nobody's request fails because a note could not be taken; the next one takes it. */
+async function noteUse(context: Context<EdgeEnv>, used: Pick<Bearer, "key">): Promise<void> {
+  try {
+    await noteKeyUse(context.get("ports"), used);
+  } catch (error) {
+    log("warn", "key use not noted", { request_id: context.get("requestId"), error: describeError(error) });
+  }
+}
+
 /** Of an API key or a browser token. Throws unauthenticated, key_revoked or key_expired. */
 export const requireApiKey = createMiddleware<EdgeEnv>(async (context, next) => {
   const ports = context.get("ports");
@@ -26,12 +37,15 @@ export const requireApiKey = createMiddleware<EdgeEnv>(async (context, next) => 
   const verify = presented.startsWith(`${BROWSER_TOKEN.prefix}_`) ? verifyBrowserToken : verifyKey;
   const bearer = await verify(ports, presented);
   context.set("caller", bearer);
-  try {
-    await noteKeyUse(ports, bearer);
-  } catch (error) {
-    // Nobody's request fails because a note could not be taken; the next one takes it.
-    log("warn", "key use not noted", { request_id: context.get("requestId"), error: describeError(error) });
-  }
+  await noteUse(context, bearer);
+  await next();
+});
+
+/** By the token in the URL, of which nothing may be logged. Throws not_found. */
+export const requireTriggerUrl = createMiddleware<EdgeEnv>(async (context, next) => {
+  const opened = await openTrigger(context.get("ports"), context.req.param("token") ?? "");
+  context.set("trigger", opened);
+  await noteUse(context, opened);
   await next();
 });
 

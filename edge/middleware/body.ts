@@ -2,11 +2,17 @@
 // missing or wrong, so the bytes themselves are counted.
 import { createMiddleware } from "hono/factory";
 import { LIMITS } from "../../shared/contract/clips.ts";
+import { TRIGGER_LIMITS } from "../../shared/contract/triggers.ts";
 import { ApiError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
 
-function tooLarge(): ApiError {
-  return new ApiError("body_too_large", `A request body has at most ${LIMITS.bodyBytes} bytes.`);
+function tooLarge(limit: number): ApiError {
+  return new ApiError("body_too_large", `A request body has at most ${limit} bytes here.`);
+}
+
+/** Other systems post to triggers what they have, not what we asked for. */
+function limitOf(path: string): number {
+  return path.startsWith("/t/") ? TRIGGER_LIMITS.bodyBytes : LIMITS.bodyBytes;
 }
 
 /**
@@ -23,7 +29,7 @@ async function readAtMost(body: ReadableStream<Uint8Array>, limit: number): Prom
     if (size <= limit) chunks.push(chunk);
     else if (size > DRAINED_BYTES) break; // which cancels the stream
   }
-  if (size > limit) throw tooLarge();
+  if (size > limit) throw tooLarge(limit);
   const whole = new Uint8Array(size);
   let offset = 0;
   for (const chunk of chunks) {
@@ -36,7 +42,7 @@ async function readAtMost(body: ReadableStream<Uint8Array>, limit: number): Prom
 export const limitBody = createMiddleware<EdgeEnv>(async (context, next) => {
   const { raw } = context.req;
   if (raw.body !== null && raw.method !== "GET" && raw.method !== "HEAD") {
-    const bytes = await readAtMost(raw.body, LIMITS.bodyBytes);
+    const bytes = await readAtMost(raw.body, limitOf(context.req.path));
     // A form may carry a file; whoever takes its fields looks at them.
     if (!isForm(raw)) refuseBrokenText(bytes);
     const { method } = raw;

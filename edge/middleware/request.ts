@@ -24,11 +24,11 @@ export const identifyRequest = createMiddleware<EdgeEnv>(async (context, next) =
   log("info", "request", {
     request_id: requestId,
     method: context.req.method,
-    // The pattern, not the path: paths hold lease tokens, queries hold signatures.
+    // The pattern, not the path: paths hold the tokens of leases and triggers, queries hold signatures.
     route: routePath(context, -1),
     status: context.res.status,
     duration_ms: Date.now() - began,
-    account: caller?.accountId,
+    account: caller?.accountId ?? context.get("trigger")?.trigger.accountId,
     key: caller?.keyId,
     token: caller?.tokenId ?? undefined,
     runner: context.get("runner")?.id,

@@ -4,6 +4,7 @@ import manifest from "../../package.json" with { type: "json" };
 import type { Bell, Digest, Ports } from "../services/ports.ts";
 import type { Settings } from "../settings.ts";
 import { log } from "./log.ts";
+import { moderationOf } from "./moderation.ts";
 import { remoteFeed, remoteOutboxes } from "./objects.ts";
 import { dnsOverHttps, outbound } from "./outbound.ts";
 import { bucketStore, uploadSigner } from "./store.ts";
@@ -35,6 +36,7 @@ export function cloudflarePorts(env: Env, settings: Settings, bell: Bell, reques
     resolver: dnsOverHttps,
     vault: aesVault(settings.ENCRYPTION_KEYS),
     outboxes: remoteOutboxes(env.OUTBOX),
+    moderation: moderationOf(settings),
     log: (level, message, fields) =>
       log(level, message, { ...(requestId !== null && { request_id: requestId }), ...fields }),
     requestId,

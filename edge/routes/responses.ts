@@ -76,7 +76,10 @@ const VIDEO_REQUEST_REFUSALS = [
 /** What a request for clips may be refused by, ordered or estimated. */
 export const REQUEST_REFUSALS = [...VIDEO_REQUEST_REFUSALS, "frames_invalid", "input_not_allowed"] as const;
 
+/** What an order may be refused by that an estimate is not. */
 const PAYMENT_REFUSALS = [
+  "moderated",
+  "moderation_unavailable",
   "insufficient_balance",
   "cap_exceeded",
   "too_many_in_flight",
@@ -87,6 +90,8 @@ const PAYMENT_REFUSALS = [
 
 /** What an order of clips may be refused by; only these may be sent with a browser token. */
 export const ORDER_REFUSALS = [...REQUEST_REFUSALS, ...PAYMENT_REFUSALS, "token_spent"] as const;
+/** A trigger's orders have no picture, and are not sent with a token. */
+export const TRIGGER_ORDER_REFUSALS = [...VIDEO_REQUEST_REFUSALS, "frames_invalid", ...PAYMENT_REFUSALS] as const;
 export const VIDEO_ORDER_REFUSALS = [...VIDEO_REQUEST_REFUSALS, ...PAYMENT_REFUSALS] as const;
 
 /** Routes that a customer's key opens. */

@@ -15,6 +15,7 @@ export interface CredentialKind<K extends IdKind> {
 
 export const API_KEY = { prefix: "tc_live", idKind: "key" } as const satisfies CredentialKind<IdKind>;
 export const BROWSER_TOKEN = { prefix: "tc_web", idKind: "token" } as const satisfies CredentialKind<IdKind>;
+export const TRIGGER_TOKEN = { prefix: "tc_hook", idKind: "trigger" } as const satisfies CredentialKind<IdKind>;
 export const RUNNER_TOKEN = { prefix: "tcr", idKind: "runner" } as const satisfies CredentialKind<IdKind>;
 
 export interface IssuedCredential<K extends IdKind> {

@@ -3,7 +3,7 @@
 import type { Database } from "../../db/database.ts";
 import type { Lane } from "../../db/schema.ts";
 import { DEFAULT_LEASE_TIMES, type HeartbeatRequest, type LeaseTimes } from "../../shared/contract/runner.ts";
-import type { ClipId, RunnerId } from "../../shared/ids.ts";
+import type { AccountId, ClipId, RunnerId } from "../../shared/ids.ts";
 
 export interface Clock {
   /** Milliseconds since 1970. */
@@ -108,6 +108,31 @@ export interface Outboxes {
   wake(lane: Lane): Promise<void>;
 }
 
+export interface PromptReview {
+  readonly accountId: AccountId;
+  readonly model: string;
+  readonly prompt: string;
+}
+export interface ClipReview extends PromptReview {
+  readonly clipId: ClipId;
+  /** Signed URLs of what was made of it, by kind: the poster and the preview are the frames to look at. */
+  readonly files: Readonly<Record<string, string>>;
+}
+export type Verdict =
+  | { readonly allowed: true }
+  | { readonly allowed: false; readonly by: string /** For the operator. */; readonly reason: string };
+/** Says what may be made and handed out. Its promises reject when it has no verdict. */
+export interface Moderator {
+  reviewPrompt(review: PromptReview): Promise<Verdict>;
+  reviewClip(review: ClipReview): Promise<Verdict>;
+}
+export interface Moderation {
+  /** Asked in this order until one refuses; none by default. */
+  readonly moderators: readonly Moderator[];
+  /** What a moderator that has no verdict comes to. */
+  readonly withoutVerdict: "wait" | "allow";
+}
+
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 /** One line about something that happened; never with a key, a token or a signed URL in it. */
 export type Log = (level: "info" | "warn" | "error", message: string, fields?: LogFields) => void;
@@ -119,7 +144,7 @@ export interface Times extends LeaseTimes {
   /** How long a clip waits to be started, unless its order says otherwise. */
   readonly queuedMs: number;
   readonly outputKeptMs: number;
-  /** Webhook messages, with their deliveries and attempts. */
+  /** Webhook messages, with their deliveries and attempts, and what became of deliveries to triggers. */
   readonly messagesKeptMs: number;
   /** A customer's picture, from when it is ready. */
   readonly uploadKeptMs: number;
@@ -159,6 +184,7 @@ export interface Ports {
   readonly resolver: Resolver;
   readonly vault: Vault;
   readonly outboxes: Outboxes;
+  readonly moderation: Moderation;
   readonly log: Log;
   /** Names the request that is being answered; null where none is, as in an alarm. */
   readonly requestId: string | null;

@@ -8,6 +8,7 @@ import { forgetBrowserTokens } from "./keys/browser-token.ts";
 import { sweepLeases } from "./leases/sweep.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
+import { forgetTriggerDeliveries } from "./triggers/log.ts";
 import { removeUploads } from "./uploads/remove.ts";
 import { forgetMessages } from "./webhooks/retention.ts";
 import { wakeOverdue } from "./webhooks/wake.ts";
@@ -23,6 +24,7 @@ const PARTS = [
   wakeOverdue,
   forgetMessages,
   forgetChats,
+  forgetTriggerDeliveries,
 ] as const;
 
 /** Returns when to sweep next, or null when nothing is due to happen. Safe to run at any time, twice, or late. */

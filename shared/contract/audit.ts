@@ -10,6 +10,8 @@ export const AUDIT_ACTIONS = [
   "credit.granted",
   "clip.refunded",
   "account.changed",
+  "prompt.refused",
+  "clip.refused",
 ] as const;
 
 const AUDIT_PAGE = { default: 50, max: 200 } as const;

@@ -31,7 +31,7 @@ export const sizeSchema = z
   .transform((text) => text as `${number}x${number}`);
 
 const METADATA_NAME = `[A-Za-z0-9_.-]{1,${LIMITS.metadata.nameCharacters}}`;
-const metadataName = z
+export const metadataName = z
   .string()
   .regex(
     new RegExp(`^${METADATA_NAME}$`),

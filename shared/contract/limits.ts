@@ -9,6 +9,7 @@ const LIMIT_NAMES = [
   "write_requests",
   "token_read_requests",
   "token_write_requests",
+  "trigger_requests",
 ] as const;
 export type LimitName = (typeof LIMIT_NAMES)[number];
 

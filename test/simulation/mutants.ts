@@ -168,7 +168,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     "a free clip still counts against its day",
     LEDGER,
-    "    countEnd(db, transition),\n    uncountSpend(db, transition),\n",
+    "    countEnd(db, transition),\n    ...uncountSpend(db, transition),\n",
     "    countEnd(db, transition),\n",
   ),
   one("a clip that ended is in flight for ever", LEDGER, "    countEnd(db, transition),\n  ];", "  ];"),

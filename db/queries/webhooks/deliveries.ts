@@ -88,8 +88,8 @@ export async function findLanesOf(db: Database, messages: readonly EventId[]): P
 }
 
 export interface AttemptResult extends Omit<AttemptLogRow, "attempt"> {
-  /** Attempts before this one: the delivery must still stand there, or another Outbox has gone on. */
-  readonly before: number;
+  /** The delivery must still stand here, or another Outbox has gone on, or somebody asked for a replay. */
+  readonly before: Pick<DeliveryRow, "attempts" | "replayedAfter">;
   readonly state: DeliveryRow["state"];
   readonly nextAttemptAtMs: number;
 }
@@ -100,16 +100,17 @@ export function recordAttempt(db: Database, result: AttemptResult): [Statement, 
   const isAsRead = and(
     eq(webhookDeliveries.messageId, messageId),
     eq(webhookDeliveries.lane, lane),
-    eq(webhookDeliveries.attempts, before),
+    eq(webhookDeliveries.attempts, before.attempts),
+    eq(webhookDeliveries.replayedAfter, before.replayedAfter),
     IS_PENDING,
   );
   return [
     db.insert(webhookAttempts).select(sql`
-      select ${messageId}, ${lane}, ${before + 1}, ${atMs}, ${durationMs}, ${status}, ${error}, ${answer}
+      select ${messageId}, ${lane}, ${before.attempts + 1}, ${atMs}, ${durationMs}, ${status}, ${error}, ${answer}
       from ${webhookDeliveries} where ${isAsRead}`),
     db
       .update(webhookDeliveries)
-      .set({ state, attempts: before + 1, nextAttemptAtMs, lastStatus: status, lastError: error })
+      .set({ state, attempts: before.attempts + 1, nextAttemptAtMs, lastStatus: status, lastError: error })
       .where(isAsRead),
   ];
 }

@@ -75,12 +75,13 @@ export async function orderInChat(
     createdAtMs,
   } as const;
   try {
-    const { answer } = await createClip(ports, bearer, request, `${platform}-${id}`, (rows) =>
-      rows.flatMap((row) => [
-        ...countChatOrder(ports.db, link, { channelId, userId }, utcDay(row.createdAtMs), row.priceMicros),
-        insertReply(ports.db, { ...reply, clipId: row.id }),
-      ]),
-    );
+    const { answer } = await createClip(ports, bearer, request, `${platform}-${id}`, {
+      along: (clips) =>
+        clips.flatMap((clip) => [
+          ...countChatOrder(ports.db, link, { channelId, userId }, utcDay(clip.createdAtMs), clip.priceMicros),
+          insertReply(ports.db, { ...reply, clipId: clip.id }),
+        ]),
+    });
     await wakeLanes(ports, [lane]);
     return clipSchema.parse(JSON.parse(answer));
   } catch (error) {

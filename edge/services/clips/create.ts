@@ -7,10 +7,12 @@ import { insertQueued } from "../../../db/queries/queue.ts";
 import { commitAll, recordEvent, type Statement } from "../../../db/queries/transitions.ts";
 import { clips } from "../../../db/schema.ts";
 import type { ClipBatch, CreateClip } from "../../../shared/contract/clips.ts";
+import type { TriggerId } from "../../../shared/ids.ts";
 import { micros } from "../../../shared/pricing.ts";
 import { fingerprintOf, keep, type Once, replay, replayAfterConflict } from "../idempotency.ts";
 import { newIdAt, newTransition } from "../identifiers.ts";
 import type { Caller } from "../keys/verify.ts";
+import { requireAllowedPrompt } from "../moderation/review.ts";
 import type { Ports } from "../ports.ts";
 import { checkClipUrl } from "../webhooks/clip-url.ts";
 import { type Quote, quoteClip } from "./quote.ts";
@@ -34,7 +36,7 @@ function newRows(
   ports: Pick<Ports, "clock" | "random" | "times">,
   caller: Caller,
   request: CreateClip,
-  webhookUrl: string | null,
+  told: Pick<ClipRow, "webhookUrl" | "triggerId">,
 ): readonly ClipRow[] {
   const quote = quoteClip(request);
   const createdAtMs = ports.clock.now();
@@ -44,7 +46,7 @@ function newRows(
       id,
       createdAtMs,
       seed: request.seed === undefined ? randomSeed(ports) : request.seed + i,
-      webhookUrl,
+      ...told,
     }),
   );
 }
@@ -54,7 +56,7 @@ function newRow(
   caller: Caller,
   request: CreateClip,
   { model, size, frames, priceMicros }: Quote,
-  own: Pick<ClipRow, "id" | "createdAtMs" | "seed" | "webhookUrl">,
+  own: Pick<ClipRow, "id" | "createdAtMs" | "seed" | "webhookUrl" | "triggerId">,
 ): ClipRow {
   const waitMs = request.expires_after === undefined ? ports.times.queuedMs : request.expires_after * 1_000;
   return {
@@ -95,31 +97,48 @@ function newRow(
   };
 }
 
+/** Through which door an order came, other than the API's own. */
+export interface OrderSource {
+  readonly triggerId?: TriggerId;
+  /** What is committed after the clips' rows, or not at all; by a constraint of its own it refuses the order. */
+  along(rows: readonly ClipRow[]): readonly Statement[];
+}
+
 /**
- * `beside` is committed with the clips or not at all; by a constraint of its own it refuses the order.
- *
  * Throws prompt_empty, prompt_too_long, model_unknown, size_not_allowed, frames_invalid, insufficient_balance, cap_exceeded,
- * too_many_in_flight, token_spent, clip_deleted or idempotency_*.
+ * too_many_in_flight, token_spent, clip_deleted, moderated, moderation_unavailable or idempotency_*.
  */
 export async function createClip(
   ports: Ports,
   caller: Caller,
   request: CreateClip,
   idempotencyKey: string | null,
-  beside: (rows: readonly ClipRow[]) => readonly Statement[] = () => [],
+  source: OrderSource | null = null,
 ): Promise<CreatedClip> {
   const once: Once | null = idempotencyKey === null ? null : await newOnce(ports, caller, request, idempotencyKey);
   const before = once === null ? null : await replay(ports, once);
   if (before !== null) return { answer: before, replayed: true };
+  return await orderClips(ports, caller, request, once, source);
+}
+
+/** For an order that was not answered before. Throws as createClip, or the error of a constraint of the source's own. */
+export async function orderClips(
+  ports: Ports,
+  caller: Caller,
+  request: CreateClip,
+  once: Once | null,
+  source: OrderSource | null,
+): Promise<CreatedClip> {
   const account = await findAccount(ports.db, caller.accountId);
   const webhookUrl = await checkClipUrl(ports, caller.accountId, request.webhook_url);
-  const rows = newRows(ports, caller, request, webhookUrl);
+  const rows = newRows(ports, caller, request, { webhookUrl, triggerId: source?.triggerId ?? null });
+  await requireAllowedPrompt(ports, caller, request);
   const answer = await answerTo(ports, request, rows);
   try {
     await commitAll(ports.db, [
       ...(once === null ? [] : keep(ports.db, ports, once, answer)),
       ...rows.flatMap((row) => enqueue(ports, row)),
-      ...beside(rows),
+      ...(source?.along(rows) ?? []),
     ]);
   } catch (error) {
     const won = await replayAfterConflict(ports, once, error);

@@ -5,7 +5,7 @@ import type { Bearer } from "./verify.ts";
 
 const HOUR_MS = 3_600_000;
 
-export async function noteKeyUse(ports: Pick<Ports, "db" | "clock">, { key }: Bearer): Promise<void> {
+export async function noteKeyUse(ports: Pick<Ports, "db" | "clock">, { key }: Pick<Bearer, "key">): Promise<void> {
   const now = ports.clock.now();
   if (key.lastUsedAtMs !== null && key.lastUsedAtMs > now - HOUR_MS) return;
   await noteUse(ports.db, key.id, now, now - HOUR_MS);

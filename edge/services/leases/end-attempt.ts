@@ -4,7 +4,7 @@ import { eq } from "drizzle-orm";
 import { type ClipError, fail, requeue } from "../../../db/queries/clips.ts";
 import { release } from "../../../db/queries/ledger.ts";
 import { scheduleRemoval } from "../../../db/queries/retention.ts";
-import { commit, recordEnd, recordEvent } from "../../../db/queries/transitions.ts";
+import { commit, recordEnd, recordEvent, type Statement, type Transition } from "../../../db/queries/transitions.ts";
 import { type ClipEvent, clips } from "../../../db/schema.ts";
 import { strayDueMs } from "../files/remove.ts";
 import { newTransition } from "../identifiers.ts";
@@ -25,6 +25,8 @@ export interface UnsuccessfulEnd {
   readonly unharmed: boolean;
   /** Set when time is the reason: the attempt must still be overdue at this moment. */
   readonly overdueAtMs: number | null;
+  /** What is committed with the clip's failure. */
+  readonly along?: (transition: Transition) => readonly Statement[];
 }
 
 /** Attempts that come back unharmed do not count against the maximum, but only this many: nothing goes round for ever. */
@@ -57,6 +59,7 @@ export async function endAttempt(
     recordEnd(ports.db, transition, "failed", end.error.code),
     ...release(ports.db, transition),
     removal,
+    ...(end.along?.(transition) ?? []),
   ]);
   if (!failed) return null;
   await ports.feed.nudge(row.id);

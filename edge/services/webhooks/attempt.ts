@@ -28,7 +28,7 @@ export async function attempt(ports: Source, due: DueDelivery, secrets: readonly
   return {
     messageId: due.messageId,
     lane: due.lane,
-    before: due.attempts,
+    before: due,
     atMs,
     durationMs: nowMs - atMs,
     status: answer?.status ?? null,

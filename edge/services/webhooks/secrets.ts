@@ -4,7 +4,7 @@
 import type { Statement } from "../../../db/queries/transitions.ts";
 import { expireSecrets, insertSecret, type SecretRow, selectSecrets } from "../../../db/queries/webhooks/secrets.ts";
 import type { IssuedSecret } from "../../../shared/contract/webhooks.ts";
-import type { AccountId, EndpointId } from "../../../shared/ids.ts";
+import type { AccountId, EndpointId, TriggerId } from "../../../shared/ids.ts";
 import { ulid } from "../../../shared/ids.ts";
 import { timestamp } from "../clips/view.ts";
 import { base64 } from "../encoding.ts";
@@ -13,15 +13,20 @@ import type { Ports } from "../ports.ts";
 const SECRET_BYTES = 32;
 const ULID_RANDOM_BYTES = 10;
 
-export type SecretOwner = EndpointId | AccountId;
+export type SecretOwner = EndpointId | AccountId | TriggerId;
 type Source = Pick<Ports, "db" | "clock" | "random" | "vault">;
 
 export async function newSecret(ports: Source, owner: SecretOwner): Promise<{ secret: string; insert: Statement }> {
   const secret = `whsec_${base64(ports.random.bytes(SECRET_BYTES))}`;
+  return { secret, insert: insertSecret(ports.db, await sealSecret(ports, owner, secret)) };
+}
+
+/** The row that gives an owner this secret. */
+export async function sealSecret(ports: Source, owner: SecretOwner, secret: string): Promise<SecretRow> {
   const createdAtMs = ports.clock.now();
   const id = ulid(createdAtMs, ports.random.bytes(ULID_RANDOM_BYTES));
   const sealed = await ports.vault.seal(secret, owner);
-  return { secret, insert: insertSecret(ports.db, { id, owner, sealed, createdAtMs, expiresAtMs: null }) };
+  return { id, owner, sealed, createdAtMs, expiresAtMs: null };
 }
 
 /** The owner has a new secret; what it had before signs as well for this long. */

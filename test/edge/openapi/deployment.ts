@@ -8,16 +8,19 @@ import { call } from "../support/http.ts";
 import { newKey } from "../support/keys.ts";
 import { pictureFile } from "../support/pictures.ts";
 import { claimOne, newRunner, newTenant, type Tenant, type TestRunner } from "../support/tenant.ts";
+import { newTrigger } from "../support/triggers.ts";
 import { completion, DEMO, FILES, LOADING } from "../support/world.ts";
 
 /** By prefix. */
-export type Owned = Record<"clip" | "upl" | "key" | "whe" | "evt" | "lnk", string[]>;
+export type Owned = Record<"clip" | "upl" | "key" | "whe" | "evt" | "lnk" | "trg", string[]>;
 
 export interface Account {
   readonly tenant: Tenant;
   /** May do everything. */
   readonly bearer: string;
   readonly owned: Owned;
+  /** Of the trigger. */
+  readonly triggerUrl: string;
 }
 
 export const ORDER = { model: DEMO, prompt: "a red ball" } as const;
@@ -73,9 +76,10 @@ export async function newAccount(): Promise<Account> {
   const link = await idFrom(
     await call("POST", "/v1/integrations/links", { token: bearer, body: { platform: "discord" } }),
   );
+  const trigger = await newTrigger(bearer, { prompt: 'confetti over {{ $.name | "a field" }}' });
   const owned = {
     ...{ clip: clips, upl: [upload], key: spare.map(({ id }) => id) },
-    ...{ whe: [endpoint], evt: [event_id], lnk: [link] },
+    ...{ whe: [endpoint], evt: [event_id], lnk: [link], trg: [trigger.id] },
   };
-  return { tenant, bearer, owned };
+  return { tenant, bearer, owned, triggerUrl: trigger.url };
 }

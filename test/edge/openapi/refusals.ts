@@ -7,16 +7,18 @@ import { env } from "../support/env.ts";
 import { type Call, call, ORIGIN } from "../support/http.ts";
 import { newKey } from "../support/keys.ts";
 import { admin, newTenant } from "../support/tenant.ts";
+import { TEMPLATE } from "../support/triggers.ts";
 import { type Account, finishedClip, idFrom, newUpload, ORDER, send } from "./deployment.ts";
 import type { Operation } from "./document.ts";
 import { BROWSER, EXAMPLES, type Example, endedClip, queuedClip, signedUrl, videoForm } from "./examples.ts";
+import { DELIVERIES, PREVIEWS, skipped } from "./trigger-refusals.ts";
 
 export interface Case {
   readonly operation: Operation;
   readonly account: Account;
 }
 
-type Recipe = (given: Case) => Promise<Response>;
+export type Recipe = (given: Case) => Promise<Response>;
 
 export async function exampleOf({ operation, account }: Case): Promise<Example> {
   const make = EXAMPLES[operation.operationId];
@@ -73,6 +75,20 @@ async function afterRevoking(id: string): Promise<void> {
   await (await admin("DELETE", `/keys/${id}`)).text();
 }
 
+/** One request, to be sent to deployments with these settings of their own. */
+async function askOf(given: Case): Promise<(bindings: object) => Promise<Response>> {
+  const { path, headers, body } = await exampleOf(given);
+  const token = await keyOf(given, { scopes: SCOPES });
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  const request = () =>
+    new Request(`${ORIGIN}${path}`, {
+      method: given.operation.method,
+      headers: { "content-type": "application/json", ...headers, authorization: `Bearer ${token}` },
+      ...(text !== undefined && { body: text }),
+    });
+  return async (bindings) => await send(request(), bindings);
+}
+
 const BY_CODE: Readonly<Record<string, Recipe>> = {
   unauthenticated: async (given) => await ask(given, { token: "tc_live_nonsense" }),
   key_revoked: async (given) => {
@@ -95,19 +111,16 @@ const BY_CODE: Readonly<Record<string, Recipe>> = {
   headers_too_large: async (given) => await ask(given, { headers: { "x-padding": "x".repeat(20_000) } }),
   body_too_large: async (given) => await ask(given, { body: " ".repeat(70_000) }),
   rate_limited: async (given) => {
-    const { path, headers, body } = await exampleOf(given);
-    const token = await keyOf(given, { scopes: SCOPES });
+    const ask = await askOf(given);
     const once = { quota: 1, windowS: 3_600 };
     const RATE_LIMITS = JSON.stringify(Object.fromEntries(RATE_POLICIES.map((policy) => [policy, once])));
-    const text = typeof body === "string" ? body : JSON.stringify(body);
-    const request = () =>
-      new Request(`${ORIGIN}${path}`, {
-        method: given.operation.method,
-        headers: { "content-type": "application/json", ...headers, authorization: `Bearer ${token}` },
-        ...(text !== undefined && { body: text }),
-      });
-    await (await send(request(), { RATE_LIMITS })).body?.cancel();
-    return await send(request(), { RATE_LIMITS });
+    await (await ask({ RATE_LIMITS })).body?.cancel();
+    return await ask({ RATE_LIMITS });
+  },
+  moderated: async (given) => await (await askOf(given))({ MODERATION_TERMS: "ball\nconfetti" }),
+  moderation_unavailable: async (given) => {
+    const MODERATION_SECRET = `whsec_${btoa("0".repeat(24))}`;
+    return await (await askOf(given))({ MODERATION_URL: "http://127.0.0.1:9/", MODERATION_SECRET });
   },
   not_found: async (given) => {
     const { path } = await exampleOf(given);
@@ -181,6 +194,18 @@ const ORDERS: Readonly<Record<string, Recipe>> = {
   },
 };
 
+const setting =
+  (member: string, value: string | number): Recipe =>
+  async (given) =>
+    await ask(given, { body: { ...TEMPLATE, clip: { ...TEMPLATE.clip, [member]: value } } });
+
+/** Of a trigger. */
+const SETTINGS: Readonly<Record<string, Recipe>> = {
+  model_unknown: setting("model", "none"),
+  size_not_allowed: setting("size", "100x100"),
+  frames_invalid: setting("frames", 34),
+};
+
 const signed = async ({ account }: Case, change: (url: string) => string) =>
   await call("GET", change(await signedUrl(account.bearer)));
 
@@ -223,6 +248,10 @@ const BY_OPERATION: Readonly<Record<string, Readonly<Record<string, Recipe>>>> =
       await ask(given, { token: await weakKey(given), body: { name: "k", scopes: SCOPES } }),
     too_many_keys: untilRefused,
   },
+  deliver: DELIVERIES,
+  createTrigger: SETTINGS,
+  updateTrigger: SETTINGS,
+  previewTrigger: PREVIEWS,
   createChatLink: { too_many_links: untilRefused },
   testWebhookEndpoint: {
     invalid_request: async (given) => {
@@ -244,6 +273,7 @@ const SUCCESSES: Readonly<Record<string, Recipe>> = {
     await (await call("POST", `/v1/clips/${id}/cancel`, { token })).text();
     return await ask(given, { headers });
   },
+  "deliver 200": skipped,
   "watchClip 204": async (given) => {
     const path = `/v1/clips/${await endedClip(given.account.bearer)}/events`;
     const events = await (await ask(given, { path })).text();

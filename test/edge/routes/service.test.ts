@@ -78,6 +78,7 @@ describe("the service", () => {
     };
     expect(document.openapi).toBe("3.1.0");
     expect(Object.keys(document.paths).toSorted()).toEqual([
+      "/t/{token}",
       "/v1/audit-log",
       "/v1/balance",
       "/v1/browser-tokens",
@@ -96,6 +97,11 @@ describe("the service", () => {
       "/v1/limits",
       "/v1/models",
       "/v1/statements/{file}",
+      "/v1/triggers",
+      "/v1/triggers/{id}",
+      "/v1/triggers/{id}/deliveries",
+      "/v1/triggers/{id}/preview",
+      "/v1/triggers/{id}/rotate",
       "/v1/uploads",
       "/v1/uploads/{id}",
       "/v1/uploads/{id}/complete",

@@ -288,6 +288,25 @@ describe("W3: when it is tried, and where never", () => {
     expect(receivers.received).toHaveLength(WAITS_MS.length + 1);
   });
 
+  test("a replay asked for while an attempt is under way begins the schedule anew, whatever that attempt hears", async () => {
+    const { id } = await endpoint("a.example");
+    receivers.host("a.example", answering(500));
+    await cancelled();
+    world.nowMs = (await deliver(id)) ?? Number.NaN;
+    receivers.host("a.example", async () => {
+      await changeEndpoint(world.ports, account, id, { enabled: false });
+      await changeEndpoint(world.ports, account, id, { enabled: true });
+      const { data } = await listDeliveries(world.ports, account, { limit: 1, state: "exhausted", after: undefined });
+      expect(await replayMessage(world.ports, account, only(data).event_id)).toBe(1);
+      receivers.host("a.example", answering(500));
+      return { status: 500, retryAfter: null, body: "" };
+    });
+    expect(await deliver(id)).toBe(world.nowMs);
+    const [first = Number.NaN] = WAITS_MS;
+    expect(((await deliver(id)) ?? Number.NaN) - world.nowMs).toBeLessThanOrEqual(first * (1 + JITTER));
+    expect(receivers.received).toHaveLength(3);
+  });
+
   test.each([
     ["120", 120_000],
     [new Date(Date.UTC(2026, 10, 23, 12, 10)).toUTCString(), 600_000],

@@ -56,6 +56,14 @@ export async function expectInvariants(): Promise<void> {
       group by d.spender_id, d.utc_day having fold <> d.spent_micros or d.spent_micros > d.cap_micros`),
   ).toEqual([]);
   expect(
+    await rows(`select d.trigger_id, d.utc_day, d.clips, d.spent_micros, count(c.id) as ordered from trigger_days d
+      left join clips c on c.trigger_id = d.trigger_id and c.created_at_ms / 86400000 = d.utc_day
+        and c.state not in ('failed', 'cancelled', 'expired')
+      group by d.trigger_id, d.utc_day
+      having ordered <> d.clips or coalesce(sum(c.price_micros), 0) <> d.spent_micros
+        or d.clips > d.max_clips or d.spent_micros > d.cap_micros`),
+  ).toEqual([]);
+  expect(
     await rows(`select f.account_id, f.clips, count(c.id) as live from in_flight f
       left join clips c on c.account_id = f.account_id and c.state in ${LIVE}
       group by f.account_id having live <> f.clips or f.clips > f.allowed`),
@@ -116,6 +124,10 @@ export async function everything(): Promise<unknown> {
     "uploads",
     "audit_log",
     "clip_totals",
+    "triggers",
+    "trigger_urls",
+    "trigger_days",
+    "trigger_deliveries",
   ];
   return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
 }

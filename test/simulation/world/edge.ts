@@ -250,6 +250,7 @@ export class Edge {
         open: async (sealed, context) => (sealed.startsWith(`${context} `) ? sealed.slice(context.length + 1) : sealed),
       },
       outboxes: this.#outboxes,
+      moderation: { moderators: [], withoutVerdict: "wait" },
       log: () => {},
       requestId: null,
       trustedHosts: new Set(),
