@@ -8,6 +8,7 @@
 #include "check.h"
 #include "cublas.h"
 #include "cuda/device_array.h"
+#include "decoders.h"
 
 namespace turboclip::bench {
 namespace {
@@ -76,6 +77,11 @@ int run() {
               driver / 1000, driver % 1000 / 10);
   std::printf("ceilings taken: INT8 %.0f TOPS, bf16 %.0f TFLOP/s, %.2f TB/s\n", best.int8 * 1e-12,
               best.bf16 * 1e-12, best.bytes * 1e-12);
+  const Status decoders = time_decoders(queue, best, kRtx5090);
+  if (!decoders) {
+    std::fprintf(stderr, "%s\n", decoders.error().message.c_str());
+    return 1;
+  }
   const std::unique_ptr<Cublas> cublas = Cublas::open();
   for (const ModelShape& shape : kShapes) {
     queue.enter(shape.name.c_str());

@@ -11,14 +11,9 @@
 namespace turboclip::cpu {
 namespace {
 
-/// One latent frame makes 4; of the first latent frame's only the last is part of the clip.
-constexpr std::int64_t kDroppedFrames = 3;
-/// decoder.0, `Clamp`: values beyond a few standard deviations are bent back.
-constexpr float kClamp = 3;
-
 Frames clamped_frame(const Tensor& z, std::int64_t t) {
   Frames frame = channels_last(z, t);
-  for (float& value : frame.values) value = std::tanh(value / kClamp) * kClamp;
+  for (float& value : frame.values) value = std::tanh(value / kTaehvClamp) * kTaehvClamp;
   return frame;
 }
 
@@ -28,7 +23,7 @@ class TaehvDecoder : public VideoDecoder {
 
   Status decode(const Tensor& z, const FrameSink& sink, const CancelFlag& cancel,
                 const Progress& progress) override {
-    return stream_frames(context_, layers_, {clamped_frame, kDroppedFrames}, z, sink, cancel, progress);
+    return stream_frames(context_, layers_, {clamped_frame, kTaehvDroppedFrames}, z, sink, cancel, progress);
   }
 
  private:
@@ -50,13 +45,8 @@ Result<VaeLayers> load_layers(const Checkpoint& checkpoint) {
   };
   const auto name = [](int number) { return concat("decoder.", number); };
   add(load_taehv_input(checkpoint, name(1), kLatentChannels));
-  struct Level {
-    int memory;  // of the first of three blocks
-    int grow;
-    std::int64_t stride;
-  };
-  for (const Level& level : {Level{3, 7, 1}, Level{9, 13, 2}, Level{15, 19, 2}}) {
-    for (int i = 0; i < 3 && status; ++i) {
+  for (const TaehvLevel& level : kTaehvLevels) {
+    for (int i = 0; i < kTaehvBlocks && status; ++i) {
       add(load_taehv_memory(checkpoint, name(level.memory + i), channels()));
     }
     if (status) {

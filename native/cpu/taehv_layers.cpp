@@ -9,8 +9,6 @@
 namespace turboclip::cpu {
 namespace {
 
-constexpr std::int64_t kTaps = 9;
-
 float relu(float value) { return std::max(value, 0.0f); }
 float as_is(float value) { return value; }
 
@@ -30,27 +28,7 @@ Frames convolve(const Context& context, CausalConv& conv, const Frames& x, float
   return conv.run(context, bordered(context, conv, x, change));
 }
 
-/// `<name>.weight` [out, in, 3, 3] and `<name>.bias` [out]; sizes of -1 accept any.
-struct PlaneWeights {
-  Tensor weight;
-  std::vector<float> bias;
-
-  /// Over one frame: [out, in, 1, 3, 3].
-  CausalConv conv() const {
-    Tensor over_frames = weight;
-    over_frames.shape.insert(over_frames.shape.begin() + 2, 1);
-    return CausalConv(over_frames, bias);
-  }
-};
-
-Result<PlaneWeights> load_plane(const Checkpoint& checkpoint, const std::string& name, std::int64_t out,
-                                std::int64_t in) {
-  Result<Tensor> weight = checkpoint.require_float(name + ".weight", {out, in, 3, 3});
-  if (!weight) return weight.error();
-  Result<Tensor> bias = checkpoint.require_float(name + ".bias", {weight->size(0)});
-  if (!bias) return bias.error();
-  return PlaneWeights{std::move(weight).value(), std::move(bias->values)};
-}
+CausalConv conv(const ConvTensors& tensors) { return CausalConv(tensors.weight, tensors.bias); }
 
 class InputLayer : public VaeLayer {
  public:
@@ -139,28 +117,6 @@ class OutputLayer : public VaeLayer {
   CausalConv conv_;
 };
 
-/// The 3x3 convolution after rows [first, first + in of conv) of the 1x1 one, as one 3x3 convolution: nothing
-/// that is not linear stands between them, and without biases the border's zeros stay zeros. Summed in
-/// float64.
-Tensor compose(const Tensor& conv, const Tensor& grow, std::int64_t first) {
-  const std::int64_t out = conv.size(0);
-  const std::int64_t middle = conv.size(1);
-  const std::int64_t in = grow.size(1);
-  Tensor composed({out, in, 3, 3});
-  std::vector<double> sums(static_cast<std::size_t>(in * kTaps));
-  for (std::int64_t o = 0; o < out; ++o) {
-    std::fill(sums.begin(), sums.end(), 0.0);
-    for (std::int64_t m = 0; m < middle; ++m) {
-      const float* taps = conv.data() + (o * middle + m) * kTaps;
-      const float* row = grow.data() + (first + m) * in;
-      for (std::int64_t i = 0; i < in * kTaps; ++i)
-        sums[i] += double{taps[i % kTaps]} * double{row[i / kTaps]};
-    }
-    std::copy(sums.begin(), sums.end(), composed.values.begin() + o * in * kTaps);
-  }
-  return composed;
-}
-
 template <class Layer, class... Parts>
 LoadedTaehvLayer made(Parts&&... parts) {
   return std::unique_ptr<VaeLayer>(std::make_unique<Layer>(std::forward<Parts>(parts)...));
@@ -169,57 +125,35 @@ LoadedTaehvLayer made(Parts&&... parts) {
 }  // namespace
 
 LoadedTaehvLayer load_taehv_input(const Checkpoint& checkpoint, const std::string& name, std::int64_t in) {
-  const Result<PlaneWeights> weights = load_plane(checkpoint, name, -1, in);
+  const Result<ConvTensors> weights = load_taehv_conv(checkpoint, name, -1, in);
   if (!weights) return weights.error();
-  return made<InputLayer>(weights.value().conv());
+  return made<InputLayer>(conv(weights.value()));
 }
 
 LoadedTaehvLayer load_taehv_memory(const Checkpoint& checkpoint, const std::string& prefix, std::int64_t in) {
-  const Result<PlaneWeights> first = load_plane(checkpoint, prefix + ".conv.0", in, 2 * in);
+  const Result<ConvTensors> first = load_taehv_memory_conv(checkpoint, prefix + ".conv.0", in);
   if (!first) return first.error();
-  const Result<PlaneWeights> second = load_plane(checkpoint, prefix + ".conv.2", in, in);
+  const Result<ConvTensors> second = load_taehv_conv(checkpoint, prefix + ".conv.2", in, in);
   if (!second) return second.error();
-  const Result<PlaneWeights> third = load_plane(checkpoint, prefix + ".conv.4", in, in);
+  const Result<ConvTensors> third = load_taehv_conv(checkpoint, prefix + ".conv.4", in, in);
   if (!third) return third.error();
-  // Stored channels are [x, past]; as a convolution over time the past comes first.
-  Tensor over_time({in, in, 2, 3, 3});
-  for (std::int64_t i = 0; i < element_count(over_time.shape); ++i) {
-    const std::int64_t tap = i % kTaps;
-    const std::int64_t moment = i / kTaps % 2;
-    const std::int64_t channel = i / (2 * kTaps) % in;
-    const std::int64_t o = i / (2 * kTaps * in);
-    over_time.values[i] =
-        first.value().weight.values[(o * 2 * in + (1 - moment) * in + channel) * kTaps + tap];
-  }
-  return made<MemoryLayer>(CausalConv(over_time, first.value().bias), second.value().conv(),
-                           third.value().conv());
+  return made<MemoryLayer>(conv(first.value()), conv(second.value()), conv(third.value()));
 }
 
-LoadedTaehvLayer load_taehv_grow(const Checkpoint& checkpoint, const GrowNames& names, std::int64_t in) {
-  const std::int64_t needed = names.stride * in;
-  const TensorView* stored = checkpoint.find(names.grow + ".conv.weight");
-  // A file made for more frames a step holds more rows; the last are those of fewer.
-  const bool longer = stored != nullptr && stored->shape.size() == 4 && stored->shape[0] > needed;
-  const Result<Tensor> grow =
-      checkpoint.require_float(names.grow + ".conv.weight", {longer ? -1 : needed, in, 1, 1});
-  if (!grow) return grow.error();
-  const Result<Tensor> conv = checkpoint.require_float(names.conv + ".weight", {-1, in, 3, 3});
-  if (!conv) return conv.error();
-  const std::vector<float> no_bias(static_cast<std::size_t>(conv.value().size(0)));
+LoadedTaehvLayer load_taehv_grow(const Checkpoint& checkpoint, const TaehvGrow& names, std::int64_t in) {
+  const Result<std::vector<Tensor>> weights = load_taehv_grow_convs(checkpoint, names, in);
+  if (!weights) return weights.error();
   std::vector<UpsampleConv> moments;
-  for (std::int64_t moment = 0; moment < names.stride; ++moment) {
-    const std::int64_t first = grow.value().size(0) - needed + moment * in;
-    moments.emplace_back(compose(conv.value(), grow.value(), first), no_bias);
+  for (const Tensor& weight : weights.value()) {
+    moments.emplace_back(weight, std::vector<float>(static_cast<std::size_t>(weight.size(0))));
   }
   return made<GrowLayer>(std::move(moments));
 }
 
 LoadedTaehvLayer load_taehv_output(const Checkpoint& checkpoint, const std::string& name, std::int64_t in) {
-  Result<PlaneWeights> weights = load_plane(checkpoint, name, 3, in);
+  const Result<ConvTensors> weights = load_taehv_rgb_conv(checkpoint, name, in);
   if (!weights) return weights.error();
-  for (float& value : weights->weight.values) value *= 2;
-  for (float& value : weights->bias) value = 2 * value - 1;
-  return made<OutputLayer>(weights.value().conv());
+  return made<OutputLayer>(conv(weights.value()));
 }
 
 }  // namespace turboclip::cpu

@@ -7,6 +7,7 @@
 
 #include "cpu/frame_stream.h"
 #include "engine/checkpoint.h"
+#include "engine/taehv_weights.h"
 
 namespace turboclip::cpu {
 
@@ -19,14 +20,8 @@ LoadedTaehvLayer load_taehv_input(const Checkpoint& checkpoint, const std::strin
 /// before, zeros at the start.
 LoadedTaehvLayer load_taehv_memory(const Checkpoint& checkpoint, const std::string& prefix, std::int64_t in);
 
-/// Doubling of height and width, TGrow (`grow`: a 1x1 convolution that makes `stride` frames of one) and a
-/// 3x3 convolution without bias (`conv`).
-struct GrowNames {
-  std::string grow;
-  std::string conv;
-  std::int64_t stride;
-};
-LoadedTaehvLayer load_taehv_grow(const Checkpoint& checkpoint, const GrowNames& names, std::int64_t in);
+/// Doubling, TGrow and a 3x3 convolution (engine/taehv_weights.h).
+LoadedTaehvLayer load_taehv_grow(const Checkpoint& checkpoint, const TaehvGrow& names, std::int64_t in);
 
 /// conv3x3(relu(x)) to RGB, turned from [0, 1] into [-1, 1].
 LoadedTaehvLayer load_taehv_output(const Checkpoint& checkpoint, const std::string& name, std::int64_t in);

@@ -7,19 +7,10 @@
 #include "cpu/wan_vae_layers.h"
 #include "engine/checkpoint/architecture.h"
 #include "engine/text.h"
+#include "engine/wan_latent.h"
 
 namespace turboclip::cpu {
 namespace {
-
-constexpr std::int64_t kSpatialFactor = 8;
-
-/// Mean and standard deviation of the latent's channels, as Wan 2.1 normalises it (wan/modules/vae.py).
-constexpr float kMean[kLatentChannels] = {-0.7571f, -0.7089f, -0.9113f, 0.1075f,  -0.1745f, 0.9653f,
-                                          -0.1517f, 1.5508f,  0.4134f,  -0.0715f, 0.5517f,  -0.3632f,
-                                          -0.1922f, -0.9497f, 0.2503f,  -0.2921f};
-constexpr float kDeviation[kLatentChannels] = {2.8184f, 1.4541f, 2.3275f, 2.6558f, 1.2196f, 1.7708f,
-                                               2.6052f, 2.0743f, 3.2687f, 2.1526f, 2.8652f, 1.5579f,
-                                               1.6382f, 1.1253f, 2.8251f, 1.9160f};
 
 class WanVaeDecoder : public VideoDecoder {
  public:
@@ -38,7 +29,8 @@ class WanVaeDecoder : public VideoDecoder {
   Frames latent_frame(const Tensor& z, std::int64_t t) const {
     Frames raw = channels_last(z, t);
     for (std::int64_t i = 0; i < raw.pixels() * kLatentChannels; ++i) {
-      raw.values[i] = raw.values[i] * kDeviation[i % kLatentChannels] + kMean[i % kLatentChannels];
+      raw.values[i] =
+          raw.values[i] * kLatentDeviation[i % kLatentChannels] + kLatentMean[i % kLatentChannels];
     }
     Frames out = raw;
     linear(context_, raw.values.data(), raw.pixels(), post_quant_, out.values.data());

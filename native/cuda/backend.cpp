@@ -1,68 +1,14 @@
 #include "cuda/backend.h"
 
-#include <dlfcn.h>
-
 #include <string>
 #include <utility>
 
-#include "cuda/library.h"
+#include "cuda/library_handle.h"
+#include "cuda/video_decoder.h"
 #include "engine/text.h"
 
 namespace turboclip {
 namespace {
-
-Error unavailable(const std::string& message) { return Error{ErrorCode::backend_unavailable, message}; }
-
-Error to_error(const turboclip_cuda_error& error) {
-  return Error{static_cast<ErrorCode>(error.code), error.message};
-}
-
-/// The library's functions; it stays open for as long as one of its models lives.
-class Library {
- public:
-  static Result<std::shared_ptr<const Library>> open(const std::filesystem::path& path) {
-    void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) return unavailable(concat("the CUDA library does not open: ", ::dlerror()));
-    std::shared_ptr<Library> library(new Library(handle));
-    const bool whole = library->bind("turboclip_cuda_abi", library->abi) &&
-                       library->bind("turboclip_cuda_devices", library->devices) &&
-                       library->bind("turboclip_cuda_load", library->load) &&
-                       library->bind("turboclip_cuda_free", library->free) &&
-                       library->bind("turboclip_cuda_config_of", library->config_of) &&
-                       library->bind("turboclip_cuda_weight_bytes", library->weight_bytes) &&
-                       library->bind("turboclip_cuda_begin_clip", library->begin_clip) &&
-                       library->bind("turboclip_cuda_velocity", library->velocity) &&
-                       library->bind("turboclip_cuda_int8_product", library->int8_product);
-    if (!whole || library->abi() != TURBOCLIP_CUDA_ABI) {
-      return unavailable(concat(path.string(), " is of another version: build it together with this engine"));
-    }
-    return std::shared_ptr<const Library>(std::move(library));
-  }
-  Library(const Library&) = delete;
-  Library& operator=(const Library&) = delete;
-  ~Library() { ::dlclose(handle_); }
-
-  decltype(&turboclip_cuda_abi) abi = nullptr;
-  decltype(&turboclip_cuda_devices) devices = nullptr;
-  decltype(&turboclip_cuda_load) load = nullptr;
-  decltype(&turboclip_cuda_free) free = nullptr;
-  decltype(&turboclip_cuda_config_of) config_of = nullptr;
-  decltype(&turboclip_cuda_weight_bytes) weight_bytes = nullptr;
-  decltype(&turboclip_cuda_begin_clip) begin_clip = nullptr;
-  decltype(&turboclip_cuda_velocity) velocity = nullptr;
-  decltype(&turboclip_cuda_int8_product) int8_product = nullptr;
-
- private:
-  explicit Library(void* handle) : handle_(handle) {}
-
-  template <class Function>
-  bool bind(const char* name, Function& function) {
-    function = reinterpret_cast<Function>(::dlsym(handle_, name));
-    return function != nullptr;
-  }
-
-  void* handle_;
-};
 
 class CudaDenoiser : public Denoiser {
  public:
@@ -148,7 +94,10 @@ class CudaBackend : public Backend {
     return std::unique_ptr<Denoiser>(std::make_unique<CudaDenoiser>(library_, model));
   }
   Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) override {
-    return host_->load_video_decoder(checkpoint);
+    Result<CudaVideoDecoder> loaded = CudaVideoDecoder::load(library_, device_, checkpoint);
+    if (!loaded) return loaded.error();
+    device_bytes_ += loaded->weight_bytes();
+    return std::unique_ptr<VideoDecoder>(std::make_unique<CudaVideoDecoder>(std::move(loaded).value()));
   }
   Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) override {
     Tensor y({x.rows, w.rows});

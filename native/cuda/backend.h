@@ -13,7 +13,7 @@ struct CudaOptions {
   int device = 0;
 };
 
-/// A backend whose transformer runs on the device; the text encoder and the decoders are those of `host`.
+/// A backend whose transformer and video decoders run on the device; the text encoder is that of `host`.
 /// backend_unavailable, saying why, if the library does not open or finds no device.
 Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options, std::unique_ptr<Backend> host);
 

@@ -12,7 +12,7 @@ extern "C" {
 /* All else in the library is hidden. */
 #pragma GCC visibility push(default)
 
-#define TURBOCLIP_CUDA_ABI 1
+#define TURBOCLIP_CUDA_ABI 2
 
 /* code: an ErrorCode of engine/error.h; message: a sentence, cut if it must be. */
 typedef struct {
@@ -74,6 +74,27 @@ typedef struct {
 } turboclip_cuda_blocks;
 int32_t turboclip_cuda_int8_product(int32_t device, const turboclip_cuda_blocks* x,
                                     const turboclip_cuda_blocks* w, float* y, turboclip_cuda_error* error);
+
+/* A video decoder (Wan's VAE, or TAEHV): decoder_library.cpp. */
+typedef struct turboclip_cuda_decoder turboclip_cuda_decoder;
+typedef struct {
+  const float* z;                /* [16, frames, height, width] */
+  int64_t frames, height, width; /* of the latent */
+  /* Frames [first, first + count) as [count, height, width, 3], valid during the call; done: the share of the
+     clip that they end, in [0, 1]. Anything but 0 stops the clip. */
+  int32_t (*take)(void* user, int64_t first, int64_t count, int64_t height, int64_t width, const float* rgb,
+                  double done);
+  /* Asked between latent frames; anything but 0 cancels the clip. */
+  int32_t (*stopped)(void* user);
+  void* user;
+} turboclip_cuda_decoding;
+turboclip_cuda_decoder* turboclip_cuda_load_decoder(int32_t device, const char* checkpoint,
+                                                    turboclip_cuda_error* error);
+void turboclip_cuda_free_decoder(turboclip_cuda_decoder* decoder);
+/* Bytes of device memory that the weights take. */
+int64_t turboclip_cuda_decoder_bytes(const turboclip_cuda_decoder* decoder);
+int32_t turboclip_cuda_decode(turboclip_cuda_decoder* decoder, const turboclip_cuda_decoding* clip,
+                              turboclip_cuda_error* error);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

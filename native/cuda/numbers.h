@@ -12,6 +12,11 @@ struct Bf16 {
   std::uint16_t bits;
 };
 
+/// An IEEE half as it lies in memory.
+struct F16 {
+  std::uint16_t bits;
+};
+
 /// Values that share one scale: this many channels of a row, and as many rows and channels of a weight.
 inline constexpr int kScaleGroup = 128;
 /// Head width of every TurboWan.

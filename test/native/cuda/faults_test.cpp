@@ -1,10 +1,12 @@
 // CUDA calls that fail, which only the emulated runtime does on demand.
 #include "check.h"
 #include "cuda/device_array.h"
+#include "cuda/frame_decoder.h"
 #include "cuda/norm.h"
 #include "cuda/transformer.h"
 #include "machine.h"
 #include "support.h"
+#include "taehv_file.h"
 
 namespace turboclip::test {
 namespace {
@@ -60,6 +62,35 @@ TEST("a CUDA error at any kind of call is an error value, and the next clip runs
     CHECK(mentions(failed.error().message, {"CUDA", "out of memory"}));
   }
   CHECK(failures > 15);
+  emulator::fail_runtime_call(-1, cudaSuccess);
+  CHECK(clip().ok());
+  CHECK_EQUAL(emulator::allocated_bytes(), allocated);
+}
+
+TEST(
+    "a decoder that the card has no room for says what the clip takes, and any later fault is an error "
+    "value") {
+  const TemporaryFolder folder;
+  Result<std::unique_ptr<cuda::FrameDecoder>> decoder =
+      cuda::FrameDecoder::load(0, save_taehv(random_taehv(0), folder));
+  CHECK(decoder.ok());
+  const Tensor z({16, 2, 1, 2});
+  const auto clip = [&] {
+    const auto take = [](std::int64_t, const Shape&, const float*, double) { return success(); };
+    return decoder.value()->decode({z.data(), {2, 1, 2}, take, [] { return false; }});
+  };
+  CHECK(clip().ok());
+  const std::size_t allocated = emulator::allocated_bytes();
+  emulator::fail_runtime_call(0, cudaErrorMemoryAllocation);
+  const Status full = clip();
+  CHECK(!full.ok() && full.error().code == ErrorCode::out_of_memory);
+  CHECK(mentions(full.error().message, {"16 x 8", "MiB", "smaller clip"}));
+  for (const int call : {1, 2, 3, 4, 5, 6, 7, 8, 20, 60, 90}) {
+    emulator::fail_runtime_call(call, cudaErrorIllegalAddress);
+    const Status failed = clip();
+    CHECK(!failed.ok() && failed.error().code == ErrorCode::internal);
+    CHECK(mentions(failed.error().message, {"CUDA, decode", "illegal memory access"}));
+  }
   emulator::fail_runtime_call(-1, cudaSuccess);
   CHECK(clip().ok());
   CHECK_EQUAL(emulator::allocated_bytes(), allocated);

@@ -109,6 +109,8 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   int asynchronous = 0;
   int attentions = 0;
   int asynchronous_attentions = 0;
+  int convolutions = 0;
+  int frame_products = 0;
   for (const Kernel& kernel : kernels()) {
     if (kernel.name.find("gemm_w8a8") != std::string::npos) {
       ++products;
@@ -120,6 +122,21 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
     if (kernel.name.find("gemm_wgmma") != std::string::npos) {
       ++asynchronous;
       CHECK_EQUAL(kernel.count(kIgmma), 2 * 4);  // two halves of 64 rows, 4 steps of K
+    }
+    if (kernel.name.find("conv_kernel") != std::string::npos) {
+      ++convolutions;
+      // A tap's 32 channels, in 2 steps: 4 rows of pixels by 6 or 4 tiles of channels. Of the narrow kernel,
+      // 2 by 2, three taps at once.
+      const bool narrow = kernel.name.find("ILi16E") != std::string::npos;
+      const int across = kernel.name.find("ILi96E") != std::string::npos ? 6 : 4;
+      CHECK_EQUAL(kernel.count(kHmma), narrow ? 3 * 2 * 2 * 2 : 2 * 4 * across);
+      CHECK_EQUAL(kernel.count(kLdsm), narrow ? 3 * 2 * (2 + 1) : 2 * (4 + across / 2));
+      CHECK(kernel.count(kLdgsts) > 0);
+    }
+    if (kernel.name.find("matrix_product") != std::string::npos) {
+      ++frame_products;
+      CHECK_EQUAL(kernel.count(kHmma), 4 * 2 * 4);
+      CHECK(kernel.count(kLdgsts) > 0);
     }
     if (kernel.name.find("sparse_attention_wgmma") != std::string::npos) {
       ++asynchronous_attentions;
@@ -141,6 +158,8 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   CHECK_EQUAL(asynchronous, 4);
   CHECK_EQUAL(attentions, 3);
   CHECK_EQUAL(asynchronous_attentions, 1);
+  CHECK_EQUAL(convolutions, 3 * 3);    // columns of a tile, architectures
+  CHECK_EQUAL(frame_products, 3 * 3);  // values, scores, sums
 }
 
 TEST("the CUDA library opens without a GPU, and says that there is no device") {

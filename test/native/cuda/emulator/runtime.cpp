@@ -132,6 +132,10 @@ cudaError_t cudaFree(void* pointer) {
   return cudaSuccess;
 }
 
+// Pinned memory ends at such a page too.
+cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) { return cudaMalloc(pointer, bytes); }
+cudaError_t cudaFreeHost(void* pointer) { return cudaFree(pointer); }
+
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
   const cudaError_t called = emulated_call();
   if (called == cudaSuccess && bytes > 0) emulated_submit([=] { std::memcpy(to, from, bytes); });
@@ -153,6 +157,15 @@ cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
   return runtime.capture ? cudaErrorStreamCaptureUnsupported : emulated_call();
 }
+
+// All before an event is done when it is recorded.
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = nullptr;
+  return emulated_call();
+}
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return emulated_call(); }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return emulated_call(); }
+cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
   const cudaError_t called = emulated_call();

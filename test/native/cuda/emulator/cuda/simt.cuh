@@ -12,6 +12,7 @@
 #include <cstring>
 #include <limits>
 
+#include "cuda/half.h"
 #include "machine.h"
 
 namespace turboclip::cuda {
@@ -118,12 +119,27 @@ inline void multiply_add_bf16(float (&d)[4], const std::uint32_t (&a)[4], const 
   });
 }
 
+inline void multiply_add_f16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  const float c[4] = {d[0], d[1], d[2], d[3]};
+  detail::multiply<float, float, 16>("mma.f16", d, a, b, c, [](std::uint32_t bits, int e) {
+    return to_float(F16{static_cast<std::uint16_t>(bits >> 16 * e)});
+  });
+}
+
 inline std::uint32_t pack_bf16(float low, float high) {
   const auto round = [](float value) -> std::uint32_t {
     const auto bits = std::bit_cast<std::uint32_t>(value);
     return std::isnan(value) ? 0x7fffu : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
   };
   return round(low) | round(high) << 16;
+}
+
+inline std::uint32_t pack_f16(float low, float high) {
+  return to_f16(low).bits | static_cast<std::uint32_t>(to_f16(high).bits) << 16;
+}
+inline float2 unpack_f16(std::uint32_t pair) {
+  return make_float2(to_float(F16{static_cast<std::uint16_t>(pair)}),
+                     to_float(F16{static_cast<std::uint16_t>(pair >> 16)}));
 }
 
 inline float max_or_nan(float a, float b) {

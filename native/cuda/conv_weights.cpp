@@ -1,0 +1,97 @@
+#include "cuda/conv_weights.h"
+
+#include <algorithm>
+
+#include "cuda/half.h"
+
+namespace turboclip::cuda {
+namespace {
+
+/// Columns of a tile: those that leave the fewest without a channel, the wider ones if equal.
+int tile_columns(int out) {
+  if (out <= 16) return 16;
+  return ceil_div(out, 64) * 64 < ceil_div(out, 96) * 96 ? 64 : 96;
+}
+
+/// Weights by (phase, output, input, frame, row, column), in the kernel's order.
+class Packing {
+ public:
+  Packing(const Tensor& weight, int phases, int frames, int side) {
+    shape_.out = stored_channels(weight.size(0));
+    shape_.channels = stored_channels(weight.size(1));
+    shape_.columns = tile_columns(shape_.out);
+    shape_.column_blocks = static_cast<int>(ceil_div(shape_.out, shape_.columns));
+    shape_.phases = phases;
+    shape_.frames = frames;
+    shape_.down = side;
+    shape_.across = side;
+    slices_ = ceil_div(shape_.channels, kConvDepth);
+    values_.resize(
+        static_cast<std::size_t>(phases * padded_out() * frames * slices_ * side * side * kConvDepth));
+  }
+
+  float& at(std::int64_t phase, std::int64_t out, std::int64_t in, std::int64_t frame, std::int64_t row,
+            std::int64_t column) {
+    std::int64_t place = phase * shape_.column_blocks + out / shape_.columns;
+    place = place * shape_.frames + frame;
+    place = place * slices_ + in / kConvDepth;
+    place = place * shape_.down + row;
+    place = place * shape_.across + column;
+    place = place * shape_.columns + out % shape_.columns;
+    return values_[static_cast<std::size_t>(place * kConvDepth + in % kConvDepth)];
+  }
+
+  PackedConv upload(Queue& queue, const std::vector<float>& bias) {
+    std::vector<F16> halves(values_.size());
+    std::transform(values_.begin(), values_.end(), halves.begin(), to_f16);
+    std::vector<float> padded(bias);
+    padded.resize(static_cast<std::size_t>(padded_out()));
+    PackedConv packed;
+    packed.values.upload(queue, halves);
+    packed.bias.upload(queue, padded);
+    (void)queue.finish();  // before the host's copies go
+    packed.shape = shape_;
+    packed.shape.values = packed.values.data();
+    packed.shape.bias = packed.bias.data();
+    return packed;
+  }
+
+ private:
+  std::int64_t padded_out() const { return static_cast<std::int64_t>(shape_.column_blocks) * shape_.columns; }
+
+  ConvWeight shape_{};
+  std::int64_t slices_ = 0;  // of 32 input channels
+  std::vector<float> values_;
+};
+
+}  // namespace
+
+PackedConv pack_conv(Queue& queue, const Tensor& weight, const std::vector<float>& bias) {
+  const std::int64_t frames = weight.size(2);
+  const std::int64_t rows = weight.size(3);
+  const std::int64_t columns = weight.size(4);
+  Packing packing(weight, 1, static_cast<int>(frames), static_cast<int>(rows));
+  for (std::int64_t i = 0; i < element_count(weight.shape); ++i) {
+    const std::int64_t pair = i / (columns * rows * frames);
+    packing.at(0, pair / weight.size(1), pair % weight.size(1), i / (columns * rows) % frames,
+               i / columns % rows, i % columns) = weight.values[static_cast<std::size_t>(i)];
+  }
+  return packing.upload(queue, bias);
+}
+
+PackedConv pack_doubling_conv(Queue& queue, const Tensor& weight, const std::vector<float>& bias) {
+  Packing packing(weight, kConvPhases, 1, 2);
+  // An output of even parity sees input (-1, 0) through taps (0), (1, 2); of odd parity (0, +1) through taps
+  // (0, 1), (2).
+  const auto folded = [](std::int64_t parity, std::int64_t tap) { return (tap + 1 - parity) / 2; };
+  for (std::int64_t i = 0; i < element_count(weight.shape); ++i) {
+    const std::int64_t pair = i / 9;
+    for (std::int64_t phase = 0; phase < kConvPhases; ++phase) {
+      packing.at(phase, pair / weight.size(1), pair % weight.size(1), 0, folded(phase / 2, i / 3 % 3),
+                 folded(phase % 2, i % 3)) += weight.values[static_cast<std::size_t>(i)];
+    }
+  }
+  return packing.upload(queue, bias);
+}
+
+}  // namespace turboclip::cuda

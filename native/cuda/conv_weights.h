@@ -1,0 +1,28 @@
+// A convolution's weights on the device, in the order in which its kernel reads them.
+#pragma once
+
+#include <vector>
+
+#include "cuda/conv.h"
+#include "cuda/device_array.h"
+#include "engine/tensor.h"
+
+namespace turboclip::cuda {
+
+struct PackedConv {
+  DeviceArray<F16> values;
+  DeviceArray<float> bias;
+  ConvWeight shape{};  // its pointers are the arrays'
+
+  std::int64_t bytes() const { return values.bytes() + bias.bytes(); }
+};
+
+/// weight: [out, in, frames, k, k] with up to three frames, the last being the present one, and k 1 or 3;
+/// bias: [out].
+PackedConv pack_conv(Queue& queue, const Tensor& weight, const std::vector<float>& bias);
+
+/// Nearest-neighbour doubling of height and width, then a 3x3 convolution, as four 2x2 ones by the parity of
+/// the output's row and column, whose weights are sums of the 3x3 ones. weight: [out, in, 3, 3]; bias: [out].
+PackedConv pack_doubling_conv(Queue& queue, const Tensor& weight, const std::vector<float>& bias);
+
+}  // namespace turboclip::cuda

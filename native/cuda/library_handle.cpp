@@ -1,0 +1,50 @@
+#include "cuda/library_handle.h"
+
+#include <dlfcn.h>
+
+#include "engine/text.h"
+
+namespace turboclip {
+namespace {
+
+template <class Function>
+bool find(void* handle, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(::dlsym(handle, name));
+  return function != nullptr;
+}
+
+}  // namespace
+
+Error unavailable(const std::string& message) { return Error{ErrorCode::backend_unavailable, message}; }
+
+Error to_error(const turboclip_cuda_error& error) {
+  return Error{static_cast<ErrorCode>(error.code), error.message};
+}
+
+Result<std::shared_ptr<const Library>> Library::open(const std::filesystem::path& path) {
+  void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) return unavailable(concat("the CUDA library does not open: ", ::dlerror()));
+  std::shared_ptr<Library> library(new Library(handle));
+  if (!library->bind() || library->abi() != TURBOCLIP_CUDA_ABI) {
+    return unavailable(concat(path.string(), " is of another version: build it together with this engine"));
+  }
+  return std::shared_ptr<const Library>(std::move(library));
+}
+
+Library::~Library() { ::dlclose(handle_); }
+
+bool Library::bind() {
+  return find(handle_, "turboclip_cuda_abi", abi) && find(handle_, "turboclip_cuda_devices", devices) &&
+         find(handle_, "turboclip_cuda_load", load) && find(handle_, "turboclip_cuda_free", free) &&
+         find(handle_, "turboclip_cuda_config_of", config_of) &&
+         find(handle_, "turboclip_cuda_weight_bytes", weight_bytes) &&
+         find(handle_, "turboclip_cuda_begin_clip", begin_clip) &&
+         find(handle_, "turboclip_cuda_velocity", velocity) &&
+         find(handle_, "turboclip_cuda_load_decoder", load_decoder) &&
+         find(handle_, "turboclip_cuda_free_decoder", free_decoder) &&
+         find(handle_, "turboclip_cuda_decoder_bytes", decoder_bytes) &&
+         find(handle_, "turboclip_cuda_decode", decode) &&
+         find(handle_, "turboclip_cuda_int8_product", int8_product);
+}
+
+}  // namespace turboclip
