@@ -7,6 +7,7 @@ export * from "./schema/clips.ts";
 export * from "./schema/idempotency.ts";
 export * from "./schema/ledger.ts";
 export * from "./schema/operator.ts";
+export * from "./schema/payments.ts";
 export * from "./schema/runners.ts";
 export * from "./schema/triggers.ts";
 export * from "./schema/uploads.ts";

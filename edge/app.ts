@@ -1,6 +1,7 @@
 // The application: middleware in the order in which a request meets it, then the routes.
 import { type EdgeApp, newApp } from "./context.ts";
 import { registerDiscord } from "./integrations/discord/endpoint.ts";
+import { registerStripe } from "./integrations/stripe/endpoint.ts";
 import { requireAccessOfAll, requireScope } from "./middleware/access.ts";
 import { requireAdmin, requireApiKey, requireRunner } from "./middleware/authentication.ts";
 import { limitBody } from "./middleware/body.ts";
@@ -40,6 +41,7 @@ import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
 import { registerGetStatement } from "./routes/statements/get.ts";
+import { registerTopUps } from "./routes/top-ups/manage.ts";
 import { registerDeliver } from "./routes/triggers/deliver.ts";
 import { registerTriggerDeliveries } from "./routes/triggers/deliveries.ts";
 import { registerManageTriggers } from "./routes/triggers/manage.ts";
@@ -73,6 +75,7 @@ export function createApp(): EdgeApp {
   registerReference(app);
   // By their platform's signature.
   registerDiscord(app);
+  registerStripe(app);
   registerDeliver(app);
 
   app.use("/v1/*", ...CUSTOMER);
@@ -100,6 +103,7 @@ export function createApp(): EdgeApp {
   registerGetUsage(app);
   registerListLedger(app);
   registerGetStatement(app);
+  registerTopUps(app);
   registerListAudit(app);
   registerManageKeys(app);
   registerRotateKey(app);

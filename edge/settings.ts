@@ -100,6 +100,8 @@ const leaseTimes = jsonText.pipe(
 
 const DISCORD = ["DISCORD_APPLICATION_ID", "DISCORD_PUBLIC_KEY", "DISCORD_BOT_TOKEN"] as const;
 
+const STRIPE = ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"] as const;
+
 const settingsObject = z.object({
   PUBLIC_ORIGIN: origin,
   R2_S3_ENDPOINT: endpoint,
@@ -126,15 +128,26 @@ const settingsObject = z.object({
     .regex(/^[0-9a-f]{64}$/i, "must be the application's public key, 64 hex digits")
     .optional(),
   DISCORD_BOT_TOKEN: z.string().min(1).optional(),
+  STRIPE_SECRET_KEY: z
+    .string()
+    .regex(/^(sk|rk)_(test|live)_\w+$/, "must be a secret or restricted key of Stripe's API")
+    .optional(),
+  STRIPE_WEBHOOK_SECRET: z
+    .string()
+    .regex(/^whsec_.{16,}$/, "must be the signing secret of Stripe's webhook endpoint")
+    .optional(),
+  STRIPE_API_URL: endpoint.default("https://api.stripe.com"),
   DISCORD_API_URL: endpoint.default("https://discord.com/api/v10"),
 });
 
-/** A Discord application has all of its settings, or a deployment has none. */
+/** What goes together: a Discord application and a Stripe account have all of their settings, or a deployment has none. */
 const settingsSchema = settingsObject.superRefine((settings, context) => {
-  const missing = DISCORD.filter((name) => settings[name] === undefined);
-  if (missing.length === DISCORD.length) return;
-  for (const name of missing) {
-    context.addIssue({ code: "custom", path: [name], message: `must be set, as ${DISCORD.join(", ")} go together` });
+  for (const group of [DISCORD, STRIPE]) {
+    const missing = group.filter((name) => settings[name] === undefined);
+    if (missing.length === group.length) continue;
+    for (const name of missing) {
+      context.addIssue({ code: "custom", path: [name], message: `must be set, as ${group.join(", ")} go together` });
+    }
   }
 });
 export type Settings = z.output<typeof settingsSchema>;

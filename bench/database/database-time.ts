@@ -51,6 +51,7 @@ function portsOver(database: TimedD1): Ports & { clock: { nowMs: number } } {
     resolver: { resolve: async () => [] },
     vault: { seal: async (text) => text, open: async (text) => text },
     outboxes: { wake: async () => {} },
+    payments: null,
     log: () => {},
     requestId: null,
     trustedHosts: new Set(),

@@ -42,6 +42,9 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/usage": route("billing:read"),
   "GET /v1/ledger": route("billing:read"),
   "GET /v1/statements/{file}": route("billing:read"),
+  "POST /v1/top-ups": route("billing:write"),
+  "GET /v1/top-ups": route("billing:read"),
+  "GET /v1/top-ups/{id}": route("billing:read"),
   // Who may manage keys may see what was done with them.
   "GET /v1/audit-log": route("keys:write"),
   "GET /v1/keys": route("keys:write"),

@@ -7,6 +7,7 @@ import { log } from "./log.ts";
 import { remoteFeed, remoteOutboxes } from "./objects.ts";
 import { dnsOverHttps, outbound } from "./outbound.ts";
 import { bucketStore, uploadSigner } from "./store.ts";
+import { stripePayments } from "./stripe.ts";
 import { aesVault } from "./vault.ts";
 
 const utf8 = new TextEncoder();
@@ -35,6 +36,7 @@ export function cloudflarePorts(env: Env, settings: Settings, bell: Bell, reques
     resolver: dnsOverHttps,
     vault: aesVault(settings.ENCRYPTION_KEYS),
     outboxes: remoteOutboxes(env.OUTBOX),
+    payments: stripePayments(settings),
     log: (level, message, fields) =>
       log(level, message, { ...(requestId !== null && { request_id: requestId }), ...fields }),
     requestId,

@@ -250,6 +250,7 @@ export class Edge {
         open: async (sealed, context) => (sealed.startsWith(`${context} `) ? sealed.slice(context.length + 1) : sealed),
       },
       outboxes: this.#outboxes,
+      payments: null,
       log: () => {},
       requestId: null,
       trustedHosts: new Set(),
