@@ -89,39 +89,41 @@ function told(event: Stripe.Event): PaymentEvent {
   return { id, type, objectId, news: newsOf(event) };
 }
 
+const OTHER: PaymentNews = { kind: "other" };
+
 function newsOf(event: Stripe.Event): PaymentNews {
-  switch (event.type) {
-    case "checkout.session.completed":
-    case "checkout.session.async_payment_succeeded": {
-      const { payment_status, payment_intent, amount_total, currency, metadata } = event.data.object;
-      const paymentIntent = idOf(payment_intent);
-      // Unpaid: by a debit that takes days, and is told of when it has come.
-      if (payment_status !== "paid" || paymentIntent === null) return { kind: "other" };
-      const amountMicros = dollars(amount_total, currency);
-      return { kind: "checkout_paid", topUpId: metadata?.top_up_id ?? null, paymentIntent, amountMicros };
-    }
-    case "checkout.session.async_payment_failed":
-      return { kind: "checkout_failed", topUpId: event.data.object.metadata?.top_up_id ?? null };
-    case "checkout.session.expired":
-      return { kind: "checkout_expired", topUpId: event.data.object.metadata?.top_up_id ?? null };
-    case "charge.refunded": {
-      const { payment_intent, amount_refunded, currency } = event.data.object;
-      const paymentIntent = idOf(payment_intent);
-      if (paymentIntent === null) return { kind: "other" };
-      return { kind: "refunded", paymentIntent, amountMicros: dollars(amount_refunded, currency) };
-    }
-    // Not created and closed: an inquiry takes no money, and a dispute may be won before it is closed.
-    case "charge.dispute.funds_withdrawn":
-    case "charge.dispute.funds_reinstated": {
-      const { payment_intent, amount, currency } = event.data.object;
-      const paymentIntent = idOf(payment_intent);
-      if (paymentIntent === null) return { kind: "other" };
-      const reinstated = event.type === "charge.dispute.funds_reinstated";
-      return { kind: "dispute", paymentIntent, amountMicros: dollars(amount, currency), reinstated };
-    }
-    default:
-      return { kind: "other" };
+  const { type } = event;
+  if (type === "checkout.session.completed" || type === "checkout.session.async_payment_succeeded") {
+    return paidNews(event.data.object);
   }
+  if (type === "checkout.session.async_payment_failed" || type === "checkout.session.expired") {
+    const kind = type === "checkout.session.expired" ? "checkout_expired" : "checkout_failed";
+    return { kind, topUpId: event.data.object.metadata?.top_up_id ?? null };
+  }
+  if (type === "charge.refunded") {
+    const { payment_intent, amount_refunded, currency } = event.data.object;
+    const paymentIntent = idOf(payment_intent);
+    if (paymentIntent === null) return OTHER;
+    return { kind: "refunded", paymentIntent, amountMicros: dollars(amount_refunded, currency) };
+  }
+  // Not created and closed: an inquiry takes no money, and what is closed may have been won or lost.
+  if (type === "charge.dispute.funds_withdrawn" || type === "charge.dispute.funds_reinstated") {
+    const { payment_intent, amount, currency } = event.data.object;
+    const paymentIntent = idOf(payment_intent);
+    if (paymentIntent === null) return OTHER;
+    const reinstated = type === "charge.dispute.funds_reinstated";
+    return { kind: "dispute", paymentIntent, amountMicros: dollars(amount, currency), reinstated };
+  }
+  return OTHER;
+}
+
+function paidNews(session: Stripe.Checkout.Session): PaymentNews {
+  const { payment_status, payment_intent, amount_total, currency, metadata } = session;
+  const paymentIntent = idOf(payment_intent);
+  // Unpaid: by a debit that takes days, and is told of when it has come.
+  if (payment_status !== "paid" || paymentIntent === null) return OTHER;
+  const amountMicros = dollars(amount_total, currency);
+  return { kind: "checkout_paid", topUpId: metadata?.top_up_id ?? null, paymentIntent, amountMicros };
 }
 
 function idOf(object: string | { readonly id: string } | null): string | null {
