@@ -26,7 +26,11 @@ function movePrice(db: Database, transition: Transition, kind: Kind, from: Book,
   return db.insert(ledgerEntries).select(both);
 }
 
-function moveBalance(db: Database, transition: Transition, change: { posted: SQL; pending: SQL; floor?: SQL }): Statement {
+function moveBalance(
+  db: Database,
+  transition: Transition,
+  change: { posted: SQL; pending: SQL; floor?: SQL },
+): Statement {
   const owner = sql`(select ${clips.accountId} from ${clips} where ${transition.clip})`;
   return db
     .update(balances)

@@ -50,7 +50,10 @@ export async function keepSession(
   id: TopUpId,
   session: { readonly sessionId: string; readonly url: string },
 ): Promise<void> {
-  await db.update(topUps).set(session).where(and(eq(topUps.id, id), isNull(topUps.sessionId), eq(topUps.state, "open")));
+  await db
+    .update(topUps)
+    .set(session)
+    .where(and(eq(topUps.id, id), isNull(topUps.sessionId), eq(topUps.state, "open")));
 }
 
 export async function keepReceipt(db: Database, id: TopUpId, receiptUrl: string): Promise<void> {

@@ -10,11 +10,7 @@ export function registerStripe(app: EdgeApp): void {
   app.post(STRIPE_WEBHOOK_PATH, async (c) => {
     const ports = c.get("ports");
     const payments = requirePayments(ports);
-    const event = await payments.readEvent(
-      await c.req.text(),
-      c.req.header("stripe-signature"),
-      ports.clock.now(),
-    );
+    const event = await payments.readEvent(await c.req.text(), c.req.header("stripe-signature"), ports.clock.now());
     return c.json({ outcome: await receiveEvent(ports, event) });
   });
 }

@@ -1,7 +1,12 @@
 // Buying credit.
 import { createRoute } from "@hono/zod-openapi";
 import * as z from "zod";
-import { createTopUpSchema, listTopUpsSchema, topUpPageSchema, topUpSchema } from "../../../shared/contract/payments.ts";
+import {
+  createTopUpSchema,
+  listTopUpsSchema,
+  topUpPageSchema,
+  topUpSchema,
+} from "../../../shared/contract/payments.ts";
 import type { EdgeApp } from "../../context.ts";
 import { createTopUp, getTopUp, listTopUps } from "../../services/payments/top-ups.ts";
 import { BEARER, idempotencyKey, idParam, json, jsonBody, NO_STORE, problems } from "../responses.ts";

@@ -76,7 +76,11 @@ async function findBefore(
   const row = key === null ? undefined : await findTopUpByKey(ports.db, accountId, key);
   if (row === undefined) return null;
   const { amountMicros, successUrl, cancelUrl } = row;
-  if (amountMicros !== request.amount_micros || successUrl !== request.success_url || cancelUrl !== request.cancel_url) {
+  if (
+    amountMicros !== request.amount_micros ||
+    successUrl !== request.success_url ||
+    cancelUrl !== request.cancel_url
+  ) {
     throw new ApiError("idempotency_mismatch", "This Idempotency-Key was used for a request with another body.");
   }
   return row;
@@ -85,7 +89,10 @@ async function findBefore(
 /** Stripe forgets idempotency keys after a day; asking later could make a second page for one top-up. */
 async function open(ports: Source, payments: Payments, row: TopUpRow): Promise<void> {
   if (row.createdAtMs <= ports.clock.now() - ports.times.idempotencyMs) {
-    throw new ApiError("expired", "This top-up never got a page to pay on; make another, with another Idempotency-Key.");
+    throw new ApiError(
+      "expired",
+      "This top-up never got a page to pay on; make another, with another Idempotency-Key.",
+    );
   }
   const { id: topUpId, accountId, amountMicros, successUrl, cancelUrl } = row;
   const session = await payments.openCheckout({ topUpId, accountId, amountMicros, successUrl, cancelUrl });

@@ -3,7 +3,7 @@ import { env } from "../support/env.ts";
 import { type Call, call } from "../support/http.ts";
 import { newKey } from "../support/keys.ts";
 import { pictureFile } from "../support/pictures.ts";
-import { type Account, finishedClip, idFrom, newUpload, ORDER } from "./deployment.ts";
+import { type Account, finishedClip, idFrom, newUpload, ORDER, TOP_UP } from "./deployment.ts";
 
 export interface Example extends Call {
   readonly path: string;
@@ -64,6 +64,9 @@ export const EXAMPLES: Readonly<Record<string, (account: Account) => Promise<Exa
   listModels: async () => ({ path: "/v1/models" }),
   getBalance: async () => ({ path: "/v1/balance" }),
   listLimits: async () => ({ path: "/v1/limits" }),
+  createTopUp: async () => ({ path: "/v1/top-ups", body: TOP_UP }),
+  listTopUps: async () => ({ path: "/v1/top-ups" }),
+  getTopUp: async ({ owned }) => ({ path: `/v1/top-ups/${owned.top[0]}` }),
   getUsage: async () => ({ path: "/v1/usage" }),
   listLedger: async () => ({ path: "/v1/ledger" }),
   getStatement: async () => ({ path: "/v1/statements/2026-01.csv" }),

@@ -1,6 +1,7 @@
 // Money in: whatever Stripe tells, in whatever order and however often, the ledger ends at what was paid less what was
 // paid back. The world's clock is the real one here, as Stripe signs with the time.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { completeAttempt } from "../../../edge/services/leases/complete.ts";
 import { getBalance } from "../../../edge/services/money/balance.ts";
 import { receiveEvent } from "../../../edge/services/payments/receive.ts";
 import { createTopUp, getTopUp, listTopUps } from "../../../edge/services/payments/top-ups.ts";
@@ -12,7 +13,7 @@ import { env } from "../support/env.ts";
 import { flakyDatabase } from "../support/flaky.ts";
 import { everything, expectInvariants } from "../support/invariants.ts";
 import { openStripe, paymentsBy } from "../support/stripe.ts";
-import { CLIP_PRICE, freshDeployment, World } from "../support/world.ts";
+import { CLIP_PRICE, completion, freshDeployment, World } from "../support/world.ts";
 
 const AMOUNT = 20_000_000;
 const CENTS = 2_000;
@@ -216,13 +217,14 @@ describe("what is paid back", () => {
     const { session } = await open();
     await receive(await stripe.pay(session));
     await world.order(account);
-    const { ref } = await world.start(await world.runner());
-    expect(ref.token).not.toBe("");
+    const { claim, ref } = await world.start(await world.runner());
+    await world.upload(claim);
     await receive(await stripe.refund(session, CENTS));
     expect(await available()).toBe(-CLIP_PRICE);
     const before = await everything();
     await expect(world.order(account)).rejects.toMatchObject({ code: "insufficient_balance" });
     expect(await everything()).toEqual(before);
+    await completeAttempt(world.ports, ref, await completion());
     const again = await open();
     await receive(await stripe.pay(again.session));
     expect(await available()).toBe(AMOUNT - CLIP_PRICE);

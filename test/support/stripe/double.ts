@@ -60,7 +60,7 @@ export class StripeDouble {
 
   /** The first answer again for a key that was used; another request under it is an error. https://docs.stripe.com/api/idempotent_requests */
   async #once(request: Request): Promise<Kept> {
-    const text = await request.text();
+    const text = new TextDecoder().decode(await request.arrayBuffer());
     const path = new URL(request.url).pathname;
     const whole = `${request.method} ${path} ${text}`;
     const key = request.method === "POST" ? request.headers.get("idempotency-key") : null;

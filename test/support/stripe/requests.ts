@@ -22,7 +22,10 @@ export function parseForm(text: string): Form {
   return root;
 }
 
-const cents = z.string().regex(/^[1-9]\d{0,7}$/).transform(Number);
+const cents = z
+  .string()
+  .regex(/^[1-9]\d{0,7}$/)
+  .transform(Number);
 const url = z.url().max(5_000);
 /** https://docs.stripe.com/api/metadata */
 const metadata = z
