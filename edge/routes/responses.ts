@@ -87,6 +87,8 @@ const PAYMENT_REFUSALS = [
 
 /** What an order of clips may be refused by; only these may be sent with a browser token. */
 export const ORDER_REFUSALS = [...REQUEST_REFUSALS, ...PAYMENT_REFUSALS, "token_spent"] as const;
+/** A trigger's orders have no picture, and are not sent with a token. */
+export const TRIGGER_ORDER_REFUSALS = [...VIDEO_REQUEST_REFUSALS, "frames_invalid", ...PAYMENT_REFUSALS] as const;
 export const VIDEO_ORDER_REFUSALS = [...VIDEO_REQUEST_REFUSALS, ...PAYMENT_REFUSALS] as const;
 
 /** Routes that a customer's key opens. */

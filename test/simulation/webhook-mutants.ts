@@ -73,8 +73,8 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
   one(
     "an attempt brings back what was exhausted in the meantime",
     DELIVERIES,
-    "    eq(webhookDeliveries.attempts, before),\n    IS_PENDING,\n",
-    "    eq(webhookDeliveries.attempts, before),\n",
+    "    eq(webhookDeliveries.replayedAfter, before.replayedAfter),\n    IS_PENDING,\n",
+    "    eq(webhookDeliveries.replayedAfter, before.replayedAfter),\n",
   ),
   one(
     "an Outbox delivers what waits on any lane",
@@ -90,7 +90,7 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
   ),
   {
     ...one("a wake that is lost is lost for good", "edge/services/sweep.ts", "  wakeOverdue,\n", ""),
-    first: 212,
+    first: 203,
   },
   one(
     "messages are dropped a minute early",

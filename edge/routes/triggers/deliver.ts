@@ -7,7 +7,7 @@ import { requireTriggerUrl } from "../../middleware/authentication.ts";
 import { limitTriggerRate } from "../../middleware/rate-limit.ts";
 import { deliver } from "../../services/triggers/deliver.ts";
 import { DELIVERY_KEY_HEADERS } from "../../services/triggers/delivery-key.ts";
-import { json, NO_STORE, ORDER_REFUSALS, problems } from "../responses.ts";
+import { json, NO_STORE, problems, TRIGGER_ORDER_REFUSALS } from "../responses.ts";
 
 const anything = z.unknown().meta({ description: "What the trigger's template takes from" });
 
@@ -35,7 +35,7 @@ export function registerDeliver(app: EdgeApp): void {
     responses: {
       200: json(triggeredSchema, "The trigger makes no clip of such a delivery: its `when` is not met"),
       202: json(triggeredSchema, "The clip is ordered, or was by the same delivery before (`Idempotent-Replayed`)"),
-      ...problems(...ORDER_REFUSALS, "not_found", "body_too_large", "rate_limited", "headers_too_large"),
+      ...problems(...TRIGGER_ORDER_REFUSALS, "not_found", "body_too_large", "rate_limited", "headers_too_large"),
     },
   });
 

@@ -9,10 +9,11 @@ import { newKey } from "../support/keys.ts";
 import { pictureFile } from "../support/pictures.ts";
 import { openStripe } from "../support/stripe.ts";
 import { claimOne, newRunner, newTenant, type Tenant, type TestRunner } from "../support/tenant.ts";
+import { newTrigger } from "../support/triggers.ts";
 import { completion, DEMO, FILES, LOADING } from "../support/world.ts";
 
 /** By prefix. */
-export type Owned = Record<"clip" | "upl" | "key" | "whe" | "evt" | "lnk" | "top", string[]>;
+export type Owned = Record<"clip" | "upl" | "key" | "whe" | "evt" | "lnk" | "trg" | "top", string[]>;
 
 /** Where the Worker finds it. */
 export const stripe = openStripe();
@@ -22,6 +23,8 @@ export interface Account {
   /** May do everything. */
   readonly bearer: string;
   readonly owned: Owned;
+  /** Of the trigger. */
+  readonly triggerUrl: string;
 }
 
 export const ORDER = { model: DEMO, prompt: "a red ball" } as const;
@@ -83,9 +86,10 @@ export async function newAccount(): Promise<Account> {
     await call("POST", "/v1/integrations/links", { token: bearer, body: { platform: "discord" } }),
   );
   const topUp = await idFrom(await call("POST", "/v1/top-ups", { token: bearer, body: TOP_UP }));
+  const trigger = await newTrigger(bearer, { prompt: 'confetti over {{ $.name | "a field" }}' });
   const owned = {
     ...{ clip: clips, upl: [upload], key: spare.map(({ id }) => id) },
-    ...{ whe: [endpoint], evt: [event_id], lnk: [link], top: [topUp] },
+    ...{ whe: [endpoint], evt: [event_id], lnk: [link], trg: [trigger.id], top: [topUp] },
   };
-  return { tenant, bearer, owned };
+  return { tenant, bearer, owned, triggerUrl: trigger.url };
 }

@@ -3,6 +3,7 @@ import { env } from "../support/env.ts";
 import { type Call, call } from "../support/http.ts";
 import { newKey } from "../support/keys.ts";
 import { pictureFile } from "../support/pictures.ts";
+import { newTrigger, TEMPLATE } from "../support/triggers.ts";
 import { type Account, finishedClip, idFrom, newUpload, ORDER, TOP_UP } from "./deployment.ts";
 
 export interface Example extends Call {
@@ -13,7 +14,12 @@ const ORIGIN_OF_PAGE = "https://www.example.com";
 export const BROWSER = { scopes: ["clips:read", "clips:write"], origins: [ORIGIN_OF_PAGE] } as const;
 const ENDPOINTS = "/v1/webhook-endpoints";
 const LINKS = "/v1/integrations/links";
+const TRIGGERS = "/v1/triggers";
 const DELIVERIES = "/v1/webhook-deliveries";
+
+/** What TEMPLATE takes from. */
+export const POSTED = { name: "1.0" } as const;
+export const pathOf = (url: string) => new URL(url).pathname;
 
 export async function queuedClip(token: string): Promise<string> {
   return await idFrom(await call("POST", "/v1/clips", { token, body: ORDER }));
@@ -84,6 +90,16 @@ export const EXAMPLES: Readonly<Record<string, (account: Account) => Promise<Exa
     const made = await call("POST", LINKS, { token, body: { platform: "discord" } });
     return { path: `${LINKS}/${await idFrom(made)}` };
   },
+  listAuditLog: async () => ({ path: "/v1/audit-log" }),
+  createTrigger: async () => ({ path: TRIGGERS, body: TEMPLATE }),
+  listTriggers: async () => ({ path: TRIGGERS }),
+  getTrigger: async ({ owned }) => ({ path: `${TRIGGERS}/${owned.trg[0]}` }),
+  updateTrigger: async ({ owned }) => ({ path: `${TRIGGERS}/${owned.trg[0]}`, body: { name: "t" } }),
+  deleteTrigger: async ({ bearer }) => ({ path: `${TRIGGERS}/${(await newTrigger(bearer)).id}` }),
+  rotateTrigger: async ({ bearer }) => ({ path: `${TRIGGERS}/${(await newTrigger(bearer)).id}/rotate`, body: {} }),
+  previewTrigger: async ({ owned }) => ({ path: `${TRIGGERS}/${owned.trg[0]}/preview`, body: { body: POSTED } }),
+  listTriggerDeliveries: async ({ owned }) => ({ path: `${TRIGGERS}/${owned.trg[0]}/deliveries` }),
+  deliver: async ({ triggerUrl }) => ({ path: pathOf(triggerUrl), body: POSTED }),
   createWebhookEndpoint: async () => ({ path: ENDPOINTS, body: { url: "http://127.0.0.1:9/hook" } }),
   listWebhookEndpoints: async () => ({ path: ENDPOINTS }),
   getWebhookEndpoint: async ({ owned }) => ({ path: `${ENDPOINTS}/${owned.whe[0]}` }),

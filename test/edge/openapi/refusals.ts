@@ -8,16 +8,18 @@ import { env } from "../support/env.ts";
 import { type Call, call, ORIGIN } from "../support/http.ts";
 import { newKey } from "../support/keys.ts";
 import { admin, newTenant } from "../support/tenant.ts";
+import { TEMPLATE } from "../support/triggers.ts";
 import { type Account, finishedClip, idFrom, newUpload, ORDER, send, stripe, TOP_UP } from "./deployment.ts";
 import type { Operation } from "./document.ts";
 import { BROWSER, EXAMPLES, type Example, endedClip, queuedClip, signedUrl, videoForm } from "./examples.ts";
+import { DELIVERIES, PREVIEWS, skipped } from "./trigger-refusals.ts";
 
 export interface Case {
   readonly operation: Operation;
   readonly account: Account;
 }
 
-type Recipe = (given: Case) => Promise<Response>;
+export type Recipe = (given: Case) => Promise<Response>;
 
 export async function exampleOf({ operation, account }: Case): Promise<Example> {
   const make = EXAMPLES[operation.operationId];
@@ -190,6 +192,18 @@ async function withoutStripe(given: Case): Promise<Response> {
   return await send(request, { STRIPE_SECRET_KEY: undefined, STRIPE_WEBHOOK_SECRET: undefined });
 }
 
+const setting =
+  (member: string, value: string | number): Recipe =>
+  async (given) =>
+    await ask(given, { body: { ...TEMPLATE, clip: { ...TEMPLATE.clip, [member]: value } } });
+
+/** Of a trigger. */
+const SETTINGS: Readonly<Record<string, Recipe>> = {
+  model_unknown: setting("model", "none"),
+  size_not_allowed: setting("size", "100x100"),
+  frames_invalid: setting("frames", 34),
+};
+
 const signed = async ({ account }: Case, change: (url: string) => string) =>
   await call("GET", change(await signedUrl(account.bearer)));
 
@@ -263,6 +277,10 @@ const BY_OPERATION: Readonly<Record<string, Readonly<Record<string, Recipe>>>> =
       return await ask(given);
     },
   },
+  deliver: DELIVERIES,
+  createTrigger: SETTINGS,
+  updateTrigger: SETTINGS,
+  previewTrigger: PREVIEWS,
   createChatLink: { too_many_links: untilRefused },
   testWebhookEndpoint: {
     invalid_request: async (given) => {
@@ -284,6 +302,7 @@ const SUCCESSES: Readonly<Record<string, Recipe>> = {
     await (await call("POST", `/v1/clips/${id}/cancel`, { token })).text();
     return await ask(given, { headers });
   },
+  "deliver 200": skipped,
   "watchClip 204": async (given) => {
     const path = `/v1/clips/${await endedClip(given.account.bearer)}/events`;
     const events = await (await ask(given, { path })).text();

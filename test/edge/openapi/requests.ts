@@ -68,8 +68,11 @@ export class Requests {
   readonly #random: Random;
   readonly #generator: Generator;
   readonly #bearers: Bearers;
+  readonly #secrets: Readonly<Record<string, string>>;
 
-  constructor(random: Random, generator: Generator, bearers: Bearers) {
+  /** secrets: what is good in a path, by the name of its parameter, and no schema could say. */
+  constructor(random: Random, generator: Generator, bearers: Bearers, secrets: Readonly<Record<string, string>>) {
+    this.#secrets = secrets;
     this.#random = random;
     this.#generator = generator;
     this.#bearers = bearers;
@@ -89,9 +92,9 @@ export class Requests {
     return new Request(url, { method: operation.method, headers, ...(body !== null && { body }) });
   }
 
-  #text({ schema }: Parameter): string {
+  #text({ name, schema }: Parameter): string {
     const random = this.#random;
-    const value = random.chance(0.85) ? this.#generator.valid(schema) : nastyValue(random);
+    const value = random.chance(0.85) ? (this.#secrets[name] ?? this.#generator.valid(schema)) : nastyValue(random);
     return encode(String(Array.isArray(value) ? value.flat(Number.POSITIVE_INFINITY)[0] : value), random);
   }
 

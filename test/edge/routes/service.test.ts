@@ -78,8 +78,8 @@ describe("the service", () => {
     };
     expect(document.openapi).toBe("3.1.0");
     expect(Object.keys(document.paths).toSorted()).toEqual([
-      "/v1/audit-log",
       "/t/{token}",
+      "/v1/audit-log",
       "/v1/balance",
       "/v1/browser-tokens",
       "/v1/clips",
