@@ -19,6 +19,7 @@ import { registerAdminLimits } from "./routes/admin/limits.ts";
 import { registerAdminRefunds } from "./routes/admin/refunds.ts";
 import { registerAdminRunners } from "./routes/admin/runners.ts";
 import { registerListAudit } from "./routes/audit/list.ts";
+import { registerBalanceAlert } from "./routes/balance/alert.ts";
 import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCreateBrowserToken } from "./routes/browser-tokens/create.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
@@ -99,6 +100,7 @@ export function createApp(): EdgeApp {
   registerMcp(app);
   registerListModels(app);
   registerGetBalance(app);
+  registerBalanceAlert(app);
   registerListLimits(app);
   registerGetUsage(app);
   registerListLedger(app);

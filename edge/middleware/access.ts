@@ -38,6 +38,8 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "POST /mcp": route("clips:read"),
   "GET /v1/models": route("clips:read", "always"),
   "GET /v1/balance": route("billing:read"),
+  "GET /v1/balance-alert": route("billing:read"),
+  "PUT /v1/balance-alert": route("billing:write"),
   "GET /v1/limits": route("billing:read"),
   "GET /v1/usage": route("billing:read"),
   "GET /v1/ledger": route("billing:read"),

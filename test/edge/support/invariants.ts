@@ -143,6 +143,7 @@ export async function everything(): Promise<unknown> {
     "trigger_urls",
     "trigger_days",
     "trigger_deliveries",
+    "balance_alerts",
     "top_ups",
     "stripe_events",
     "stripe_payments",
