@@ -15,6 +15,10 @@ const SETTINGS = {
   WEBHOOK_TRUSTED_HOSTS: "127.0.0.1",
   ADMIN_TOKEN: "tca_an-admin-token-that-is-only-for-tests",
   METRICS_TOKEN: "tcm_a-scrape-token-that-is-only-for-tests",
+  // Of test/support/stripe/double.ts.
+  STRIPE_SECRET_KEY: "sk_test_onlyfortests",
+  STRIPE_WEBHOOK_SECRET: "whsec_a-signing-secret-only-for-tests",
+  STRIPE_API_URL: "https://stripe.test",
 };
 
 /** Of test/edge/openapi/fuzz.test.ts: a seed names one run, and so many requests go to each operation. */

@@ -2,6 +2,7 @@
 import { type EdgeApp, newApp } from "./context.ts";
 import { registerDiscord } from "./integrations/discord/endpoint.ts";
 import { registerSlack } from "./integrations/slack/endpoint.ts";
+import { registerStripe } from "./integrations/stripe/endpoint.ts";
 import { requireAccessOfAll, requireScope } from "./middleware/access.ts";
 import { requireAdmin, requireApiKey, requireRunner } from "./middleware/authentication.ts";
 import { limitBody } from "./middleware/body.ts";
@@ -19,6 +20,7 @@ import { registerAdminLimits } from "./routes/admin/limits.ts";
 import { registerAdminRefunds } from "./routes/admin/refunds.ts";
 import { registerAdminRunners } from "./routes/admin/runners.ts";
 import { registerListAudit } from "./routes/audit/list.ts";
+import { registerBalanceAlert } from "./routes/balance/alert.ts";
 import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCreateBrowserToken } from "./routes/browser-tokens/create.ts";
 import { registerCancelClip } from "./routes/clips/cancel.ts";
@@ -41,6 +43,7 @@ import { registerAttempts } from "./routes/runners/attempts.ts";
 import { registerPoll } from "./routes/runners/poll.ts";
 import { registerService } from "./routes/service.ts";
 import { registerGetStatement } from "./routes/statements/get.ts";
+import { registerTopUps } from "./routes/top-ups/manage.ts";
 import { registerDeliver } from "./routes/triggers/deliver.ts";
 import { registerTriggerDeliveries } from "./routes/triggers/deliveries.ts";
 import { registerManageTriggers } from "./routes/triggers/manage.ts";
@@ -75,6 +78,7 @@ export function createApp(): EdgeApp {
   // By their platform's signature.
   registerDiscord(app);
   registerSlack(app);
+  registerStripe(app);
   registerDeliver(app);
 
   app.use("/v1/*", ...CUSTOMER);
@@ -98,10 +102,12 @@ export function createApp(): EdgeApp {
   registerMcp(app);
   registerListModels(app);
   registerGetBalance(app);
+  registerBalanceAlert(app);
   registerListLimits(app);
   registerGetUsage(app);
   registerListLedger(app);
   registerGetStatement(app);
+  registerTopUps(app);
   registerListAudit(app);
   registerManageKeys(app);
   registerRotateKey(app);

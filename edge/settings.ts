@@ -110,6 +110,7 @@ const TOGETHER = [
   ["MODERATION_URL", "MODERATION_SECRET"],
   ["DISCORD_APPLICATION_ID", "DISCORD_PUBLIC_KEY", "DISCORD_BOT_TOKEN"],
   ["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_SIGNING_SECRET"],
+  ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"],
 ] as const;
 
 const settingsObject = z.object({
@@ -145,6 +146,15 @@ const settingsObject = z.object({
     .regex(/^[0-9a-f]{64}$/i, "must be the application's public key, 64 hex digits")
     .optional(),
   DISCORD_BOT_TOKEN: z.string().min(1).optional(),
+  STRIPE_SECRET_KEY: z
+    .string()
+    .regex(/^(sk|rk)_(test|live)_\w+$/, "must be a secret or restricted key of Stripe's API")
+    .optional(),
+  STRIPE_WEBHOOK_SECRET: z
+    .string()
+    .regex(/^whsec_.{16,}$/, "must be the signing secret of Stripe's webhook endpoint")
+    .optional(),
+  STRIPE_API_URL: endpoint.default("https://api.stripe.com"),
   DISCORD_API_URL: endpoint.default("https://discord.com/api/v10"),
   SLACK_CLIENT_ID: z
     .string()

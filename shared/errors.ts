@@ -41,6 +41,7 @@ export const ERRORS = {
   version_unsupported: { status: 409, retryable: false, title: "Runner and edge are too many versions apart" },
   lease_lost: { status: 409, retryable: false, title: "Lease lost" },
   engine_failed: { status: 500, retryable: true, title: "Engine failed" },
+  payment_unavailable: { status: 503, retryable: true, title: "Payment service unavailable" },
   no_capacity: { status: 503, retryable: true, title: "No capacity" },
   expired: { status: 410, retryable: false, title: "Expired" },
   internal: { status: 500, retryable: true, title: "Internal error" },

@@ -17,6 +17,7 @@ export const ID_PREFIXES = {
   link: "lnk",
   trigger: "trg",
   delivery: "dlv",
+  topUp: "top",
 } as const;
 export type IdKind = keyof typeof ID_PREFIXES;
 export type Id<K extends IdKind> = string & { readonly __id: K };
@@ -33,6 +34,7 @@ export type AuditId = Id<"audit">;
 export type LinkId = Id<"link">;
 export type TriggerId = Id<"trigger">;
 export type DeliveryId = Id<"delivery">;
+export type TopUpId = Id<"topUp">;
 
 const CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz";
 const ULID_TEXT = "[0-7][0-9a-hjkmnp-tv-z]{25}";

@@ -52,6 +52,7 @@ function portsOver(database: TimedD1): Ports & { clock: { nowMs: number } } {
     vault: { seal: async (text) => text, open: async (text) => text },
     outboxes: { wake: async () => {} },
     moderation: { moderators: [], withoutVerdict: "wait" },
+    payments: null,
     log: () => {},
     requestId: null,
     trustedHosts: new Set(),

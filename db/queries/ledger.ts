@@ -26,11 +26,19 @@ function movePrice(db: Database, transition: Transition, kind: Kind, from: Book,
   return db.insert(ledgerEntries).select(both);
 }
 
-function moveBalance(db: Database, transition: Transition, change: { posted: SQL; pending: SQL }): Statement {
+function moveBalance(
+  db: Database,
+  transition: Transition,
+  change: { posted: SQL; pending: SQL; floor?: SQL },
+): Statement {
   const owner = sql`(select ${clips.accountId} from ${clips} where ${transition.clip})`;
   return db
     .update(balances)
-    .set({ postedMicros: change.posted, pendingMicros: change.pending })
+    .set({
+      postedMicros: change.posted,
+      pendingMicros: change.pending,
+      ...(change.floor !== undefined && { floorMicros: change.floor }),
+    })
     .where(sql`${balances.accountId} = ${owner} and ${tookPlace(transition)}`);
 }
 
@@ -48,6 +56,7 @@ export function hold(db: Database, transition: Transition): Statement[] {
     moveBalance(db, transition, {
       posted: sql`${balances.postedMicros}`,
       pending: sql`${balances.pendingMicros} + ${priceOf(transition)}`,
+      floor: sql`0`,
     }),
     ...countOrder(db, transition),
   ];

@@ -4,6 +4,7 @@ import { sql } from "drizzle-orm";
 import { check, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import { LEDGER_KINDS } from "../../shared/contract/accounting.ts";
 import type { AccountId, ClipId, KeyId, TransactionId } from "../../shared/ids.ts";
+import { micros } from "../../shared/pricing.ts";
 import { accounts, apiKeys } from "./accounts.ts";
 import { clips } from "./clips.ts";
 import { money, timeMs } from "./columns.ts";
@@ -45,6 +46,8 @@ export const ledgerEntries = sqliteTable(
 /**
  * The fold of an account's ledger, kept as a row so that one CHECK refuses an overdraft inside the
  * transaction that would make it: posted is what the account owns, pending is what holds have reserved of it.
+ * What is left may be negative only after a payment was refunded or disputed: that lowers the floor to where it
+ * leaves the balance, and each order sets it to 0 again, so that nobody orders into a debt or out of one.
  */
 export const balances = sqliteTable(
   "balances",
@@ -55,11 +58,13 @@ export const balances = sqliteTable(
       .references(() => accounts.id),
     postedMicros: money("posted_micros").notNull(),
     pendingMicros: money("pending_micros").notNull(),
+    floorMicros: money("floor_micros").notNull().default(micros(0)),
   },
   (t) => [
     // Those that hold anything, for the sum of all holds: as many as have clips in motion, not as there are accounts.
     index("balances_holding").on(t.pendingMicros).where(sql`pending_micros > 0`),
-    check("balance_covers_holds", sql`${t.postedMicros} - ${t.pendingMicros} >= 0`),
+    check("balance_covers_holds", sql`${t.postedMicros} - ${t.pendingMicros} >= ${t.floorMicros}`),
+    check("balance_floor_not_positive", sql`${t.floorMicros} <= 0`),
     check("balance_pending_not_negative", sql`${t.pendingMicros} >= 0`),
   ],
 );

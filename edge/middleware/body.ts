@@ -6,13 +6,18 @@ import { LIMITS } from "../../shared/contract/clips.ts";
 import { TRIGGER_LIMITS } from "../../shared/contract/triggers.ts";
 import { ApiError } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
+import { STRIPE_WEBHOOK_PATH } from "../integrations/stripe/endpoint.ts";
 
 function tooLarge(limit: number): ApiError {
   return new ApiError("body_too_large", `A request body has at most ${limit} bytes here.`);
 }
 
+/** An event has at most one object of Stripe's in it, with what of it was changed. */
+const STRIPE_EVENT_BYTES = 256 * 1024;
+
 /** Other systems post what they have, not what we asked for. */
 function limitOf(path: string): number {
+  if (path === STRIPE_WEBHOOK_PATH) return STRIPE_EVENT_BYTES;
   if (path.startsWith("/t/")) return TRIGGER_LIMITS.bodyBytes;
   return path.startsWith("/integrations/") ? CHAT_LIMITS.bodyBytes : LIMITS.bodyBytes;
 }

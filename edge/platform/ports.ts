@@ -8,6 +8,7 @@ import { moderationOf } from "./moderation.ts";
 import { remoteFeed, remoteOutboxes } from "./objects.ts";
 import { dnsOverHttps, outbound } from "./outbound.ts";
 import { bucketStore, uploadSigner } from "./store.ts";
+import { stripePayments } from "./stripe.ts";
 import { aesVault } from "./vault.ts";
 
 const utf8 = new TextEncoder();
@@ -37,6 +38,7 @@ export function cloudflarePorts(env: Env, settings: Settings, bell: Bell, reques
     vault: aesVault(settings.ENCRYPTION_KEYS),
     outboxes: remoteOutboxes(env.OUTBOX),
     moderation: moderationOf(settings),
+    payments: stripePayments(settings),
     log: (level, message, fields) =>
       log(level, message, { ...(requestId !== null && { request_id: requestId }), ...fields }),
     requestId,

@@ -3,7 +3,8 @@
 import type { Database } from "../../db/database.ts";
 import type { Lane } from "../../db/schema.ts";
 import { DEFAULT_LEASE_TIMES, type HeartbeatRequest, type LeaseTimes } from "../../shared/contract/runner.ts";
-import type { AccountId, ClipId, RunnerId } from "../../shared/ids.ts";
+import type { AccountId, ClipId, RunnerId, TopUpId } from "../../shared/ids.ts";
+import type { Micros } from "../../shared/pricing.ts";
 
 export interface Clock {
   /** Milliseconds since 1970. */
@@ -133,6 +134,51 @@ export interface Moderation {
   readonly withoutVerdict: "wait" | "allow";
 }
 
+/** A page of Stripe's on which a top-up is paid. */
+export interface CheckoutOrder {
+  readonly topUpId: TopUpId;
+  readonly accountId: AccountId;
+  readonly amountMicros: Micros;
+  readonly successUrl: string;
+  readonly cancelUrl: string;
+}
+
+/** What an event of Stripe's says, in our units; `amountMicros` is null for another currency than US dollars. */
+export type PaymentNews =
+  | {
+      readonly kind: "checkout_paid";
+      readonly topUpId: string | null;
+      readonly paymentIntent: string;
+      readonly amountMicros: Micros | null;
+    }
+  | { readonly kind: "checkout_failed" | "checkout_expired"; readonly topUpId: string | null }
+  | { readonly kind: "refunded"; readonly paymentIntent: string; readonly amountMicros: Micros | null }
+  | {
+      readonly kind: "dispute";
+      readonly paymentIntent: string;
+      readonly amountMicros: Micros | null;
+      readonly reinstated: boolean;
+    }
+  | { readonly kind: "other" };
+
+export interface PaymentEvent {
+  readonly id: string;
+  readonly type: string;
+  /** Of the session, charge or dispute; null where it has none. */
+  readonly objectId: string | null;
+  readonly news: PaymentNews;
+}
+
+/** Stripe. What it refuses or does not answer is thrown as payment_unavailable. */
+export interface Payments {
+  /** Once per top-up: a second call with the same order returns the same page. */
+  openCheckout(order: CheckoutOrder): Promise<{ readonly sessionId: string; readonly url: string }>;
+  /** Null while the payment has no receipt. */
+  findReceipt(paymentIntent: string): Promise<string | null>;
+  /** Throws unauthenticated for what Stripe has not signed in the last minutes. `body` is to the byte as it came. */
+  readEvent(body: string, signature: string | undefined, nowMs: number): Promise<PaymentEvent>;
+}
+
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 /** One line about something that happened; never with a key, a token or a signed URL in it. */
 export type Log = (level: "info" | "warn" | "error", message: string, fields?: LogFields) => void;
@@ -185,6 +231,8 @@ export interface Ports {
   readonly vault: Vault;
   readonly outboxes: Outboxes;
   readonly moderation: Moderation;
+  /** Null where the deployment takes no payments. */
+  readonly payments: Payments | null;
   readonly log: Log;
   /** Names the request that is being answered; null where none is, as in an alarm. */
   readonly requestId: string | null;

@@ -6,6 +6,7 @@ import { removeOutputs } from "./files/remove.ts";
 import { forgetAnswers } from "./idempotency.ts";
 import { forgetBrowserTokens } from "./keys/browser-token.ts";
 import { sweepLeases } from "./leases/sweep.ts";
+import { tellLowBalances } from "./money/alert.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
 import { forgetTriggerDeliveries } from "./triggers/log.ts";
@@ -21,6 +22,7 @@ const PARTS = [
   removeUploads,
   forgetAnswers,
   forgetBrowserTokens,
+  tellLowBalances,
   wakeOverdue,
   forgetMessages,
   forgetChats,

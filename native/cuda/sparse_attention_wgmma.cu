@@ -298,8 +298,8 @@ void sparse_attention_wgmma(Queue& queue, const HeadShape& shape, const Projecti
   }
   const auto blocks = static_cast<unsigned>(shape.query_blocks());
   queue.launch("sparse_attention", sparse_attention_wgmma_kernel,
-               {dim3(blocks, static_cast<unsigned>(shape.heads)), kThreads, kSharedBytes}, q_map, k_map, v_map,
-               shape, projections, heads, sparse, y, y_scales);
+               {dim3(blocks, static_cast<unsigned>(shape.heads)), kThreads, kSharedBytes}, q_map, k_map,
+               v_map, shape, projections, heads, sparse, y, y_scales);
 }
 
 }  // namespace turboclip::cuda

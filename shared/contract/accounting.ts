@@ -2,7 +2,16 @@
 import * as z from "zod";
 import { idSchema } from "../ids.ts";
 
-export const LEDGER_KINDS = ["hold", "capture", "release", "top_up", "refund"] as const;
+export const LEDGER_KINDS = [
+  "hold",
+  "capture",
+  "release",
+  "top_up",
+  "refund",
+  "payment",
+  "payment_refund",
+  "dispute",
+] as const;
 
 const day = z.iso.date().meta({ description: "UTC", example: "2026-11-23" });
 const counts = {

@@ -12,6 +12,8 @@ export const AUDIT_ACTIONS = [
   "account.changed",
   "prompt.refused",
   "clip.refused",
+  "top_up.created",
+  "payment.booked",
 ] as const;
 
 const AUDIT_PAGE = { default: 50, max: 200 } as const;
@@ -22,10 +24,12 @@ const auditEntrySchema = z
     object: z.literal("audit_entry"),
     account_id: idSchema("account"),
     actor: z
-      .union([idSchema("key"), z.literal("operator")])
-      .meta({ description: "The API key that asked for it, or the service's operator" }),
+      .union([idSchema("key"), z.enum(["operator", "stripe"])])
+      .meta({ description: "The API key that asked for it, the service's operator, or Stripe by its webhook" }),
     action: z.enum(AUDIT_ACTIONS),
-    subject: z.string().meta({ description: "Id of what it was done to: a key, a clip, a transaction or the account" }),
+    subject: z
+      .string()
+      .meta({ description: "Id of what it was done to: a key, a clip, a transaction, a top-up or the account" }),
     detail: z.record(z.string(), z.unknown()).meta({ description: "What was set, by the names of its request" }),
     request_id: z.string().nullable().meta({ description: "As in x-request-id; null for what no request asked for" }),
     at: z.iso.datetime(),

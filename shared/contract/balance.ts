@@ -9,3 +9,15 @@ export const balanceSchema = z
   })
   .meta({ id: "Balance" });
 export type Balance = z.infer<typeof balanceSchema>;
+
+export const balanceAlertSchema = z
+  .strictObject({
+    threshold_micros: z
+      .int()
+      .min(1)
+      .max(Number.MAX_SAFE_INTEGER)
+      .nullable()
+      .meta({ description: "`balance.low` is told when what can be spent falls below it; null for never" }),
+  })
+  .meta({ id: "BalanceAlert" });
+export type BalanceAlert = z.infer<typeof balanceAlertSchema>;

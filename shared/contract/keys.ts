@@ -2,7 +2,14 @@
 import * as z from "zod";
 import { idSchema } from "../ids.ts";
 
-export const SCOPES = ["clips:read", "clips:write", "billing:read", "webhooks:write", "keys:write"] as const;
+export const SCOPES = [
+  "clips:read",
+  "clips:write",
+  "billing:read",
+  "billing:write",
+  "webhooks:write",
+  "keys:write",
+] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** Of a key that the operator issues without naming any. Managing keys must be asked for. */

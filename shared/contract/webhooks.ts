@@ -10,6 +10,7 @@ export const WEBHOOK_EVENT_TYPES = [
   "clip.failed",
   "clip.cancelled",
   "clip.expired",
+  "balance.low",
   "webhook_endpoint.disabled",
   "webhook.test",
 ] as const;

@@ -46,3 +46,14 @@ describe("settings", () => {
     expect(() => readSettings({})).toThrow(/PUBLIC_ORIGIN: .*SIGNING_KEYS: .*ADMIN_TOKEN: /);
   });
 });
+
+it.each([
+  [{ STRIPE_WEBHOOK_SECRET: undefined }, "STRIPE_WEBHOOK_SECRET: must be set"],
+  [{ STRIPE_SECRET_KEY: undefined }, "STRIPE_SECRET_KEY: must be set"],
+  [{ STRIPE_SECRET_KEY: "pk_test_publishable" }, "STRIPE_SECRET_KEY: must be a secret or restricted key"],
+  [{ STRIPE_WEBHOOK_SECRET: "secret" }, "STRIPE_WEBHOOK_SECRET: must be the signing secret"],
+])("names what a Stripe account lacks, and not its secrets: %o", (changes, fault) => {
+  const read = () => readSettings({ ...env, ...changes });
+  expect(read).toThrow(fault);
+  expect(read).not.toThrow(/pk_test|onlyfortests/);
+});

@@ -17,6 +17,7 @@ const HEARTBEAT = "edge/services/leases/heartbeat.ts";
 const COMPLETE = "edge/services/leases/complete.ts";
 const CREATE = "edge/services/clips/create.ts";
 const FIRST_SCHEMA = "db/migrations/0000_first_light.sql";
+const BALANCE_SCHEMA = "db/migrations/0016_payments.sql";
 
 export const MUTANTS: readonly Mutant[] = [
   // Fencing.
@@ -158,7 +159,12 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   one("a failed clip keeps its hold", END, "    ...release(ports.db, transition),\n", ""),
-  one("no CHECK on the balance", FIRST_SCHEMA, '"balances"."posted_micros" - "balances"."pending_micros" >= 0', "1"),
+  one(
+    "no CHECK on the balance",
+    BALANCE_SCHEMA,
+    '"__new_balances"."posted_micros" - "__new_balances"."pending_micros" >= "__new_balances"."floor_micros"',
+    "1",
+  ),
   one(
     "a cap is looked at before the order and not in it",
     LIMITS,

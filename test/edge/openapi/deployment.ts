@@ -7,12 +7,16 @@ import { env } from "../support/env.ts";
 import { call } from "../support/http.ts";
 import { newKey } from "../support/keys.ts";
 import { pictureFile } from "../support/pictures.ts";
+import { openStripe } from "../support/stripe.ts";
 import { claimOne, newRunner, newTenant, type Tenant, type TestRunner } from "../support/tenant.ts";
 import { newTrigger } from "../support/triggers.ts";
 import { completion, DEMO, FILES, LOADING } from "../support/world.ts";
 
 /** By prefix. */
-export type Owned = Record<"clip" | "upl" | "key" | "whe" | "evt" | "lnk" | "trg", string[]>;
+export type Owned = Record<"clip" | "upl" | "key" | "whe" | "evt" | "lnk" | "trg" | "top", string[]>;
+
+/** Where the Worker finds it. */
+export const stripe = openStripe();
 
 export interface Account {
   readonly tenant: Tenant;
@@ -24,6 +28,11 @@ export interface Account {
 }
 
 export const ORDER = { model: DEMO, prompt: "a red ball" } as const;
+export const TOP_UP = {
+  amount_micros: 5_000_000,
+  success_url: "https://www.example.com/paid",
+  cancel_url: "https://www.example.com/credit",
+} as const;
 /** Trusted, and at a port that is nobody's. */
 const HOOK = { url: "http://127.0.0.1:9/hook" } as const;
 
@@ -76,10 +85,11 @@ export async function newAccount(): Promise<Account> {
   const link = await idFrom(
     await call("POST", "/v1/integrations/links", { token: bearer, body: { platform: "discord" } }),
   );
+  const topUp = await idFrom(await call("POST", "/v1/top-ups", { token: bearer, body: TOP_UP }));
   const trigger = await newTrigger(bearer, { prompt: 'confetti over {{ $.name | "a field" }}' });
   const owned = {
     ...{ clip: clips, upl: [upload], key: spare.map(({ id }) => id) },
-    ...{ whe: [endpoint], evt: [event_id], lnk: [link], trg: [trigger.id] },
+    ...{ whe: [endpoint], evt: [event_id], lnk: [link], trg: [trigger.id], top: [topUp] },
   };
   return { tenant, bearer, owned, triggerUrl: trigger.url };
 }

@@ -82,9 +82,9 @@ export class Judge {
   async faults(operation: Operation, answer: Response): Promise<string[]> {
     const { status, headers } = answer;
     const faults: string[] = [];
-    // 503 is a refusal like others, where the document gives it; 500 is in every operation, and is always a fault.
-    if (status === 500) faults.push(`status ${status}`);
     const described = operation.responses[status];
+    // Every operation documents that we may be at fault; that another service is, only those that ask one.
+    if (status === 500 || (status > 500 && described === undefined)) faults.push(`status ${status}`);
     const text = await readStart(answer);
     if (described === undefined) return [...faults, `undocumented status ${status}: ${text.slice(0, 200)}`];
     for (const [name, { required }] of Object.entries(described.headers ?? {})) {

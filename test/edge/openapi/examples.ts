@@ -4,7 +4,7 @@ import { type Call, call } from "../support/http.ts";
 import { newKey } from "../support/keys.ts";
 import { pictureFile } from "../support/pictures.ts";
 import { newTrigger, TEMPLATE } from "../support/triggers.ts";
-import { type Account, finishedClip, idFrom, newUpload, ORDER } from "./deployment.ts";
+import { type Account, finishedClip, idFrom, newUpload, ORDER, TOP_UP } from "./deployment.ts";
 
 export interface Example extends Call {
   readonly path: string;
@@ -69,7 +69,12 @@ export const EXAMPLES: Readonly<Record<string, (account: Account) => Promise<Exa
   downloadVideo: async ({ bearer }) => ({ path: `/v1/videos/${await finishedClip(bearer)}/content` }),
   listModels: async () => ({ path: "/v1/models" }),
   getBalance: async () => ({ path: "/v1/balance" }),
+  getBalanceAlert: async () => ({ path: "/v1/balance-alert" }),
+  setBalanceAlert: async () => ({ path: "/v1/balance-alert", body: { threshold_micros: 1 } }),
   listLimits: async () => ({ path: "/v1/limits" }),
+  createTopUp: async () => ({ path: "/v1/top-ups", body: TOP_UP }),
+  listTopUps: async () => ({ path: "/v1/top-ups" }),
+  getTopUp: async ({ owned }) => ({ path: `/v1/top-ups/${owned.top[0]}` }),
   getUsage: async () => ({ path: "/v1/usage" }),
   listLedger: async () => ({ path: "/v1/ledger" }),
   getStatement: async () => ({ path: "/v1/statements/2026-01.csv" }),

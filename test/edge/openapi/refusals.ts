@@ -1,6 +1,7 @@
 // For each code that the document gives an operation a request that is refused by it: by the code alone where that is
 // enough, else by operation and code.
 
+import { STRIPE_WEBHOOK_PATH } from "../../../edge/integrations/stripe/endpoint.ts";
 import { SCOPES } from "../../../shared/contract/keys.ts";
 import { RATE_POLICIES } from "../../../shared/contract/rate-limits.ts";
 import { env } from "../support/env.ts";
@@ -8,7 +9,7 @@ import { type Call, call, ORIGIN } from "../support/http.ts";
 import { newKey } from "../support/keys.ts";
 import { admin, newTenant } from "../support/tenant.ts";
 import { TEMPLATE } from "../support/triggers.ts";
-import { type Account, finishedClip, idFrom, newUpload, ORDER, send } from "./deployment.ts";
+import { type Account, finishedClip, idFrom, newUpload, ORDER, send, stripe, TOP_UP } from "./deployment.ts";
 import type { Operation } from "./document.ts";
 import { BROWSER, EXAMPLES, type Example, endedClip, queuedClip, signedUrl, videoForm } from "./examples.ts";
 import { DELIVERIES, PREVIEWS, skipped } from "./trigger-refusals.ts";
@@ -194,6 +195,14 @@ const ORDERS: Readonly<Record<string, Recipe>> = {
   },
 };
 
+/** As a deployment answers whose settings name no Stripe account. */
+async function withoutStripe(given: Case): Promise<Response> {
+  const { path, body } = await exampleOf(given);
+  const headers = { "content-type": "application/json", authorization: `Bearer ${given.account.bearer}` };
+  const request = new Request(`${ORIGIN}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  return await send(request, { STRIPE_SECRET_KEY: undefined, STRIPE_WEBHOOK_SECRET: undefined });
+}
+
 const setting =
   (member: string, value: string | number): Recipe =>
   async (given) =>
@@ -247,6 +256,37 @@ const BY_OPERATION: Readonly<Record<string, Readonly<Record<string, Recipe>>>> =
     exceeds_own_key: async (given) =>
       await ask(given, { token: await weakKey(given), body: { name: "k", scopes: SCOPES } }),
     too_many_keys: untilRefused,
+  },
+  createTopUp: {
+    not_found: async (given) => await withoutStripe(given),
+    idempotency_mismatch: async (given) => {
+      const headers = { "idempotency-key": "mismatch-top-up" };
+      await (await ask(given, { headers })).text();
+      return await ask(given, { headers, body: { ...TOP_UP, amount_micros: 2 * TOP_UP.amount_micros } });
+    },
+    expired: async (given) => {
+      const headers = { "idempotency-key": "expired-top-up" };
+      const id = await idFrom(await ask(given, { headers }));
+      const never = "update top_ups set session_id = null, url = null, created_at_ms = 1 where id = ?";
+      await env.DB.prepare(never).bind(id).run();
+      return await ask(given, { headers });
+    },
+    payment_unavailable: async (given) => {
+      stripe.strike({ status: 400 });
+      return await ask(given);
+    },
+  },
+  getTopUp: {
+    payment_unavailable: async (given) => {
+      const { owned } = given.account;
+      const session = stripe.sessions.find(({ metadata }) => metadata.top_up_id === owned.top[0]);
+      if (session === undefined) throw new Error("the top-up has no session");
+      const { body, signature } = await stripe.pay(session);
+      const headers = { "stripe-signature": signature };
+      await (await call("POST", STRIPE_WEBHOOK_PATH, { body, headers })).text();
+      stripe.strike({ status: 400 });
+      return await ask(given);
+    },
   },
   deliver: DELIVERIES,
   createTrigger: SETTINGS,

@@ -21,7 +21,22 @@ export async function expectInvariants(): Promise<void> {
         coalesce(sum(l.amount_micros) filter (where l.book = 'held'), 0) as pending
       from balances b left join ledger_entries l on l.account_id = b.account_id
       group by b.account_id
-      having posted <> b.posted_micros or pending <> b.pending_micros or posted - pending < 0 or pending < 0`),
+      having posted <> b.posted_micros or pending <> b.pending_micros or posted - pending < b.floor_micros or b.floor_micros > 0
+        or pending < 0`),
+  ).toEqual([]);
+  // M7: what the ledger has of payments is what Stripe has told of them, and never that of a top-up twice.
+  expect(
+    await rows(`select p.payment_intent from stripe_payments p join top_ups t on t.id = p.top_up_id
+      where p.booked_paid_micros <> t.amount_micros or p.booked_refunded_micros <> p.refunded_micros
+        or p.booked_disputed_micros <> (select coalesce(sum(d.amount_micros), 0) from stripe_disputes d
+          where d.payment_intent = p.payment_intent and not d.reinstated)
+        or p.booked_paid_micros - p.booked_refunded_micros - p.booked_disputed_micros
+          <> (select coalesce(sum(l.amount_micros), 0) from ledger_entries l where l.reason = t.id
+            and l.book = 'available' and l.kind in ('payment', 'payment_refund', 'dispute'))`),
+  ).toEqual([]);
+  expect(
+    await rows(`select l.reason, count(*) as times from ledger_entries l where l.kind = 'payment' and l.book = 'available'
+      group by l.reason having times <> 1`),
   ).toEqual([]);
   // M3 and M4: one hold a clip, resolved exactly once when the clip ends: captured if it succeeded, else released.
   expect(
@@ -128,6 +143,11 @@ export async function everything(): Promise<unknown> {
     "trigger_urls",
     "trigger_days",
     "trigger_deliveries",
+    "balance_alerts",
+    "top_ups",
+    "stripe_events",
+    "stripe_payments",
+    "stripe_disputes",
   ];
   return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
 }

@@ -251,6 +251,7 @@ export class Edge {
       },
       outboxes: this.#outboxes,
       moderation: { moderators: [], withoutVerdict: "wait" },
+      payments: null,
       log: () => {},
       requestId: null,
       trustedHosts: new Set(),
