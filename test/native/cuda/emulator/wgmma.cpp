@@ -15,7 +15,7 @@ template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Wei
 template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Weight&, const AddToResidual&);
 
 void sparse_attention_wgmma(Queue& queue, const HeadShape&, const Projections&, const Heads&, const Sparse&,
-                            std::int8_t*, float*, bool) {
+                            std::int8_t*, float*) {
   queue.check("sparse_attention", cudaErrorInvalidValue);
 }
 
