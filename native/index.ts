@@ -2,6 +2,7 @@
 // back.
 import * as z from "zod";
 import { EngineError, openAddon } from "./addon.ts";
+import { type DeviceOptions, describeCudaDevice, findCudaDevice, toNativeDevice } from "./device.ts";
 
 /** Checkpoint files of one model set, .pth or .safetensors. */
 export interface EnginePaths {
@@ -16,6 +17,8 @@ export interface EngineOptions {
   /** CPU threads; 0, the default, is one a core. */
   readonly threads?: number;
 }
+
+const ON_CPU: DeviceOptions = { device: "cpu" };
 
 /** A finished request: nothing but the decoder is left to a default. */
 export interface GenerateRequest {
@@ -96,7 +99,7 @@ interface EngineAddon {
         /** Empty: none. */
         readonly tinyDecoder: string;
       },
-      options: { readonly threads: number },
+      options: { readonly threads: number } & ReturnType<typeof toNativeDevice>,
     ): Promise<NativeEngine>;
   };
 }
@@ -180,12 +183,11 @@ export class Engine {
   }
 
   /** Reads the checkpoints and checks that they belong together; off the JavaScript thread. */
-  static async load(paths: EnginePaths, options: EngineOptions = {}): Promise<Engine> {
+  static async load(paths: EnginePaths, options: EngineOptions = {}, on = ON_CPU): Promise<Engine> {
     const { transformer: denoiser, textEncoder, vae, tinyDecoder = "" } = paths;
     const { threads = 0 } = options;
-    return new Engine(
-      await openAddon<EngineAddon>().Engine.load({ denoiser, textEncoder, vae, tinyDecoder }, { threads }),
-    );
+    const files = { denoiser, textEncoder, vae, tinyDecoder };
+    return new Engine(await openAddon<EngineAddon>().Engine.load(files, { threads, ...toNativeDevice(on) }));
   }
 
   /** Token ids are below it. */
@@ -223,12 +225,20 @@ export class Engine {
 
 /** Where models run on this host. */
 export interface EngineBackend {
-  readonly name: string;
+  readonly name: "cpu" | "cuda";
+  /** What it computes on, in words; none for the CPU. */
+  readonly device?: string;
   load(paths: EnginePaths, options?: EngineOptions): Promise<Engine>;
 }
 
-/** The host's best backend. Throws `backend_unavailable` when the addon is not built. */
-export function openBackend(): EngineBackend {
+/**
+ * The CPU, or the device that is asked for once it has shown that it computes rightly. Rejects with
+ * `backend_unavailable` when the addon is not built or the device cannot be used.
+ */
+export async function openBackend(on = ON_CPU): Promise<EngineBackend> {
   openAddon<EngineAddon>();
-  return { name: "cpu", load: (paths, options) => Engine.load(paths, options) };
+  const load: EngineBackend["load"] = (paths, options) => Engine.load(paths, options, on);
+  if (on.device === "cpu") return { name: "cpu", load };
+  const found = await findCudaDevice(on.device, on.cudaLibrary);
+  return { name: "cuda", device: describeCudaDevice(found), load };
 }

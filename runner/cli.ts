@@ -13,7 +13,7 @@ import { readVersion } from "./version.ts";
 const start = defineCommand({
   meta: { name: "start", description: "Take clips from the edge and render them, until SIGTERM or SIGINT" },
   args: {
-    gpus: { type: "string", description: "A device for each engine (TURBOCLIP_GPUS)", valueHint: "cpu,cpu" },
+    gpus: { type: "string", description: "A device for each engine (TURBOCLIP_GPUS)", valueHint: "0,1" },
   },
   async run({ args: { gpus } }) {
     try {

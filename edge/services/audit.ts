@@ -23,7 +23,10 @@ export function actorOf(authority: Authority): AuditRow["actor"] {
   return authority === "operator" ? authority : authority.id;
 }
 
-function view(row: AuditRow): AuditEntry {
+/** What moderation goes by is the operator's alone, or a customer could ask for the list of terms one by one. */
+const isHidden = ({ action }: AuditRow) => action === "prompt.refused" || action === "clip.refused";
+
+function view(row: AuditRow, whole: boolean): AuditEntry {
   return {
     id: row.id,
     object: "audit_entry",
@@ -31,19 +34,19 @@ function view(row: AuditRow): AuditEntry {
     actor: row.actor,
     action: row.action,
     subject: row.subject,
-    detail: { ...row.detail },
+    detail: whole || !isHidden(row) ? { ...row.detail } : {},
     request_id: row.requestId,
     at: timestamp(row.atMs),
   };
 }
 
-/** Newest first, of one account or for null of all. */
+/** Newest first, of one account as it may see them, or for null of all as the operator does. */
 export async function listAudit(
   ports: Pick<Ports, "db">,
   accountId: AccountId | null,
   { limit, after }: ListAudit,
 ): Promise<AuditPage> {
   const rows = await findActs(ports.db, accountId, after ?? null, limit + 1);
-  const data = rows.slice(0, limit).map(view);
+  const data = rows.slice(0, limit).map((row) => view(row, accountId === null));
   return { data, next: rows.length > limit ? (data.at(-1)?.id ?? null) : null };
 }

@@ -59,7 +59,7 @@ void EngineObject::release(Napi::Env env) {
 Napi::Value EngineObject::load(const Napi::CallbackInfo& info) {
   const Result<EnginePaths> paths = read_paths(info[0]);
   if (!paths) return rejected(info.Env(), to_error(info.Env(), paths.error()));
-  const Result<CpuOptions> options = read_options(info[1]);
+  const Result<LoadOptions> options = read_options(info[1]);
   if (!options) return rejected(info.Env(), to_error(info.Env(), options.error()));
   return LoadWorker::start(info.Env(), paths.value(), options.value());
 }

@@ -3,14 +3,22 @@
 #include <exception>
 
 #include "addon/engine_object.h"
-#include "addon/values.h"
 
 namespace turboclip::addon {
+namespace {
 
-LoadWorker::LoadWorker(Napi::Env env, const EnginePaths& paths, const CpuOptions& options)
+Result<std::unique_ptr<Backend>> make_backend(const LoadOptions& options) {
+  std::unique_ptr<Backend> cpu = make_cpu_backend(options.cpu);
+  if (options.cuda) return make_cuda_backend(*options.cuda, std::move(cpu));
+  return cpu;
+}
+
+}  // namespace
+
+LoadWorker::LoadWorker(Napi::Env env, const EnginePaths& paths, const LoadOptions& options)
     : Napi::AsyncWorker(env, "turboclip load"), deferred_(env), paths_(paths), options_(options) {}
 
-Napi::Value LoadWorker::start(Napi::Env env, const EnginePaths& paths, const CpuOptions& options) {
+Napi::Value LoadWorker::start(Napi::Env env, const EnginePaths& paths, const LoadOptions& options) {
   auto* worker = new LoadWorker(env, paths, options);  // deletes itself when done
   const Napi::Promise promise = worker->deferred_.Promise();
   worker->Queue();
@@ -19,9 +27,10 @@ Napi::Value LoadWorker::start(Napi::Env env, const EnginePaths& paths, const Cpu
 
 void LoadWorker::Execute() {
   try {
-    result_ = Engine::load(paths_, make_cpu_backend(options_));
+    Result<std::unique_ptr<Backend>> backend = make_backend(options_);
+    result_ = backend ? Engine::load(paths_, std::move(backend).value()) : backend.error();
   } catch (const std::exception& error) {
-    result_ = Error{ErrorCode::internal, std::string("the CPU backend does not start: ") + error.what()};
+    result_ = Error{ErrorCode::internal, std::string("the backend does not start: ") + error.what()};
   }
 }
 

@@ -99,12 +99,28 @@ Result<EnginePaths> read_paths(const Napi::Value& value) {
   return paths;
 }
 
-Result<CpuOptions> read_options(const Napi::Value& value) {
+Result<CudaOptions> read_cuda_options(const Napi::Value& value) {
+  MemberReader members(value);
+  const std::int64_t device = members.integer("device");
+  CudaOptions options{members.text("library"), 0};
+  if (members.failed()) return members.error();
+  if (device < 0 || device > 1024) return invalid("device", "the number of a CUDA device, counted from 0");
+  options.device = static_cast<int>(device);
+  return options;
+}
+
+Result<LoadOptions> read_options(const Napi::Value& value) {
   MemberReader members(value);
   const std::int64_t threads = members.integer("threads");
+  const bool on_device = members.choice("backend", "cuda", "cpu");
   if (members.failed()) return members.error();
   if (threads < 0 || threads > 1024) return invalid("threads", "a number from 0 (one a core) to 1024");
-  return CpuOptions{static_cast<int>(threads)};
+  LoadOptions options{{static_cast<int>(threads)}, std::nullopt};
+  if (!on_device) return options;
+  const Result<CudaOptions> cuda = read_cuda_options(value);
+  if (!cuda) return cuda.error();
+  options.cuda = cuda.value();
+  return options;
 }
 
 Result<ClipRequest> read_request(const Napi::Value& value) {
@@ -149,6 +165,15 @@ Napi::Object to_object(Napi::Env env, Clip clip) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("frames", frames);
   out.Set("timings", timings);
+  return out;
+}
+
+Napi::Object to_object(Napi::Env env, const CudaDevice& device) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("name", device.name);
+  out.Set("driver", device.driver);
+  out.Set("freeBytes", static_cast<double>(device.free_bytes));
+  out.Set("totalBytes", static_cast<double>(device.total_bytes));
   return out;
 }
 

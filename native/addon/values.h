@@ -5,9 +5,11 @@
 #include <napi.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "cuda/backend.h"
 #include "engine/checkpoint/output_file.h"
 #include "engine/error.h"
 #include "engine/pipeline.h"
@@ -21,8 +23,15 @@ Napi::Error to_error(Napi::Env env, const Error& error);
 /// {denoiser, textEncoder, vae, tinyDecoder}: strings; no tinyDecoder is an empty one.
 Result<EnginePaths> read_paths(const Napi::Value& value);
 
-/// {threads}: 0 is one a core.
-Result<CpuOptions> read_options(const Napi::Value& value);
+/// Where an engine computes. What the device does not do, the CPU does.
+struct LoadOptions {
+  CpuOptions cpu;
+  std::optional<CudaOptions> cuda;
+};
+/// {threads: 0 is one a core, backend: "cpu"|"cuda", device: counted from 0, library: of the CUDA backend}
+Result<LoadOptions> read_options(const Napi::Value& value);
+/// {device, library}
+Result<CudaOptions> read_cuda_options(const Napi::Value& value);
 
 /// {tokenIds: Int32Array, width, height, frames, steps, sampler: "sde"|"ode", sigmaMax, seed: bigint,
 /// attention: "sla"|"original", topkRatio, decoder: "vae"|"taehv"}
@@ -38,6 +47,9 @@ Result<QuantizeRequest> read_quantize_request(const Napi::Value& value);
 
 /// {frames: Buffer [frames, height, width, 3], timings: {text_encode, denoise, decode} in seconds}
 Napi::Object to_object(Napi::Env env, Clip clip);
+
+/// {name, driver, freeBytes, totalBytes}
+Napi::Object to_object(Napi::Env env, const CudaDevice& device);
 
 /// {backend, width, heads, layers, textWidth, vocabulary, sparseAttention, residentBytes, tinyDecoder}
 Napi::Object to_object(Napi::Env env, const EngineInfo& info);

@@ -4,11 +4,47 @@
 #include <utility>
 
 #include "cuda/library_handle.h"
+#include "cuda/self_test.h"
 #include "cuda/video_decoder.h"
 #include "engine/text.h"
 
 namespace turboclip {
 namespace {
+
+Result<Tensor> multiply(const Library& library, int device, const Int8Blocks& x, const Int8Blocks& w) {
+  Tensor y({x.rows, w.rows});
+  const turboclip_cuda_blocks left{x.values.data(), x.scales.data(), x.rows, x.columns};
+  const turboclip_cuda_blocks right{w.values.data(), w.scales.data(), w.rows, w.columns};
+  turboclip_cuda_error error{};
+  if (library.int8_product(device, &left, &right, y.data(), &error) == 0) return to_error(error);
+  return y;
+}
+
+/// The device as the driver describes it, once it has shown that it multiplies.
+Result<CudaDevice> try_device(const Library& library, int device) {
+  turboclip_cuda_error error{};
+  const int count = library.devices(&error);
+  if (count == 0) {
+    return unavailable(concat(error.message,
+                              "; install NVIDIA's driver (nvidia-smi lists what it sees), or choose cpu "
+                              "as the device"));
+  }
+  if (device < 0 || device >= count) {
+    return unavailable(
+        concat("there is no CUDA device ", device, ": the driver shows ", count, ", counted from 0"));
+  }
+  turboclip_cuda_device found{};
+  if (library.describe(device, &found, &error) == 0) return to_error(error);
+  CudaDevice described{found.name, concat(found.driver / 1000, ".", found.driver % 1000 / 10),
+                       found.free_bytes, found.total_bytes};
+  const Status right = check_int8_product(
+      [&](const Int8Blocks& x, const Int8Blocks& w) { return multiply(library, device, x, w); });
+  if (right) return described;
+  return unavailable(
+      concat("CUDA device ", device, " (", described.name, ", driver for CUDA ", described.driver,
+             ") is not fit to compute: ", right.error().message,
+             "; reset the card or update its driver, and replace the card if that does not help"));
+}
 
 class CudaDenoiser : public Denoiser {
  public:
@@ -27,6 +63,7 @@ class CudaDenoiser : public Denoiser {
   Status begin_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
                     const DenoiserSettings& settings, const CancelFlag& cancel) override {
     if (cancel.requested) return cancelled();
+    latent_.clear();
     const Tensor& text = conditioning.text;
     if (text.shape.size() != 2 || text.shape[1] != config_.text_width) {
       return Error{ErrorCode::request_invalid, concat("text rows have shape ", shape_text(text.shape),
@@ -68,7 +105,38 @@ class CudaDenoiser : public Denoiser {
     return v;
   }
 
+  std::optional<Result<Tensor>> sample_clip(const SamplerSettings& settings, std::uint64_t seed,
+                                            const CancelFlag& cancel, const StepProgress& progress) override {
+    if (settings.model_input != ModelInput::bf16) return std::nullopt;  // the device rounds
+    if (cancel.requested) return cancelled();
+    if (latent_.empty()) return Error{ErrorCode::request_invalid, "no clip was begun"};
+    StepListener listener{cancel, progress};
+    turboclip_cuda_sampling sampling{};
+    sampling.ode = settings.method == SamplerMethod::ode ? 1 : 0;
+    sampling.steps = settings.steps;
+    sampling.sigma_max = settings.sigma_max;
+    sampling.seed = seed;
+    sampling.step_done = StepListener::step_done;
+    sampling.user = &listener;
+    Tensor latent(latent_);
+    turboclip_cuda_error error{};
+    if (library_->sample(model_, &sampling, latent.data(), &error) == 0) return to_error(error);
+    return latent;
+  }
+
  private:
+  /// Hears of each step, from inside the library.
+  struct StepListener {
+    const CancelFlag& cancel;
+    const StepProgress& progress;
+
+    static std::int32_t step_done(void* user, std::int32_t step) {
+      const auto& self = *static_cast<const StepListener*>(user);
+      if (self.progress) self.progress(step, 1);
+      return self.cancel.requested ? 1 : 0;
+    }
+  };
+
   static Error cancelled() { return Error{ErrorCode::cancelled, "cancelled while denoising"}; }
 
   std::shared_ptr<const Library> library_;
@@ -100,12 +168,7 @@ class CudaBackend : public Backend {
     return std::unique_ptr<VideoDecoder>(std::make_unique<CudaVideoDecoder>(std::move(loaded).value()));
   }
   Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) override {
-    Tensor y({x.rows, w.rows});
-    const turboclip_cuda_blocks left{x.values.data(), x.scales.data(), x.rows, x.columns};
-    const turboclip_cuda_blocks right{w.values.data(), w.scales.data(), w.rows, w.columns};
-    turboclip_cuda_error error{};
-    if (library_->int8_product(device_, &left, &right, y.data(), &error) == 0) return to_error(error);
-    return y;
+    return multiply(*library_, device_, x, w);
   }
   std::int64_t resident_bytes() const override { return host_->resident_bytes() + device_bytes_; }
   std::optional<std::int64_t> available_memory() const override { return host_->available_memory(); }
@@ -119,17 +182,18 @@ class CudaBackend : public Backend {
 
 }  // namespace
 
+Result<CudaDevice> find_cuda_device(const CudaOptions& options) {
+  const Result<std::shared_ptr<const Library>> library = Library::open(options.library);
+  if (!library) return library.error();
+  return try_device(*library.value(), options.device);
+}
+
 Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options,
                                                    std::unique_ptr<Backend> host) {
   const Result<std::shared_ptr<const Library>> library = Library::open(options.library);
   if (!library) return library.error();
-  turboclip_cuda_error error{};
-  const int count = library.value()->devices(&error);
-  if (count == 0) return to_error(error);
-  if (options.device < 0 || options.device >= count) {
-    return unavailable(
-        concat("there is no CUDA device ", options.device, ": the driver shows ", count, ", counted from 0"));
-  }
+  const Result<CudaDevice> found = try_device(*library.value(), options.device);
+  if (!found) return found.error();
   return std::unique_ptr<Backend>(
       std::make_unique<CudaBackend>(library.value(), options.device, std::move(host)));
 }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "engine/backend.h"
 
@@ -13,8 +14,20 @@ struct CudaOptions {
   int device = 0;
 };
 
+struct CudaDevice {
+  std::string name;
+  std::string driver;  // the newest CUDA that it knows, such as "13.0"
+  std::int64_t free_bytes = 0;
+  std::int64_t total_bytes = 0;
+};
+
+/// The device that the options name, once it has multiplied a product of known numbers rightly.
+/// backend_unavailable, saying why, if the library does not open, finds no such device, or the device
+/// computes wrongly.
+Result<CudaDevice> find_cuda_device(const CudaOptions& options);
+
 /// A backend whose transformer and video decoders run on the device; the text encoder is that of `host`.
-/// backend_unavailable, saying why, if the library does not open or finds no device.
+/// Errors are those of find_cuda_device().
 Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options, std::unique_ptr<Backend> host);
 
 }  // namespace turboclip

@@ -47,6 +47,26 @@ std::int32_t turboclip_cuda_devices(turboclip_cuda_error* error) {
   return 0;
 }
 
+std::int32_t turboclip_cuda_describe(std::int32_t device, turboclip_cuda_device* out,
+                                     turboclip_cuda_error* error) {
+  return guarded(error, [&]() -> turboclip::Status {
+    turboclip::cuda::Queue queue;
+    const turboclip::Status opened = queue.open(device);
+    if (!opened) return opened;
+    queue.enter("describe");
+    cudaDeviceProp properties{};
+    std::size_t free_bytes = 0, total_bytes = 0;
+    queue.check("the device's properties", cudaGetDeviceProperties(&properties, device));
+    queue.check("the driver's version", cudaDriverGetVersion(&out->driver));
+    queue.check("the device's memory", cudaMemGetInfo(&free_bytes, &total_bytes));
+    static_assert(sizeof out->name == sizeof properties.name);
+    std::memcpy(out->name, properties.name, sizeof out->name);
+    out->free_bytes = static_cast<std::int64_t>(free_bytes);
+    out->total_bytes = static_cast<std::int64_t>(total_bytes);
+    return queue.status();
+  });
+}
+
 turboclip_cuda_denoiser* turboclip_cuda_load(std::int32_t device, const char* checkpoint,
                                              turboclip_cuda_error* error) {
   auto loaded = std::make_unique<turboclip_cuda_denoiser>();

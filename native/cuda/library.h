@@ -12,7 +12,7 @@ extern "C" {
 /* All else in the library is hidden. */
 #pragma GCC visibility push(default)
 
-#define TURBOCLIP_CUDA_ABI 2
+#define TURBOCLIP_CUDA_ABI 3
 
 /* code: an ErrorCode of engine/error.h; message: a sentence, cut if it must be. */
 typedef struct {
@@ -44,12 +44,19 @@ typedef struct {
   void* user;
 } turboclip_cuda_sampling;
 
+typedef struct {
+  char name[256];
+  int32_t driver; /* the newest CUDA that it knows: 13000 is 13.0 */
+  int64_t free_bytes, total_bytes;
+} turboclip_cuda_device;
+
 typedef struct turboclip_cuda_denoiser turboclip_cuda_denoiser;
 
 /* TURBOCLIP_CUDA_ABI of the library. */
 int32_t turboclip_cuda_abi(void);
 /* How many devices there are; 0 with the reason in `error` if none can be used. */
 int32_t turboclip_cuda_devices(turboclip_cuda_error* error);
+int32_t turboclip_cuda_describe(int32_t device, turboclip_cuda_device* out, turboclip_cuda_error* error);
 turboclip_cuda_denoiser* turboclip_cuda_load(int32_t device, const char* checkpoint,
                                              turboclip_cuda_error* error);
 void turboclip_cuda_free(turboclip_cuda_denoiser* denoiser);

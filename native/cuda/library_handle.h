@@ -24,12 +24,14 @@ class Library {
 
   decltype(&turboclip_cuda_abi) abi = nullptr;
   decltype(&turboclip_cuda_devices) devices = nullptr;
+  decltype(&turboclip_cuda_describe) describe = nullptr;
   decltype(&turboclip_cuda_load) load = nullptr;
   decltype(&turboclip_cuda_free) free = nullptr;
   decltype(&turboclip_cuda_config_of) config_of = nullptr;
   decltype(&turboclip_cuda_weight_bytes) weight_bytes = nullptr;
   decltype(&turboclip_cuda_begin_clip) begin_clip = nullptr;
   decltype(&turboclip_cuda_velocity) velocity = nullptr;
+  decltype(&turboclip_cuda_sample) sample = nullptr;
   decltype(&turboclip_cuda_load_decoder) load_decoder = nullptr;
   decltype(&turboclip_cuda_free_decoder) free_decoder = nullptr;
   decltype(&turboclip_cuda_decoder_bytes) decoder_bytes = nullptr;

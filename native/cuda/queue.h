@@ -83,12 +83,9 @@ class Queue {
   void check(const char* what, cudaError_t error) {
     if (failure_ || error == cudaSuccess) return;
     cudaGetLastError();  // or the next launch would report it again
-    const ErrorCode code =
-        error == cudaErrorMemoryAllocation ? ErrorCode::out_of_memory : ErrorCode::internal;
-    failure_ = Error{code, concat("CUDA, ", stage_, ", ", what, ": ", cudaGetErrorString(error),
-                                  code == ErrorCode::out_of_memory
-                                      ? "; ask for a smaller clip or model, or free the card's memory"
-                                      : "; restart the engine, the device's state is lost")};
+    const ErrorCode code = error_code(error);
+    failure_ =
+        Error{code, concat("CUDA, ", stage_, ", ", what, ": ", cudaGetErrorString(error), remedy(code))};
   }
 
   Status status() const {
@@ -103,6 +100,34 @@ class Queue {
   }
 
  private:
+  static ErrorCode error_code(cudaError_t error) {
+    switch (error) {
+      case cudaErrorMemoryAllocation:
+        return ErrorCode::out_of_memory;
+      // Every later call of the process fails like these.
+      case cudaErrorECCUncorrectable:
+      case cudaErrorIllegalAddress:
+      case cudaErrorLaunchTimeout:
+      case cudaErrorHardwareStackError:
+      case cudaErrorIllegalInstruction:
+      case cudaErrorMisalignedAddress:
+      case cudaErrorInvalidAddressSpace:
+      case cudaErrorInvalidPc:
+      case cudaErrorLaunchFailure:
+      case cudaErrorExternalDevice:
+      case cudaErrorUnknown:
+        return ErrorCode::device_lost;
+      default:
+        return ErrorCode::internal;
+    }
+  }
+  static const char* remedy(ErrorCode code) {
+    if (code == ErrorCode::out_of_memory)
+      return "; ask for a smaller clip or model, or free the card's memory";
+    if (code == ErrorCode::device_lost) return "; restart the engine, the device's state is lost";
+    return "";
+  }
+
   cudaStream_t stream_ = nullptr;
   Device device_;
   const char* stage_ = "start";

@@ -14,6 +14,7 @@
 #include "engine/checkpoint.h"
 #include "engine/error.h"
 #include "engine/quant/int8_blocks.h"
+#include "engine/sampler/settings.h"
 #include "engine/tensor.h"
 
 namespace turboclip {
@@ -99,6 +100,13 @@ class Denoiser {
   /// Returns the velocity, of x's shape.
   virtual Result<Tensor> velocity(const Tensor& x, double timestep, const CancelFlag& cancel,
                                   const Progress& progress, const Tap& tap) = 0;
+  /// All steps of the clip that was begun, from the noise of `seed` (docs/noise.md): what sample() of rcm.h
+  /// makes of velocity(), for a backend that keeps the state where it computes. `cancel` is looked at between
+  /// steps. Nothing where there is no such way.
+  virtual std::optional<Result<Tensor>> sample_clip(const SamplerSettings&, std::uint64_t /*seed*/,
+                                                    const CancelFlag&, const StepProgress&) {
+    return std::nullopt;
+  }
 };
 
 /// Frames [first, first + count) of a clip, as produced: rgb is [count, height, width, 3], nominally in

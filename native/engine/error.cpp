@@ -30,6 +30,8 @@ std::string_view error_code_name(ErrorCode code) {
       return "io";
     case ErrorCode::backend_unavailable:
       return "backend_unavailable";
+    case ErrorCode::device_lost:
+      return "device_lost";
     case ErrorCode::internal:
       return "internal";
   }

@@ -22,6 +22,7 @@ enum class ErrorCode {
   out_of_memory,
   io,  // reading or writing failed after a successful open
   backend_unavailable,
+  device_lost,  // a card that answers no more until the process has ended
   internal,
 };
 

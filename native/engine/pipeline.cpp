@@ -208,8 +208,11 @@ Result<Tensor> Engine::denoise(const ClipRequest& request, Tensor text, const Cl
       progress(Stage::denoise, step, steps, (step - 1 + fraction) / steps);
     };
   }
+  std::optional<Result<Tensor>> whole =
+      denoiser_->sample_clip(request.sampler, request.seed, cancel, hooks.progress);
   Result<Tensor> latent =
-      sample(*denoiser_, shape, request.sampler, seeded_noise(request.seed), cancel, hooks);
+      whole ? std::move(*whole)
+            : sample(*denoiser_, shape, request.sampler, seeded_noise(request.seed), cancel, hooks);
   if (latent && !all_finite(latent.value())) return not_numbers("denoiser");
   return latent;
 }

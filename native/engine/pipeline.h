@@ -82,7 +82,8 @@ class Engine {
   EngineInfo info() const;
 
   /// Makes one clip; not to be called while another call runs. request_invalid names the value that the model
-  /// cannot take; cancelled follows within a transformer block of `cancel` being set.
+  /// cannot take; cancelled follows within a transformer block of `cancel` being set, or within a step
+  /// where the denoiser samples whole clips.
   Result<Clip> generate(const ClipRequest& request, const ClipProgress& progress, const CancelFlag& cancel);
 
  private:

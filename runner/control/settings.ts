@@ -1,21 +1,24 @@
 // The runner's settings, from the environment, checked before anything starts; a message names the variable.
 import * as z from "zod";
+import type { Device } from "../../native/device.ts";
 import { idSchema } from "../../shared/ids.ts";
 import { DECODERS, type Decoder } from "../checkpoints/find.ts";
+import { DEVICE_REMEDY, parseDevice } from "../engine/device.ts";
 import { LOG_LEVELS } from "../log.ts";
 
 const LOOPBACK = new Set(["127.0.0.1", "[::1]", "localhost"]);
 
 const MAX_ENGINES = 16;
 const DEVICES_REMEDY =
-  'must name a device for each engine, like "cpu" or "cpu,cpu": this version computes on the CPU, ' +
-  `and a runner has at most ${MAX_ENGINES} engines`;
+  `must name a device for each engine, like "0,1" or "cpu,cpu": ${DEVICE_REMEDY}; not both kinds in one ` +
+  `runner, since a clip's record names one engine, and at most ${MAX_ENGINES}`;
 
 /** A device for each engine; an engine is a process with a model of its own. */
 const devicesSchema = z
   .string()
-  .transform((list) => list.split(",").map((name) => name.trim()))
-  .pipe(z.array(z.literal("cpu", { error: DEVICES_REMEDY })).max(MAX_ENGINES, DEVICES_REMEDY));
+  .transform((list) => list.split(",").map((name) => parseDevice(name.trim())))
+  .pipe(z.array(z.union([z.literal("cpu"), z.int()], DEVICES_REMEDY)).max(MAX_ENGINES, DEVICES_REMEDY))
+  .refine((devices) => new Set(devices.map((device) => typeof device)).size === 1, { error: DEVICES_REMEDY });
 
 const settingsSchema = z.object({
   TURBOCLIP_EDGE_URL: z
@@ -47,7 +50,7 @@ export interface Settings {
   readonly runnerId: z.infer<ReturnType<typeof idSchema<"runner">>>;
   readonly token: string;
   readonly modelsDir: string;
-  readonly devices: readonly "cpu"[];
+  readonly devices: readonly Device[];
   /** CPU threads of all engines together; 0 is one a core. */
   readonly threads: number;
   readonly decoder: Decoder;
@@ -58,6 +61,13 @@ export interface Settings {
 
 /** The message has a line for each variable that is wrong, and never its value: one of them is a secret. */
 export class SettingsError extends Error {}
+
+/** Of TURBOCLIP_GPUS alone, for a host whose other settings are not there yet. */
+export function readDevices(env: NodeJS.ProcessEnv): readonly Device[] {
+  const parsed = devicesSchema.safeParse(env.TURBOCLIP_GPUS || "cpu");
+  if (parsed.success) return parsed.data;
+  throw new SettingsError(`TURBOCLIP_GPUS ${DEVICES_REMEDY}`);
+}
 
 /** An empty variable counts as absent. */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { Agent } from "undici";
 import { DEFAULT_LEASE_TIMES } from "../../shared/contract/runner.ts";
 import { describeMissing, findModels, type ModelOnDisk } from "../checkpoints/find.ts";
+import { deviceName, engineEnv } from "../engine/device.ts";
 import { ENGINE_ENTRY, EngineHost } from "../engine/host.ts";
 import { type Logger, makeLogger } from "../log.ts";
 import { readVersion } from "../version.ts";
@@ -42,8 +43,8 @@ export async function startRunner(settings: Settings, stop: StopSignals): Promis
   const giveUp = () => void stopAll(engines);
   stop.drain.addEventListener("abort", giveUp, { once: true });
   try {
-    const [backend] = await Promise.all(engines.map((engine) => engine.whenReady()));
-    const engineName = `${backend}/${readVersion()}${settings.decoder === "taehv" ? "+taehv" : ""}`;
+    const [first] = await Promise.all(engines.map((engine) => engine.whenReady()));
+    const engineName = `${first?.backend}/${readVersion()}${settings.decoder === "taehv" ? "+taehv" : ""}`;
     // One after the other: each plans by the memory that the ones before have left.
     for (const [index, engine] of engines.entries()) await loadFirst(engine, index, models, log);
     stop.drain.removeEventListener("abort", giveUp);
@@ -59,7 +60,7 @@ export async function startRunner(settings: Settings, stop: StopSignals): Promis
         privateFolders: [settings.modelsDir, workFolder.path],
         runnerId: settings.runnerId,
         version: readVersion(),
-        devices: settings.devices,
+        devices: settings.devices.map(deviceName),
         runnerTimes: DEFAULT_RUNNER_TIMES,
       },
       stop,
@@ -75,12 +76,12 @@ export async function startRunner(settings: Settings, stop: StopSignals): Promis
   }
 }
 
-/** A process for each device. CPU engines share the host's threads out among them. */
+/** A process for each device. They share the host's threads out among them: on a card, too, some stages compute there. */
 function startEngines({ devices, threads }: Settings, log: Logger): readonly EngineHost[] {
   const single = devices.length === 1;
   const each = single ? threads : Math.max(1, Math.floor((threads || availableParallelism()) / devices.length));
-  return devices.map((_, index) => {
-    const env = { ...process.env, TURBOCLIP_THREADS: String(each) };
+  return devices.map((device, index) => {
+    const env = engineEnv(process.env, device, each);
     return new EngineHost({ entry: ENGINE_ENTRY, env, log: single ? log : log.child({ engine: index }) });
   });
 }

@@ -36,6 +36,11 @@ export function isCancellation(error: unknown): boolean {
   return nativeCode(error) === "cancelled" || (error instanceof MediaError && error.kind === "aborted");
 }
 
+/** Whether only another process can use the card again. */
+export function isDeviceLost(error: unknown): error is Error {
+  return nativeCode(error) === "device_lost";
+}
+
 export function toFailure(error: unknown): Failure {
   const message = (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE);
   const code = nativeCode(error);

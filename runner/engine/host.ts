@@ -46,6 +46,13 @@ export interface RenderJob {
   readonly signal: AbortSignal;
 }
 
+export interface ReadyEngine {
+  /** "cpu" or "cuda". */
+  readonly backend: string;
+  /** The card, in words. */
+  readonly device?: string | undefined;
+}
+
 /** The engine cannot work on this host, as it said itself. */
 export class EngineUnusableError extends Error {}
 
@@ -65,7 +72,7 @@ export class EngineHost {
   readonly #options: EngineHostOptions;
   readonly #times: EngineTimes;
   #child: EngineChild | undefined;
-  #ready = deferred<string>();
+  #ready = deferred<ReadyEngine>();
   readonly #pending = new Map<number, PendingJob>();
   /** The job that has the engine. */
   #computing: number | undefined;
@@ -83,8 +90,8 @@ export class EngineHost {
     this.#spawn();
   }
 
-  /** Resolves with the backend's name once a process is ready; rejects when none ever can be on this host. */
-  whenReady(): Promise<string> {
+  /** Resolves once a process is ready; rejects when none ever can be on this host. */
+  whenReady(): Promise<ReadyEngine> {
     return this.#ready.promise;
   }
 
@@ -176,10 +183,7 @@ export class EngineHost {
   #onEvent(event: EngineEvent): void {
     switch (event.type) {
       case "ready":
-        clearTimeout(this.#startTimer);
-        this.#everReady = true;
-        this.#options.log.info({ pid: this.#child?.pid, backend: event.backend }, "engine process is ready");
-        this.#ready.resolve(event.backend);
+        this.#onReady(event);
         return;
       case "unusable":
         // Once it has worked here, what is missing now may come back: restarts go on.
@@ -197,6 +201,13 @@ export class EngineHost {
         this.#pending.get(event.job)?.settle(event.outcome);
         return;
     }
+  }
+
+  #onReady({ backend, device }: ReadyEngine): void {
+    clearTimeout(this.#startTimer);
+    this.#everReady = true;
+    this.#options.log.info({ pid: this.#child?.pid, backend, device }, "engine process is ready");
+    this.#ready.resolve({ backend, device });
   }
 
   #onExit(how: string): void {

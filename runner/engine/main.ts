@@ -1,8 +1,7 @@
-// The engine process's entry: the host's best backend behind the runner's protocol.
+// The engine process's entry: the host's backend for the device that it is told of, behind the runner's protocol.
 import { openBackend } from "../../native/index.ts";
+import { readEngineEnv } from "./device.ts";
 import { serveEngine } from "./serve.ts";
 
-await serveEngine({
-  openBackend: async () => openBackend(),
-  threads: Number(process.env.TURBOCLIP_THREADS ?? 0),
-});
+const { on, threads } = readEngineEnv(process.env);
+await serveEngine({ openBackend: () => openBackend(on), threads });

@@ -9,5 +9,7 @@ export type LoadedEngine = Pick<Engine, "vocabulary" | "generate" | "cancel" | "
 export interface EngineBackend {
   /** "cpu" or "cuda". */
   readonly name: string;
+  /** What it computes on, in words; none for the CPU. */
+  readonly device?: string;
   load(paths: EnginePaths, options?: EngineOptions): Promise<LoadedEngine>;
 }

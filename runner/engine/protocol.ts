@@ -73,8 +73,8 @@ export type Rendered = Extract<Outcome, { kind: "rendered" }>;
 
 /** Engine to control. */
 export const eventSchema = z.discriminatedUnion("type", [
-  /** The addon and ffmpeg are there; `backend` is "cpu" or "cuda". */
-  z.object({ type: z.literal("ready"), backend: z.string().max(50) }),
+  /** The addon, ffmpeg and the device are there; `backend` is "cpu" or "cuda", `device` the card in words. */
+  z.object({ type: z.literal("ready"), backend: z.string().max(50), device: z.string().max(500).optional() }),
   /** They are not, and starting again will not help. The process then ends. */
   z.object({ type: z.literal("unusable"), message: z.string() }),
   z.object({ type: z.literal("progress"), job, progress: heartbeatRequestSchema }),

@@ -5,13 +5,15 @@ import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { ModelFiles } from "../checkpoints/find.ts";
 import { type Ffmpeg, findFfmpeg } from "../media/locate.ts";
 import { loadTokenizer, type PromptTokenizer } from "../text/tokenizer.ts";
-import { EngineFileError, isCancellation, toFailure } from "./failures.ts";
+import { EngineFileError, isCancellation, isDeviceLost, toFailure } from "./failures.ts";
 import type { EngineBackend, LoadedEngine } from "./native.ts";
 import { type Command, commandSchema, type EngineEvent, type Outcome, type RenderCommand } from "./protocol.ts";
 import { sampleClip, writeClip } from "./render.ts";
 
 /** A job that does not stop within this after the control process has gone is left to the system. */
 const LAST_STOP_MS = 2_000;
+
+const DEVICE_LOST_STATUS = 70;
 
 interface LoadedModel {
   readonly id: string;
@@ -25,7 +27,7 @@ interface RunningJob {
 }
 
 export interface EngineProcessOptions {
-  /** Opens the addon; rejects when it cannot be loaded on this host. */
+  /** Opens the addon and the device; rejects when either cannot be used on this host. */
   readonly openBackend: () => Promise<EngineBackend>;
   /** Threads of the CPU engine; 0 is one a core. */
   readonly threads: number;
@@ -47,7 +49,7 @@ export async function serveEngine(options: EngineProcessOptions): Promise<void> 
     server = new EngineServer(backend, await findFfmpeg(process.env), options.threads);
     const { handle } = server;
     process.on("message", (message) => handle(message));
-    sendEvent({ type: "ready", backend: backend.name });
+    sendEvent({ type: "ready", backend: backend.name, device: backend.device });
   } catch (error) {
     sendEvent({ type: "unusable", message: error instanceof Error ? error.message : String(error) });
     process.disconnect();
@@ -116,9 +118,21 @@ class EngineServer {
     try {
       return command.type === "load" ? await this.#load(command.model) : await this.#render(command, signal);
     } catch (error) {
+      if (isDeviceLost(error)) return this.#endProcess(error);
       if (signal.aborted || isCancellation(error)) return { kind: "cancelled" };
       return { kind: "failed", failure: toFailure(error) };
     }
+  }
+
+  /**
+   * A card that has lost its state answers no more in this process: the control process is to start another. The
+   * files of the clip before need no card, and are finished first. What remains of this clip are its last words.
+   */
+  async #endProcess({ message }: Error): Promise<never> {
+    const writing = [...this.#running].filter(([job]) => job !== this.#computing);
+    await Promise.all(writing.map(([, { done }]) => done));
+    await new Promise((written) => process.stderr.write(`${message}\n`, written));
+    process.exit(DEVICE_LOST_STATUS);
   }
 
   async #load(model: ModelFiles): Promise<Outcome> {

@@ -2,10 +2,12 @@
 // engine's, which are wider than what the service sells: any multiple of 16, up to 161 frames.
 import { randomInt } from "node:crypto";
 import * as z from "zod";
+import type { Device } from "../../native/device.ts";
 import { LIMITS } from "../../shared/contract/clips.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
 import { findModel, type ModelSpec, parseSize } from "../../shared/models.ts";
 import { DECODERS, type Decoder, defaultSampling, type ModelOnDisk, type Sampling } from "../checkpoints/find.ts";
+import { DEVICE_REMEDY, parseDevice } from "../engine/device.ts";
 import { UsageError } from "../errors.ts";
 
 /** What was typed after each option; undefined where nothing was. */
@@ -20,11 +22,13 @@ type OptionName =
   | "attention"
   | "topk"
   | "decoder"
+  | "gpu"
   | "threads";
 
 export interface RenderSettings {
   readonly request: ClipRequest;
   readonly sampling: Sampling;
+  readonly device: Device;
   /** CPU threads; 0 is one a core. */
   readonly threads: number;
 }
@@ -75,6 +79,13 @@ const CHECKS = {
     "a number above 0 and up to 1 (0.1 for speed, 0.15 for quality)",
   ),
   decoder: check(z.enum(DECODERS), "vae or taehv (quicker, in less memory, a likeness)"),
+  gpu: check(
+    z
+      .string()
+      .transform(parseDevice)
+      .pipe(z.union([z.literal("cpu"), z.int()])),
+    DEVICE_REMEDY,
+  ),
   threads: check(whole.pipe(z.int().min(0).max(1_024)), "a number of threads up to 1024; 0 is one a core"),
 } as const;
 
@@ -115,6 +126,7 @@ export function readOptions(prompt: string, typed: TypedOptions): ReadOptions {
   const attention = read(typed, "attention", CHECKS.attention);
   const topkRatio = read(typed, "topk", CHECKS.topk);
   const decoder = read(typed, "decoder", CHECKS.decoder) ?? "vae";
+  const device = read(typed, "gpu", CHECKS.gpu) ?? "cpu";
   const threads = read(typed, "threads", CHECKS.threads) ?? 0;
   const settingsFor = (model: ModelOnDisk): RenderSettings => {
     const spec = findModel(model.id);
@@ -132,6 +144,7 @@ export function readOptions(prompt: string, typed: TypedOptions): ReadOptions {
         topkRatio: topkRatio ?? usual.topkRatio,
         decoder,
       },
+      device,
       threads,
     };
   };

@@ -6,6 +6,7 @@ import { access, copyFile, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { ModelOnDisk } from "../checkpoints/find.ts";
+import { engineEnv } from "../engine/device.ts";
 import { ENGINE_ENTRY, EngineHost } from "../engine/host.ts";
 import type { Rendered } from "../engine/protocol.ts";
 import { CommandCancelled, CommandError, UsageError } from "../errors.ts";
@@ -27,7 +28,7 @@ export interface RenderToFile {
 }
 
 export interface RenderedFile extends Pick<Rendered, "outputs" | "timings"> {
-  /** "cpu". */
+  /** "cpu" or "cuda". */
   readonly backend: string;
 }
 
@@ -38,13 +39,13 @@ export async function renderToFile(job: RenderToFile): Promise<RenderedFile> {
   const folder = await mkdtemp(join(dirname(resolve(job.file)), ".turboclip-"));
   const engine = new EngineHost({
     entry: ENGINE_ENTRY,
-    env: { ...job.env, TURBOCLIP_THREADS: String(job.settings.threads) },
+    env: engineEnv(job.env, job.settings.device, job.settings.threads),
     log: job.log,
   });
   const kill = () => void engine.stop();
   job.kill.addEventListener("abort", kill, { once: true });
   try {
-    const backend = await engine.whenReady();
+    const { backend } = await engine.whenReady();
     const rendered = await render(engine, job, folder);
     if (job.poster !== undefined) await moveInto(rendered.outputs.poster.path, job.poster);
     await rename(rendered.outputs.mp4.path, job.file);

@@ -1,4 +1,5 @@
 // What `render` says about a finished clip, for people and for programs.
+import { deviceName } from "../engine/device.ts";
 import { readVersion } from "../version.ts";
 import type { RenderSettings } from "./options.ts";
 import type { RenderedFile } from "./render-file.ts";
@@ -10,7 +11,7 @@ export interface Report {
   readonly rendered: RenderedFile;
 }
 
-export function toJson({ file, poster, settings: { request, sampling, threads }, rendered }: Report): string {
+export function toJson({ file, poster, settings: { request, sampling, device, threads }, rendered }: Report): string {
   const { bytes, sha256 } = rendered.outputs.mp4;
   const { width, height, frames, steps, sampler, seed, model } = request;
   return JSON.stringify({
@@ -18,7 +19,7 @@ export function toJson({ file, poster, settings: { request, sampling, threads },
     settings: {
       ...{ size: `${width}x${height}`, frames, steps, sampler, sigma_max: sampling.sigmaMax },
       ...{ attention: sampling.attention, topk: sampling.topkRatio, decoder: sampling.decoder },
-      threads,
+      ...{ device: deviceName(device), threads },
     },
     timings: rendered.timings,
     engine: `${rendered.backend}/${readVersion()}`,

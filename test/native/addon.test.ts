@@ -46,7 +46,7 @@ const request: GenerateRequest = {
   topkRatio: 0.1,
 };
 
-const load = () => openBackend().load(paths, { threads: 2 });
+const load = async () => (await openBackend()).load(paths, { threads: 2 });
 
 async function withEngine(use: (engine: Engine) => Promise<void>): Promise<void> {
   const engine = await load();
@@ -128,7 +128,7 @@ describe("the engine addon", () => {
   it("decodes with TAEHV when asked to, if it was loaded", async () => {
     const tinyDecoder = join(folder, "taew2_1.pth");
     writeTinyDecoder(tinyDecoder, 8);
-    const engine = await openBackend().load({ ...paths, tinyDecoder }, { threads: 2 });
+    const engine = await (await openBackend()).load({ ...paths, tinyDecoder }, { threads: 2 });
     try {
       expect(engine.info.tinyDecoder).toBe(true);
       const full = await engine.generate(request);
@@ -142,7 +142,7 @@ describe("the engine addon", () => {
 
   it("names the file that does not open", async () => {
     const missing = join(folder, "nothing.pth");
-    const loading = openBackend().load({ ...paths, vae: missing }, { threads: 1 });
+    const loading = (await openBackend()).load({ ...paths, vae: missing }, { threads: 1 });
     await expect(loading).rejects.toMatchObject({ code: "file_missing", message: expect.stringContaining(missing) });
   });
 

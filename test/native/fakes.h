@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,14 +24,18 @@ class FakeDenoiser : public Denoiser {
   std::vector<double> timesteps;
   std::vector<Tensor> states;
   Shape text_shape;
+  ModelLatentShape latent;
   std::size_t fail_at_step = 0;  // counted from 1; 0: never
   bool exhaust_memory = false;
   bool make_nan = false;
+  bool samples_whole = false;
+  std::vector<std::uint64_t> whole_seeds;  // of the clips that sample_clip() made
   std::chrono::milliseconds block_time{0};
 
   const DenoiserConfig& config() const override { return settings; }
-  Status begin_clip(const ModelLatentShape&, const Conditioning& conditioning, const DenoiserSettings&,
+  Status begin_clip(const ModelLatentShape& shape, const Conditioning& conditioning, const DenoiserSettings&,
                     const CancelFlag&) override {
+    latent = shape;
     text_shape = conditioning.text.shape;
     if (exhaust_memory) throw std::bad_alloc();
     return success();
@@ -49,6 +54,13 @@ class FakeDenoiser : public Denoiser {
     for (std::size_t i = 0; i < v.values.size(); ++i) v.values[i] = 0.5f * x.values[i] + 0.25f;
     if (make_nan) v.values.back() = 0.0f / 0.0f * v.values.back();
     return v;
+  }
+  std::optional<Result<Tensor>> sample_clip(const SamplerSettings& sampling, std::uint64_t seed,
+                                            const CancelFlag&, const StepProgress& progress) override {
+    if (!samples_whole) return std::nullopt;
+    whole_seeds.push_back(seed);
+    for (int step = 1; step <= sampling.steps && progress; ++step) progress(step, 1);
+    return Tensor({kLatentChannels, latent.frames, latent.height, latent.width});
   }
 };
 

@@ -8,23 +8,10 @@
 
 #include "engine/backend.h"
 #include "engine/error.h"
+#include "engine/sampler/settings.h"
 #include "engine/tensor.h"
 
 namespace turboclip {
-
-/// sde adds fresh noise after every step but the last; ode adds none: sharper, less robust.
-enum class SamplerMethod { sde, ode };
-
-/// What the model is given: the reference casts x and the timestep to bfloat16, and the released weights are
-/// used so. `exact` is for comparison with traces that were made without the cast.
-enum class ModelInput { bf16, exact };
-
-struct SamplerSettings {
-  SamplerMethod method = SamplerMethod::sde;
-  int steps = 4;          // 1 to 4
-  double sigma_max = 80;  // 80 for text to video, 200 for image to video
-  ModelInput model_input = ModelInput::bf16;
-};
 
 /// The rectified-flow times of the steps, largest first, and a final 0: steps + 1 values. TrigFlow time t is
 /// atan(sigma_max), 1.5, 1.4, 1.0 for the first `steps` of them; rectified-flow time is sin t / (cos t + sin
@@ -42,9 +29,6 @@ NoiseSource seeded_noise(std::uint64_t seed);
 
 /// Called with the state after each step, counted from 1. May be empty.
 using StepObserver = std::function<void(int step, const Tensor& state)>;
-
-/// How far the steps are: step counts from 1, fraction in [0, 1] is of that step. May be empty.
-using StepProgress = std::function<void(int step, double fraction)>;
 
 struct SamplerHooks {
   StepProgress progress;

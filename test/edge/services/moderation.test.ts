@@ -1,6 +1,7 @@
 // Moderation: what is refused costs nothing and is never handed out, whatever dies meanwhile.
 import { Webhook } from "standardwebhooks";
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import { listAudit } from "../../../edge/services/audit.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
 import { moderatorByHttp } from "../../../edge/services/moderation/remote.ts";
 import { moderatorByTerms, plainly } from "../../../edge/services/moderation/terms.ts";
@@ -77,6 +78,11 @@ describe("a prompt", () => {
     const detail = JSON.stringify({ by: "test", reason: "a knife" });
     expect(await audited()).toEqual([{ action: "prompt.refused", actor: "operator", subject: keyId, detail }]);
     expect(JSON.stringify(await everything())).not.toContain("sharp");
+    const page = { limit: 10, after: undefined };
+    const [shown] = (await listAudit(world.ports, account, page)).data;
+    expect(shown).toMatchObject({ action: "prompt.refused", detail: {} });
+    const [whole] = (await listAudit(world.ports, null, page)).data;
+    expect(whole).toMatchObject({ action: "prompt.refused", detail: { by: "test", reason: "a knife" } });
     await expectInvariants();
   });
 

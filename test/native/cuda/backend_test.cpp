@@ -1,7 +1,11 @@
 #include "cuda/backend.h"
 
+#include <cstdlib>
+
 #include "check.h"
 #include "cpu/reference.h"
+#include "cuda/self_test.h"
+#include "engine/text.h"
 #include "golden_engine.h"
 #include "support.h"
 
@@ -18,7 +22,8 @@ TEST("without the CUDA library, or with a file that is none, the backend says so
     const Result<std::unique_ptr<Backend>> backend = make_cuda_backend({path, 0}, make_cpu_backend({1}));
     CHECK(!backend.ok());
     CHECK(backend.error().code == ErrorCode::backend_unavailable);
-    CHECK(mentions(backend.error().message, {"does not open", path}));
+    CHECK(mentions(backend.error().message, {"does not open", path, "nvcc", "TURBOCLIP_CUDA_LIBRARY"}));
+    CHECK(find_cuda_device({path, 0}).error().message == backend.error().message);
   }
 }
 
@@ -26,6 +31,41 @@ TEST("a device that is not there is refused by its number") {
   const Result<std::unique_ptr<Backend>> backend = emulated(3);
   CHECK(!backend.ok());
   CHECK(mentions(backend.error().message, {"no CUDA device 3", "shows 1"}));
+}
+
+TEST("a device is told by its name, its driver and its memory once it has multiplied rightly") {
+  const Result<CudaDevice> device = find_cuda_device({TURBOCLIP_EMULATED_LIBRARY, 0});
+  CHECK(device.ok());
+  CHECK_EQUAL(device.value().name, "emulated");
+  CHECK_EQUAL(device.value().driver, "13.0");
+  CHECK_EQUAL(device.value().total_bytes, std::int64_t{8} << 30);
+  CHECK(device.value().free_bytes > 0 && device.value().free_bytes <= device.value().total_bytes);
+}
+
+/// A fault that the library of the tests takes at its next call (emulator/library_entry.cpp).
+class Fault {
+ public:
+  explicit Fault(const char* what) {
+    ::setenv("TURBOCLIP_EMULATED_FAULT", folder_.write("fault", what).c_str(), 1);
+  }
+  Fault(const Fault&) = delete;
+  Fault& operator=(const Fault&) = delete;
+  ~Fault() { ::unsetenv("TURBOCLIP_EMULATED_FAULT"); }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+TEST(
+    "a device that multiplies wrongly is refused by its name and driver, and is taken once it does it "
+    "rightly") {
+  const Fault fault("wrong");
+  const Result<std::unique_ptr<Backend>> backend = emulated();
+  CHECK(!backend.ok());
+  CHECK(backend.error().code == ErrorCode::backend_unavailable);
+  CHECK(mentions(backend.error().message,
+                 {"device 0", "emulated", "CUDA 13.0", "not fit", "at [129, 127]", "reset the card"}));
+  CHECK(emulated().ok());
 }
 
 TEST("a whole engine with its transformer behind the CUDA library makes the clip of the CPU's, nearly") {
@@ -50,6 +90,62 @@ TEST("a whole engine with its transformer behind the CUDA library makes the clip
   CHECK(rms < 2.5);  // levels of 255: 40 dB
 }
 
+/// A denoiser of the golden weights on the emulated device, and on the CPU.
+Result<std::unique_ptr<Denoiser>> golden_denoiser(Backend& backend) {
+  const Result<Checkpoint> file = Checkpoint::open(fixture("golden/wan_t2v.pth"));
+  Result<std::unique_ptr<Denoiser>> model = backend.load_denoiser(file.value());
+  CHECK(model.ok());
+  Conditioning conditioning;
+  const std::int64_t width = model.value()->config().text_width;
+  conditioning.text = Tensor({3, width});
+  conditioning.text.values = random_values(static_cast<std::size_t>(3 * width), 5);
+  CHECK(model.value()->begin_clip({2, 4, 4}, conditioning, {Attention::sla, 0.3}, {}).ok());
+  return model;
+}
+
+TEST(
+    "a clip that is sampled whole on the device is the one of velocity step by step, and tells of each "
+    "step") {
+  Result<std::unique_ptr<Backend>> backend = emulated();
+  CHECK(backend.ok());
+  Result<std::unique_ptr<Denoiser>> model = golden_denoiser(*backend.value());
+  for (const SamplerMethod method : {SamplerMethod::sde, SamplerMethod::ode}) {
+    const SamplerSettings settings{method, 3, 80, ModelInput::bf16};
+    std::vector<int> steps;
+    const auto note = [&](int step, double fraction) {
+      CHECK_EQUAL(fraction, 1.0);
+      steps.push_back(step);
+    };
+    const std::optional<Result<Tensor>> whole = model.value()->sample_clip(settings, 11, {}, note);
+    CHECK(whole.has_value() && whole->ok());
+    CHECK(steps == (std::vector<int>{1, 2, 3}));
+    const Result<Tensor> stepwise = sample(*model.value(), {2, 4, 4}, settings, seeded_noise(11), {}, {});
+    CHECK(stepwise.ok());
+    CHECK(whole->value().shape == stepwise.value().shape);
+    CHECK(relative_error(whole->value().values, stepwise.value().values) < 1e-6);
+  }
+  const SamplerSettings exact{SamplerMethod::sde, 1, 80, ModelInput::exact};
+  CHECK(!model.value()->sample_clip(exact, 11, {}, {}).has_value());
+}
+
+TEST("a clip that is sampled whole stops between two steps when it is cancelled, and the next one runs") {
+  Result<std::unique_ptr<Backend>> backend = emulated();
+  CHECK(backend.ok());
+  Result<std::unique_ptr<Denoiser>> model = golden_denoiser(*backend.value());
+  CancelFlag cancel;
+  int last = 0;
+  const auto cancel_at_two = [&](int step, double) {
+    last = step;
+    if (step == 2) cancel.requested = true;
+  };
+  const std::optional<Result<Tensor>> stopped = model.value()->sample_clip({}, 11, cancel, cancel_at_two);
+  CHECK(stopped.has_value() && !stopped->ok());
+  CHECK(stopped->error().code == ErrorCode::cancelled);
+  CHECK_EQUAL(last, 2);
+  const std::optional<Result<Tensor>> next = model.value()->sample_clip({}, 11, {}, {});
+  CHECK(next.has_value() && next->ok());
+}
+
 TEST("the product of INT8 blocks is the CPU engine's, and sizes that the device does not take are refused") {
   Result<std::unique_ptr<Backend>> backend = emulated();
   CHECK(backend.ok());
@@ -64,6 +160,29 @@ TEST("the product of INT8 blocks is the CPU engine's, and sizes that the device 
   const Result<Tensor> odd = backend.value()->int8_product(left, quantize_int8_blocks(w.data(), 64, 256));
   CHECK(!odd.ok());
   CHECK(mentions(odd.error().message, {"[64, 256]", "128"}));
+}
+
+TEST("the product of known numbers passes the CPU engine, and any one wrong element is found") {
+  const std::unique_ptr<Backend> cpu = make_cpu_backend({1});
+  const Int8Product right = [&](const Int8Blocks& x, const Int8Blocks& w) { return cpu->int8_product(x, w); };
+  CHECK(check_int8_product(right).ok());
+  for (const std::size_t index : {std::size_t{0}, std::size_t{128 * 64 + 3}, std::size_t{130 * 128 - 1}}) {
+    const Status status = check_int8_product([&](const Int8Blocks& x, const Int8Blocks& w) {
+      Result<Tensor> y = right(x, w);
+      y.value().values[index] *= 1.01f;
+      return y;
+    });
+    CHECK(!status.ok());
+    CHECK(mentions(status.error().message, {concat("[", index / 128, ", ", index % 128, "]")}));
+  }
+  const Status failed = check_int8_product([](const Int8Blocks&, const Int8Blocks&) -> Result<Tensor> {
+    return Error{ErrorCode::device_lost, "gone"};
+  });
+  CHECK(failed.error().code == ErrorCode::device_lost);
+  const Status zeros = check_int8_product([](const Int8Blocks& x, const Int8Blocks& w) -> Result<Tensor> {
+    return Tensor({x.rows, w.rows});
+  });
+  CHECK(!zeros.ok());
 }
 
 TEST("what the device's model refuses comes back over the C interface with its code and sentence") {

@@ -26,7 +26,12 @@ TEST("a launch that fails is an error value with the stage and the kernel, and w
   cuda::quantize_rows(queue, {x.data(), 1, 128}, y.data(), scales.data());
   const Status status = queue.finish();
   CHECK(!status.ok());
-  CHECK(mentions(status.error().message, {"denoise", "quantize_rows", "illegal memory access"}));
+  CHECK(status.error().code == ErrorCode::device_lost);
+  CHECK(mentions(status.error().message, {"denoise", "quantize_rows", "illegal memory access", "restart"}));
+  queue.enter("denoise");
+  emulator::fail_runtime_call(0, cudaErrorInvalidValue);
+  cuda::quantize_rows(queue, {x.data(), 1, 128}, y.data(), scales.data());
+  CHECK(queue.finish().error().code == ErrorCode::internal);  // of this launch alone
   queue.enter("denoise");
   emulator::fail_runtime_call(0, cudaErrorMemoryAllocation);
   cuda::DeviceArray<float> large;

@@ -76,6 +76,21 @@ TEST("progress names the stages in order, counts the steps and never goes back")
   CHECK(stages == (std::vector<std::string>{"text_encode", "denoise", "decode"}));
 }
 
+TEST("a denoiser that samples whole clips is asked for one, not for velocities, and its steps are told") {
+  FakeEngine fake;
+  fake.model->samples_whole = true;
+  std::vector<double> told;
+  const ClipProgress progress = [&](Stage stage, int, int, double fraction) {
+    if (stage == Stage::denoise) told.push_back(fraction);
+  };
+  const Result<Clip> clip = fake.engine->generate(small_request(), progress, CancelFlag{});
+  CHECK(clip.ok());
+  CHECK(fake.model->whole_seeds == std::vector<std::uint64_t>{small_request().seed});
+  CHECK(fake.model->timesteps.empty());
+  CHECK(told == (std::vector<double>{0.25, 0.5, 0.75, 1}));
+  CHECK_EQUAL(static_cast<int>(clip.value().rgb[0]), 128);  // of a latent of zeros
+}
+
 TEST("a clip cancelled from another thread ends at the next block with 'cancelled'") {
   FakeEngine fake;
   fake.model->block_time = std::chrono::milliseconds(20);

@@ -28,7 +28,8 @@ describe("settings", () => {
     ["TURBOCLIP_RUNNER_ID", "acct_01j9z3k4m5n6p7q8r9s0t1v2w3"],
     ["TURBOCLIP_RUNNER_TOKEN", "tc_live_not_a_runner"],
     ["TURBOCLIP_RUNNER_TOKEN", ""],
-    ["TURBOCLIP_GPUS", "0"],
+    ["TURBOCLIP_GPUS", "cuda"],
+    ["TURBOCLIP_GPUS", "-1"],
     ["TURBOCLIP_GPUS", "cpu,"],
     ["TURBOCLIP_GPUS", "cpu,0"],
     ["TURBOCLIP_GPUS", Array(17).fill("cpu").join()],
@@ -44,6 +45,7 @@ describe("settings", () => {
 
   test("name a device for each engine", () => {
     expect(readSettings({ ...GOOD, TURBOCLIP_GPUS: "cpu, cpu" }).devices).toEqual(["cpu", "cpu"]);
+    expect(readSettings({ ...GOOD, TURBOCLIP_GPUS: "0,1" }).devices).toEqual([0, 1]);
   });
 
   test.each(["http://127.0.0.1:8787", "http://localhost:1", "http://[::1]:1"])("take %s: it is this machine", (url) => {

@@ -44,6 +44,12 @@ int lane();
 
 /// Fails the call of the runtime after `calls` more with `error`, once.
 void fail_runtime_call(int calls, int error);
+/// From now on every call fails with `error`, as after a fault inside a kernel.
+void lose_device(int error);
+/// The next copy to the host arrives with a bit turned.
+void corrupt_next_download();
+/// Called before each call of the runtime; may call the three above. Empty but in the library of the tests.
+extern void (*before_runtime_call)();
 /// Bytes of device memory that are allocated now.
 std::size_t allocated_bytes();
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kSharedWithoutAsking = 48 << 10;
 constexpr std::size_t kSharedLimit = 99 << 10;  // an RTX 5090's
+constexpr std::size_t kDeviceMemory = std::size_t{8} << 30;
 constexpr unsigned char kGarbage = 0xdb;
 
 struct Allocation {
@@ -30,6 +31,8 @@ struct Runtime {
   std::size_t allocated = 0;
   int calls_until_failure = -1;
   cudaError_t failure = cudaSuccess;
+  cudaError_t lost = cudaSuccess;
+  bool corrupt_next_download = false;
   std::unique_ptr<EmulatedGraph> capture;  // being recorded
 } runtime;
 
@@ -44,11 +47,19 @@ void fail_runtime_call(int calls, int error) {
   runtime.failure = static_cast<cudaError_t>(error);
 }
 
+void lose_device(int error) { runtime.lost = static_cast<cudaError_t>(error); }
+
+void corrupt_next_download() { runtime.corrupt_next_download = true; }
+
+void (*before_runtime_call)() = nullptr;
+
 std::size_t allocated_bytes() { return runtime.allocated; }
 
 }  // namespace turboclip::emulator
 
 cudaError_t emulated_call() {
+  if (turboclip::emulator::before_runtime_call != nullptr) turboclip::emulator::before_runtime_call();
+  if (runtime.lost != cudaSuccess) return runtime.lost;
   if (runtime.calls_until_failure < 0) return cudaSuccess;
   return runtime.calls_until_failure-- == 0 ? runtime.failure : cudaSuccess;
 }
@@ -71,6 +82,10 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "operation not permitted when stream is capturing";
     case cudaErrorIllegalAddress:
       return "an illegal memory access was encountered";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure";
+    default:
+      break;
   }
   return "unknown error";
 }
@@ -86,7 +101,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return cudaErrorInvalidDevice;
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "emulated");
-  properties->totalGlobalMem = std::size_t{8} << 30;
+  properties->totalGlobalMem = kDeviceMemory;
   properties->sharedMemPerBlockOptin = kSharedLimit;
   properties->major = 8;
   properties->minor = 9;
@@ -99,6 +114,12 @@ cudaError_t cudaSetDevice(int) { return emulated_call(); }
 
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = 13000;
+  return emulated_call();
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  *free_bytes = kDeviceMemory - runtime.allocated;
+  *total_bytes = kDeviceMemory;
   return emulated_call();
 }
 
@@ -136,9 +157,14 @@ cudaError_t cudaFree(void* pointer) {
 cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) { return cudaMalloc(pointer, bytes); }
 cudaError_t cudaFreeHost(void* pointer) { return cudaFree(pointer); }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t) {
   const cudaError_t called = emulated_call();
-  if (called == cudaSuccess && bytes > 0) emulated_submit([=] { std::memcpy(to, from, bytes); });
+  if (called != cudaSuccess || bytes == 0) return called;
+  emulated_submit([=] { std::memcpy(to, from, bytes); });
+  if (kind == cudaMemcpyDeviceToHost && std::exchange(runtime.corrupt_next_download, false)) {
+    static_cast<unsigned char*>(to)[bytes - 1] ^= 0x40;
+  }
   return called;
 }
 

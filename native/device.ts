@@ -1,0 +1,48 @@
+// Where engines compute on this host, and what a CUDA device says of itself.
+import { dirname, join } from "node:path";
+import { ADDON_PATH, openAddon } from "./addon.ts";
+
+/** The CPU, or a CUDA device by its number, as the driver counts from 0. */
+export type Device = "cpu" | number;
+
+export interface DeviceOptions {
+  readonly device: Device;
+  /** libturboclip_cuda.so; where the build puts it, if absent. */
+  readonly cudaLibrary?: string | undefined;
+}
+
+export interface CudaDevice {
+  readonly name: string;
+  /** The newest CUDA that the driver knows, such as "13.0". */
+  readonly driver: string;
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+interface DeviceAddon {
+  findCudaDevice(options: { readonly device: number; readonly library: string }): Promise<CudaDevice>;
+}
+
+/** Beside the addon: the build makes it where nvcc is. */
+const CUDA_LIBRARY_PATH = join(dirname(ADDON_PATH), "..", "cuda", "libturboclip_cuda.so");
+
+/** As the addon's Engine.load() takes it. */
+export function toNativeDevice({ device, cudaLibrary = CUDA_LIBRARY_PATH }: DeviceOptions) {
+  return device === "cpu"
+    ? ({ backend: "cpu" } as const)
+    : ({ backend: "cuda", device, library: cudaLibrary } as const);
+}
+
+/**
+ * The device once it has multiplied a product of known numbers rightly. Rejects with `backend_unavailable`: no
+ * library, no driver, no such device, or one that computes wrongly.
+ */
+export function findCudaDevice(device: number, library = CUDA_LIBRARY_PATH): Promise<CudaDevice> {
+  return openAddon<DeviceAddon>().findCudaDevice({ device, library });
+}
+
+/** "NVIDIA H200, driver for CUDA 13.0, 138.9 of 139.8 GiB free". */
+export function describeCudaDevice({ name, driver, freeBytes, totalBytes }: CudaDevice): string {
+  const gib = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
+  return `${name}, driver for CUDA ${driver}, ${gib(freeBytes)} of ${gib(totalBytes)} GiB free`;
+}
