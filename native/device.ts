@@ -43,7 +43,7 @@ export function toNativeDevice({ device, cudaLibrary = CUDA_LIBRARY_PATH, memory
  * The device once it has multiplied a product of known numbers rightly. Rejects with `backend_unavailable`: no
  * library, no driver, no such device, or one that computes wrongly.
  */
-export function findCudaDevice(device: number, library = CUDA_LIBRARY_PATH): Promise<CudaDevice> {
+export async function findCudaDevice(device: number, library = CUDA_LIBRARY_PATH): Promise<CudaDevice> {
   return openAddon<DeviceAddon>().findCudaDevice({ device, library, memoryLimit: 0 });
 }
 
