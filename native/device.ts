@@ -9,6 +9,8 @@ export interface DeviceOptions {
   readonly device: Device;
   /** libturboclip_cuda.so; where the build puts it, if absent. */
   readonly cudaLibrary?: string | undefined;
+  /** Bytes of the device that a model and its clips may take; all that is free, if absent. */
+  readonly memoryLimit?: number | undefined;
 }
 
 export interface CudaDevice {
@@ -20,25 +22,29 @@ export interface CudaDevice {
 }
 
 interface DeviceAddon {
-  findCudaDevice(options: { readonly device: number; readonly library: string }): Promise<CudaDevice>;
+  findCudaDevice(options: {
+    readonly device: number;
+    readonly library: string;
+    readonly memoryLimit: number;
+  }): Promise<CudaDevice>;
 }
 
 /** Beside the addon: the build makes it where nvcc is. */
 const CUDA_LIBRARY_PATH = join(dirname(ADDON_PATH), "..", "cuda", "libturboclip_cuda.so");
 
 /** As the addon's Engine.load() takes it. */
-export function toNativeDevice({ device, cudaLibrary = CUDA_LIBRARY_PATH }: DeviceOptions) {
+export function toNativeDevice({ device, cudaLibrary = CUDA_LIBRARY_PATH, memoryLimit = 0 }: DeviceOptions) {
   return device === "cpu"
     ? ({ backend: "cpu" } as const)
-    : ({ backend: "cuda", device, library: cudaLibrary } as const);
+    : ({ backend: "cuda", device, library: cudaLibrary, memoryLimit } as const);
 }
 
 /**
  * The device once it has multiplied a product of known numbers rightly. Rejects with `backend_unavailable`: no
  * library, no driver, no such device, or one that computes wrongly.
  */
-export function findCudaDevice(device: number, library = CUDA_LIBRARY_PATH): Promise<CudaDevice> {
-  return openAddon<DeviceAddon>().findCudaDevice({ device, library });
+export async function findCudaDevice(device: number, library = CUDA_LIBRARY_PATH): Promise<CudaDevice> {
+  return openAddon<DeviceAddon>().findCudaDevice({ device, library, memoryLimit: 0 });
 }
 
 /** "NVIDIA H200, driver for CUDA 13.0, 138.9 of 139.8 GiB free". */

@@ -102,10 +102,13 @@ Result<EnginePaths> read_paths(const Napi::Value& value) {
 Result<CudaOptions> read_cuda_options(const Napi::Value& value) {
   MemberReader members(value);
   const std::int64_t device = members.integer("device");
-  CudaOptions options{members.text("library"), 0};
+  const double limit = members.number("memoryLimit");
+  CudaOptions options{members.text("library"), 0, 0};
   if (members.failed()) return members.error();
   if (device < 0 || device > 1024) return invalid("device", "the number of a CUDA device, counted from 0");
+  if (!(limit >= 0 && limit <= 0x1p53)) return invalid("memoryLimit", "a number of bytes; 0 is all");
   options.device = static_cast<int>(device);
+  options.memory_limit = static_cast<std::int64_t>(limit);
   return options;
 }
 

@@ -28,9 +28,10 @@ struct LoadOptions {
   CpuOptions cpu;
   std::optional<CudaOptions> cuda;
 };
-/// {threads: 0 is one a core, backend: "cpu"|"cuda", device: counted from 0, library: of the CUDA backend}
+/// {threads: 0 is one a core, backend: "cpu"|"cuda", device: counted from 0, library: of the CUDA backend,
+/// memoryLimit: bytes of the device, 0 is all}
 Result<LoadOptions> read_options(const Napi::Value& value);
-/// {device, library}
+/// {device, library, memoryLimit}
 Result<CudaOptions> read_cuda_options(const Napi::Value& value);
 
 /// {tokenIds: Int32Array, width, height, frames, steps, sampler: "sde"|"ode", sigmaMax, seed: bigint,

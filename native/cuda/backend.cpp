@@ -147,8 +147,8 @@ class CudaDenoiser : public Denoiser {
 
 class CudaBackend : public Backend {
  public:
-  CudaBackend(std::shared_ptr<const Library> library, int device, std::unique_ptr<Backend> host)
-      : library_(std::move(library)), device_(device), host_(std::move(host)) {}
+  CudaBackend(std::shared_ptr<const Library> library, CudaOptions options, std::unique_ptr<Backend> host)
+      : library_(std::move(library)), options_(std::move(options)), host_(std::move(host)) {}
 
   std::string name() const override { return "cuda"; }
   Result<std::unique_ptr<TextEncoder>> load_text_encoder(const Checkpoint& checkpoint) override {
@@ -156,26 +156,28 @@ class CudaBackend : public Backend {
   }
   Result<std::unique_ptr<Denoiser>> load_denoiser(const Checkpoint& checkpoint) override {
     turboclip_cuda_error error{};
-    turboclip_cuda_denoiser* model = library_->load(device_, checkpoint.path().c_str(), &error);
+    turboclip_cuda_denoiser* model =
+        library_->load(options_.device, checkpoint.path().c_str(), options_.memory_limit, &error);
     if (model == nullptr) return to_error(error);
     device_bytes_ += library_->weight_bytes(model);
     return std::unique_ptr<Denoiser>(std::make_unique<CudaDenoiser>(library_, model));
   }
   Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) override {
-    Result<CudaVideoDecoder> loaded = CudaVideoDecoder::load(library_, device_, checkpoint);
+    Result<CudaVideoDecoder> loaded = CudaVideoDecoder::load(library_, options_.device, checkpoint);
     if (!loaded) return loaded.error();
     device_bytes_ += loaded->weight_bytes();
     return std::unique_ptr<VideoDecoder>(std::make_unique<CudaVideoDecoder>(std::move(loaded).value()));
   }
   Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) override {
-    return multiply(*library_, device_, x, w);
+    return multiply(*library_, options_.device, x, w);
   }
+  bool denoises_on_host() const override { return false; }
   std::int64_t resident_bytes() const override { return host_->resident_bytes() + device_bytes_; }
   std::optional<std::int64_t> available_memory() const override { return host_->available_memory(); }
 
  private:
   std::shared_ptr<const Library> library_;
-  int device_;
+  CudaOptions options_;
   std::unique_ptr<Backend> host_;
   std::int64_t device_bytes_ = 0;
 };
@@ -194,8 +196,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options,
   if (!library) return library.error();
   const Result<CudaDevice> found = try_device(*library.value(), options.device);
   if (!found) return found.error();
-  return std::unique_ptr<Backend>(
-      std::make_unique<CudaBackend>(library.value(), options.device, std::move(host)));
+  return std::unique_ptr<Backend>(std::make_unique<CudaBackend>(library.value(), options, std::move(host)));
 }
 
 }  // namespace turboclip

@@ -1,6 +1,7 @@
 // The CUDA backend: opens libturboclip_cuda.so at run time, so that the engine starts where no driver is.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -12,6 +13,8 @@ namespace turboclip {
 struct CudaOptions {
   std::filesystem::path library;  // libturboclip_cuda.so
   int device = 0;
+  /// Bytes of device memory that a model and its clips may take; 0 is all that is free.
+  std::int64_t memory_limit = 0;
 };
 
 struct CudaDevice {

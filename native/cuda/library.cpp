@@ -68,12 +68,13 @@ std::int32_t turboclip_cuda_describe(std::int32_t device, turboclip_cuda_device*
 }
 
 turboclip_cuda_denoiser* turboclip_cuda_load(std::int32_t device, const char* checkpoint,
-                                             turboclip_cuda_error* error) {
+                                             std::int64_t memory_limit, turboclip_cuda_error* error) {
   auto loaded = std::make_unique<turboclip_cuda_denoiser>();
   const bool done = guarded(error, [&]() -> turboclip::Status {
     const turboclip::Result<turboclip::Checkpoint> file = turboclip::Checkpoint::open(checkpoint);
     if (!file) return file.error();
-    auto model = turboclip::cuda::Transformer::load(device, file.value());
+    auto model =
+        turboclip::cuda::Transformer::load(device, file.value(), turboclip::cuda::MemoryShare(memory_limit));
     if (!model) return model.error();
     loaded->model = std::move(model).value();
     return turboclip::success();

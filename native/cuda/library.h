@@ -57,7 +57,8 @@ int32_t turboclip_cuda_abi(void);
 /* How many devices there are; 0 with the reason in `error` if none can be used. */
 int32_t turboclip_cuda_devices(turboclip_cuda_error* error);
 int32_t turboclip_cuda_describe(int32_t device, turboclip_cuda_device* out, turboclip_cuda_error* error);
-turboclip_cuda_denoiser* turboclip_cuda_load(int32_t device, const char* checkpoint,
+/* memory_limit: bytes of device memory that the model and its clips may take; 0 is all that is free. */
+turboclip_cuda_denoiser* turboclip_cuda_load(int32_t device, const char* checkpoint, int64_t memory_limit,
                                              turboclip_cuda_error* error);
 void turboclip_cuda_free(turboclip_cuda_denoiser* denoiser);
 turboclip_cuda_config turboclip_cuda_config_of(const turboclip_cuda_denoiser* denoiser);

@@ -40,8 +40,8 @@ class Queue {
   }
 
   Status open(int device) {
+    index_ = device;
     enter("open");
-    check("the device", cudaSetDevice(device));
     cudaDeviceProp properties{};
     if (!failure_) check("the device's properties", cudaGetDeviceProperties(&properties, device));
     device_ = {properties.major, properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
@@ -52,10 +52,12 @@ class Queue {
   cudaStream_t stream() const { return stream_; }
   const Device& device() const { return device_; }
 
-  /// Names the stage that errors from here on belong to, and forgets an earlier failure.
+  /// Names the stage that errors from here on belong to, forgets an earlier failure, and makes the device the
+  /// thread's: a clip may come on another thread than the load.
   void enter(const char* stage) {
     stage_ = stage;
     failure_.reset();
+    check("the device", cudaSetDevice(index_));
   }
 
   template <class... Expected, class... Given>
@@ -128,6 +130,7 @@ class Queue {
     return "";
   }
 
+  int index_ = 0;
   cudaStream_t stream_ = nullptr;
   Device device_;
   const char* stage_ = "start";

@@ -17,6 +17,10 @@ class RotaryTables {
     height_.upload(queue, axis(shape.height, kSpacePairs));
     width_.upload(queue, axis(shape.width, kSpacePairs));
   }
+  static std::int64_t planned_bytes(const HeadShape& shape) {
+    return static_cast<std::int64_t>(sizeof(float2)) *
+           (shape.frames * kTimePairs + (shape.height + shape.width) * kSpacePairs);
+  }
   RotaryAngles view() const { return {time_.data(), height_.data(), width_.data()}; }
 
  private:

@@ -5,20 +5,24 @@
 
 namespace turboclip::cuda {
 
-void RunState::allocate(Queue& queue, const DenoiserConfig& config, const LatentShape& shape,
-                        const DenoiserSettings& settings) {
+void RunState::shape_for(const DenoiserConfig& config, const LatentShape& shape,
+                         const DenoiserSettings& settings) {
   heads = {config.heads, shape.tokens(), shape.frames, shape.height / 2, shape.width / 2};
   sla = settings.attention == Attention::sla;
   const std::int64_t blocks = heads.key_blocks();
   const auto share = static_cast<std::int64_t>(std::floor(settings.topk_ratio * static_cast<double>(blocks)));
   kept = sla ? std::clamp<std::int64_t>(share, 1, blocks) : blocks;
+}
+
+/// Calls reserve(array, values) for each array of a step and of the sampler.
+template <class Reserve>
+void RunState::reserve_arrays(const DenoiserConfig& config, const LatentShape& shape,
+                              const Reserve& reserve) {
+  const std::int64_t blocks = heads.key_blocks();
   const std::int64_t tokens_count = heads.tokens;
   const std::int64_t stride = scale_stride(tokens_count);
   const std::int64_t width = config.width;
   const std::int64_t state_values = kLatentChannels * shape.plane();
-  const auto reserve = [&](auto& array, std::int64_t count) { array.allocate(queue, count); };
-
-  angles.upload(queue, heads);
   reserve(x, state_values);
   reserve(v, state_values);
   reserve(state, state_values);
@@ -50,6 +54,24 @@ void RunState::allocate(Queue& queue, const DenoiserConfig& config, const Latent
   reserve(matrix, width * kHeadWidth);
   reserve(sums, width);
   reserve(lut, config.heads * heads.query_blocks() * kept);
+}
+
+void RunState::allocate(Queue& queue, const DenoiserConfig& config, const LatentShape& shape,
+                        const DenoiserSettings& settings) {
+  shape_for(config, shape, settings);
+  angles.upload(queue, heads);
+  reserve_arrays(config, shape, [&](auto& array, std::int64_t count) { array.allocate(queue, count); });
+}
+
+std::int64_t RunState::planned_bytes(const DenoiserConfig& config, const LatentShape& shape,
+                                     const DenoiserSettings& settings) {
+  RunState plan;
+  plan.shape_for(config, shape, settings);
+  std::int64_t bytes = RotaryTables::planned_bytes(plan.heads);
+  plan.reserve_arrays(config, shape, [&](auto& array, std::int64_t count) {
+    bytes += count * static_cast<std::int64_t>(sizeof *array.data());
+  });
+  return bytes;
 }
 
 }  // namespace turboclip::cuda

@@ -49,6 +49,9 @@ struct RunState {
   /// Allocates for a clip of this shape.
   void allocate(Queue& queue, const DenoiserConfig& config, const LatentShape& shape,
                 const DenoiserSettings& settings);
+  /// Bytes of device memory that allocate() takes.
+  static std::int64_t planned_bytes(const DenoiserConfig& config, const LatentShape& shape,
+                                    const DenoiserSettings& settings);
 
   Projections head_projections() { return {projections.data(), q_inverse.data(), k_inverse.data()}; }
   Heads head_views() {
@@ -57,6 +60,11 @@ struct RunState {
   }
   LinearState linear_state() { return {parts.data(), matrix.data(), sums.data()}; }
   TextKeys text_keys(std::size_t block) { return {cross_keys[block].data(), text_rows, last_bias}; }
+
+ private:
+  void shape_for(const DenoiserConfig& config, const LatentShape& shape, const DenoiserSettings& settings);
+  template <class Reserve>
+  void reserve_arrays(const DenoiserConfig& config, const LatentShape& shape, const Reserve& reserve);
 };
 
 }  // namespace turboclip::cuda

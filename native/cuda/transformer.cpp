@@ -18,17 +18,24 @@ Error cancelled() { return Error{ErrorCode::cancelled, "cancelled while denoisin
 
 }  // namespace
 
-Result<std::unique_ptr<Transformer>> Transformer::load(int device, const Checkpoint& checkpoint) {
+Result<std::unique_ptr<Transformer>> Transformer::load(int device, const Checkpoint& checkpoint,
+                                                       MemoryShare memory) {
   auto queue = std::make_unique<Queue>();
   const Status opened = queue->open(device);
   if (!opened) return opened.error();
+  const Result<DenoiserConfig> config = read_config(checkpoint);
+  if (!config) return config.error();
+  const Result<std::int64_t> available = memory.available(*queue, 0);
+  if (!available) return available.error();
+  const Status fits = check_weights(config.value(), available.value());
+  if (!fits) return fits.error();
   queue->enter("load");
-  Result<TransformerWeights> weights = load_transformer(*queue, checkpoint);
+  Result<TransformerWeights> weights = load_transformer(*queue, checkpoint, config.value());
   if (!weights) return weights.error();
   Result<TimeModulation> time = TimeModulation::load(checkpoint, weights->config);
   if (!time) return time.error();
   return std::unique_ptr<Transformer>(
-      new Transformer(std::move(queue), std::move(weights).value(), std::move(time).value()));
+      new Transformer(std::move(queue), memory, std::move(weights).value(), std::move(time).value()));
 }
 
 Status Transformer::begin_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
@@ -40,6 +47,12 @@ Status Transformer::begin_clip(const ModelLatentShape& shape, const Conditioning
   velocity_graph_.clear();
   step_graph_.clear();
   run_ = {};  // the last clip's memory goes before this one's comes
+  latent_ = {};
+  const Result<std::int64_t> available = memory_.available(*queue_, weight_bytes());
+  if (!available) return available.error();
+  const Status fits =
+      check_clip_bytes(config(), shape, settings, conditioning.text.size(0), available.value());
+  if (!fits) return fits;
   settings_ = settings;
   latent_ = {shape.frames, shape.height, shape.width};
   run_.allocate(*queue_, config(), latent_, settings);

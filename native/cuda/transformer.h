@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "cuda/device_memory.h"
 #include "cuda/graph.h"
 #include "cuda/latent.h"
 #include "cuda/run_state.h"
@@ -14,11 +15,12 @@ namespace turboclip::cuda {
 
 class Transformer : public Denoiser {
  public:
-  /// Opens the device, and loads the weights onto it.
-  static Result<std::unique_ptr<Transformer>> load(int device, const Checkpoint& checkpoint);
+  /// Opens the device, and loads the weights onto it if they fit the share.
+  static Result<std::unique_ptr<Transformer>> load(int device, const Checkpoint& checkpoint,
+                                                   MemoryShare memory = MemoryShare(0));
 
   const DenoiserConfig& config() const override { return weights_.config; }
-  std::int64_t weight_bytes() const { return weights_.bytes(); }
+  std::int64_t weight_bytes() const { return cuda::weight_bytes(weights_.config); }
 
   Status begin_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
                     const DenoiserSettings& settings, const CancelFlag& cancel) override;
@@ -31,8 +33,9 @@ class Transformer : public Denoiser {
                         const StepProgress& progress);
 
  private:
-  Transformer(std::unique_ptr<Queue> queue, TransformerWeights weights, TimeModulation time)
-      : queue_(std::move(queue)), weights_(std::move(weights)), time_(std::move(time)) {}
+  Transformer(std::unique_ptr<Queue> queue, MemoryShare memory, TransformerWeights weights,
+              TimeModulation time)
+      : queue_(std::move(queue)), memory_(memory), weights_(std::move(weights)), time_(std::move(time)) {}
 
   void prepare_text(const Tensor& text);
   void set_timestep(double timestep);
@@ -47,6 +50,7 @@ class Transformer : public Denoiser {
   const float* gate(std::size_t block, int row) const;
 
   std::unique_ptr<Queue> queue_;
+  MemoryShare memory_;
   TransformerWeights weights_;
   TimeModulation time_;
   DenoiserSettings settings_;

@@ -151,6 +151,8 @@ Result<std::int64_t> first_size(const Checkpoint& checkpoint, const std::string&
   return view.value()->shape[dim];
 }
 
+}  // namespace
+
 Result<DenoiserConfig> read_config(const Checkpoint& checkpoint) {
   const auto refused = [&](std::string_view what) {
     return Error{ErrorCode::tensor_shape, concat(checkpoint.path().string(), ": ", what)};
@@ -191,24 +193,26 @@ Result<DenoiserConfig> read_config(const Checkpoint& checkpoint) {
   return config;
 }
 
-}  // namespace
-
-std::int64_t TransformerWeights::bytes() const {
-  std::int64_t total = patch_embedding.bytes() + text_in.bytes() + text_out.bytes() + head.bytes();
-  for (const BlockWeights& block : blocks) {
-    for (const Int8Layer* layer : {&block.qkv, &block.o, &block.cross_q, &block.cross_kv, &block.cross_o,
-                                   &block.ffn_in, &block.ffn_out}) {
-      total += layer->bytes();
-    }
-  }
-  return total;
+std::int64_t weight_bytes(const DenoiserConfig& config) {
+  constexpr std::int64_t kFloat = sizeof(float);
+  const auto int8 = [](std::int64_t out, std::int64_t in) {
+    return out * in + kFloat * (int8_block_count(out) * int8_block_count(in) + out);
+  };
+  const auto bf16 = [](std::int64_t out, std::int64_t in) { return 2 * out * in + kFloat * out; };
+  const std::int64_t width = config.width;
+  constexpr std::int64_t kSquareLayers = 8;  // q, k, v and o of both attentions
+  constexpr std::int64_t kVectors = 6;       // of norms
+  std::int64_t block = kSquareLayers * int8(width, width) + int8(config.ffn, width) +
+                       int8(width, config.ffn) + kVectors * kFloat * width;
+  if (config.has_sla) block += kFloat * (kHeadWidth * kHeadWidth + kHeadWidth);
+  return config.layers * block + bf16(width, config.in_channels * kPatchValues) +
+         bf16(width, config.text_width) + bf16(width, width) + bf16(kHeadOutputs, width);
 }
 
-Result<TransformerWeights> load_transformer(Queue& queue, const Checkpoint& checkpoint) {
-  const Result<DenoiserConfig> config = read_config(checkpoint);
-  if (!config) return config.error();
+Result<TransformerWeights> load_transformer(Queue& queue, const Checkpoint& checkpoint,
+                                            const DenoiserConfig& config) {
   TransformerWeights weights;
-  weights.config = config.value();
+  weights.config = config;
   const std::int64_t width = weights.config.width;
   Loader loader(queue, checkpoint);
   loader.bf16("patch_embedding", width, weights.config.in_channels * kPatchValues, weights.patch_embedding);

@@ -20,7 +20,6 @@ struct Int8Layer {
   std::int64_t in = 0;
 
   Int8Weight view() const { return {values.data(), scales.data(), bias.data(), out, in}; }
-  std::int64_t bytes() const { return values.bytes() + scales.bytes() + bias.bytes(); }
 };
 
 struct Bf16Layer {
@@ -30,7 +29,6 @@ struct Bf16Layer {
   std::int64_t in = 0;
 
   Bf16Weight view() const { return {values.data(), bias.data(), out, in}; }
-  std::int64_t bytes() const { return values.bytes() + bias.bytes(); }
 };
 
 struct BlockWeights {
@@ -50,13 +48,18 @@ struct TransformerWeights {
   Bf16Layer text_in, text_out;  // [C, text_width], [C, C]
   std::vector<BlockWeights> blocks;
   Bf16Layer head;  // [64, C]
-
-  std::int64_t bytes() const;
 };
 
-/// Reads sizes and weights from the tensors; float weights of the blocks are quantised as the -quant files
-/// have them. The first tensor that is missing, of another shape or of a size that the kernels do not take is
-/// the error.
-Result<TransformerWeights> load_transformer(Queue& queue, const Checkpoint& checkpoint);
+/// The model's sizes, from the tensors' shapes. The first tensor that is missing, of another shape or of a
+/// size that the kernels do not take is the error.
+Result<DenoiserConfig> read_config(const Checkpoint& checkpoint);
+
+/// Bytes of device memory that a model of these sizes takes.
+std::int64_t weight_bytes(const DenoiserConfig& config);
+
+/// Reads the weights of a model of these sizes; float weights of the blocks are quantised as the -quant files
+/// have them. The first tensor that is missing or of another shape is the error.
+Result<TransformerWeights> load_transformer(Queue& queue, const Checkpoint& checkpoint,
+                                            const DenoiserConfig& config);
 
 }  // namespace turboclip::cuda

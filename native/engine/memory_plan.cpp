@@ -57,11 +57,6 @@ std::int64_t dimension(const Checkpoint& checkpoint, std::string_view name, std:
   return view == nullptr || view->shape.size() <= dim ? 0 : view->shape[dim];
 }
 
-std::string gigabytes(std::int64_t bytes) {
-  return concat(std::fixed, std::setprecision(bytes < 100'000'000 ? 3 : 1), static_cast<double>(bytes) * 1e-9,
-                " GB");
-}
-
 Error too_little(const std::string& what, std::int64_t need, std::int64_t have, const std::string& remedy) {
   return Error{ErrorCode::out_of_memory, concat(what, " needs ", gigabytes(need), " of memory and ",
                                                 gigabytes(have), " are available; ", remedy)};
@@ -135,6 +130,11 @@ std::optional<ClipSize> smaller(const ModelSizes& sizes, const ClipSize& clip,
 }
 
 }  // namespace
+
+std::string gigabytes(std::int64_t bytes) {
+  return concat(std::fixed, std::setprecision(bytes < 100'000'000 ? 3 : 1), static_cast<double>(bytes) * 1e-9,
+                " GB");
+}
 
 void WeightMemory::add(const WeightMemory& other) {
   resident += other.resident;

@@ -105,7 +105,10 @@ Status Engine::plan_memory(const EnginePaths& paths) {
     add(checkpoint.value());
     return success();
   };
-  Status status = read(paths.denoiser, [&](const Checkpoint& file) { add_denoiser(sizes_, file); });
+  Status status = success();
+  if (backend_->denoises_on_host()) {
+    status = read(paths.denoiser, [&](const Checkpoint& file) { add_denoiser(sizes_, file); });
+  }
   if (status) {
     status = read(paths.text_encoder, [&](const Checkpoint& file) { add_text_encoder(sizes_, file); });
   }

@@ -20,10 +20,16 @@ export function engineEnv(env: NodeJS.ProcessEnv, device: Device, threads: numbe
   return { ...env, TURBOCLIP_DEVICE: String(device), TURBOCLIP_THREADS: String(threads) };
 }
 
-/** What engineEnv() told. */
-export function readEngineEnv(env: NodeJS.ProcessEnv): { readonly on: DeviceOptions; readonly threads: number } {
+/** The device that engineEnv() told, and what the host's owner set for it. Throws in words. */
+export function readDeviceEnv(env: NodeJS.ProcessEnv): DeviceOptions {
   const device = parseDevice(env.TURBOCLIP_DEVICE ?? "cpu");
   if (device === undefined) throw new Error(`TURBOCLIP_DEVICE is ${env.TURBOCLIP_DEVICE}; the runner sets it`);
-  const on = { device, cudaLibrary: env.TURBOCLIP_CUDA_LIBRARY || undefined };
-  return { on, threads: Number(env.TURBOCLIP_THREADS ?? 0) };
+  const memoryLimit = readMemoryLimit(env.TURBOCLIP_DEVICE_MEMORY_GIB || undefined);
+  return { device, cudaLibrary: env.TURBOCLIP_CUDA_LIBRARY || undefined, memoryLimit };
+}
+
+function readMemoryLimit(gib: string | undefined): number | undefined {
+  if (gib === undefined) return undefined;
+  if (/^\d{1,4}(\.\d{1,3})?$/.test(gib) && Number(gib) > 0) return Math.floor(Number(gib) * 2 ** 30);
+  throw new Error(`TURBOCLIP_DEVICE_MEMORY_GIB is ${JSON.stringify(gib)}; give a number of GiB above 0, such as 16`);
 }

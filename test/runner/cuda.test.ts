@@ -75,7 +75,7 @@ describe("turboclip-runner render --gpu", () => {
       "/nowhere/libturboclip_cuda.so",
       /does not open: \/nowhere.*nvcc.*TURBOCLIP_CUDA/,
     ],
-    ["a device that is not there", "9", EMULATED, /no CUDA device 9: the driver shows 1/],
+    ["a device that is not there", "9", EMULATED, /no CUDA device 9: the driver shows 2/],
   ])("ends with 1 and says what to do about %s", async (_, gpu, library, message) => {
     const file = join(folder.path, "none.mp4");
     const command = run(["render", "a red ball", "-o", file, "--gpu", gpu, ...SMALL], {
@@ -85,6 +85,19 @@ describe("turboclip-runner render --gpu", () => {
     expect(command.stderr()).toMatch(message);
     expect(command.stderr()).not.toContain("    at ");
     expect(existsSync(file)).toBe(false);
+  });
+
+  test("is told before the load when the model is over the share of the device that it may take", async () => {
+    const file = join(folder.path, "none.mp4");
+    const args = ["render", "a red ball", "-o", file, "--gpu", "0", ...SMALL];
+    const command = run(args, { TURBOCLIP_DEVICE_MEMORY_GIB: "0.001" });
+    expect(await command.exit).toBe(1);
+    expect(command.stderr()).toMatch(
+      /the transformer needs .* GB of the device's memory and 0\.001 GB may be taken \(TURBOCLIP_DEVICE_MEMORY_GIB/,
+    );
+    const wrong = run(args, { TURBOCLIP_DEVICE_MEMORY_GIB: "all" });
+    expect(await wrong.exit).toBe(1);
+    expect(wrong.stderr()).toContain('TURBOCLIP_DEVICE_MEMORY_GIB is "all"; give a number of GiB above 0');
   });
 
   test("names a device that is none, and what to give", async () => {

@@ -1,10 +1,14 @@
 #include "cuda/backend.h"
 
 #include <cstdlib>
+#include <thread>
 
 #include "check.h"
 #include "cpu/reference.h"
+#include "cuda/device_memory.h"
 #include "cuda/self_test.h"
+#include "cuda/transformer_weights.h"
+#include "engine/memory_plan.h"
 #include "engine/text.h"
 #include "golden_engine.h"
 #include "support.h"
@@ -13,8 +17,8 @@ namespace turboclip::test {
 namespace {
 
 /// The backend over the emulated library.
-Result<std::unique_ptr<Backend>> emulated(int device = 0) {
-  return make_cuda_backend({TURBOCLIP_EMULATED_LIBRARY, device}, make_cpu_backend({1}));
+Result<std::unique_ptr<Backend>> emulated(int device = 0, std::int64_t memory_limit = 0) {
+  return make_cuda_backend({TURBOCLIP_EMULATED_LIBRARY, device, memory_limit}, make_cpu_backend({1}));
 }
 
 TEST("without the CUDA library, or with a file that is none, the backend says so and what it looked for") {
@@ -30,7 +34,7 @@ TEST("without the CUDA library, or with a file that is none, the backend says so
 TEST("a device that is not there is refused by its number") {
   const Result<std::unique_ptr<Backend>> backend = emulated(3);
   CHECK(!backend.ok());
-  CHECK(mentions(backend.error().message, {"no CUDA device 3", "shows 1"}));
+  CHECK(mentions(backend.error().message, {"no CUDA device 3", "shows 2"}));
 }
 
 TEST("a device is told by its name, its driver and its memory once it has multiplied rightly") {
@@ -144,6 +148,43 @@ TEST("a clip that is sampled whole stops between two steps when it is cancelled,
   CHECK_EQUAL(last, 2);
   const std::optional<Result<Tensor>> next = model.value()->sample_clip({}, 11, {}, {});
   CHECK(next.has_value() && next->ok());
+}
+
+TEST("a model on the second device makes its clip on another thread than the one that loaded it") {
+  Result<std::unique_ptr<Backend>> backend = emulated(1);
+  CHECK(backend.ok());
+  Result<std::unique_ptr<Denoiser>> model = golden_denoiser(*backend.value());
+  std::thread other([&] {
+    const std::optional<Result<Tensor>> clip = model.value()->sample_clip({}, 11, {}, {});
+    CHECK(clip.has_value() && clip->ok());
+  });
+  other.join();
+}
+
+TEST("a model or a clip over its share of the device is refused before it is loaded, with what would fit") {
+  const Result<Checkpoint> file = Checkpoint::open(fixture("golden/wan_t2v.pth"));
+  const std::int64_t weights = cuda::weight_bytes(cuda::read_config(file.value()).value());
+  const Result<std::unique_ptr<Denoiser>> refused =
+      emulated(0, weights - 1).value()->load_denoiser(file.value());
+  CHECK(!refused.ok());
+  CHECK(refused.error().code == ErrorCode::out_of_memory);
+  CHECK(mentions(refused.error().message,
+                 {"the transformer", gigabytes(weights), "TURBOCLIP_DEVICE_MEMORY_GIB"}));
+
+  const DenoiserConfig config = cuda::read_config(file.value()).value();
+  const DenoiserSettings settings{Attention::sla, 0.3};
+  const std::int64_t share = weights + cuda::clip_bytes(config, {2, 4, 4}, settings, 3);
+  Result<std::unique_ptr<Backend>> backend = emulated(0, share);
+  Result<std::unique_ptr<Denoiser>> model = backend.value()->load_denoiser(file.value());
+  CHECK(model.ok());
+  Conditioning conditioning;
+  conditioning.text = Tensor({3, config.text_width});
+  CHECK(model.value()->begin_clip({2, 4, 4}, conditioning, settings, {}).ok());
+  const Status larger = model.value()->begin_clip({3, 4, 4}, conditioning, settings, {});
+  CHECK(!larger.ok());
+  CHECK(larger.error().code == ErrorCode::out_of_memory);
+  CHECK(mentions(larger.error().message, {"32 x 32 and 9 frames", "what fits: 5 frames"}));
+  CHECK(model.value()->begin_clip({2, 4, 4}, conditioning, settings, {}).ok());
 }
 
 TEST("the product of INT8 blocks is the CPU engine's, and sizes that the device does not take are refused") {

@@ -1,6 +1,7 @@
 // CUDA calls that fail, which only the emulated runtime does on demand.
 #include "check.h"
 #include "cuda/device_array.h"
+#include "cuda/device_memory.h"
 #include "cuda/frame_decoder.h"
 #include "cuda/norm.h"
 #include "cuda/transformer.h"
@@ -38,6 +39,29 @@ TEST("a launch that fails is an error value with the stage and the kernel, and w
   large.allocate(queue, 100);
   CHECK(large.data() == nullptr);
   CHECK(queue.status().error().code == ErrorCode::out_of_memory);
+}
+
+TEST("the plan of weights and of a clip is what they take, to the byte but for what only lasts a moment") {
+  const Result<Checkpoint> file = Checkpoint::open(fixture("golden/wan_t2v.pth"));
+  const std::size_t before = emulator::allocated_bytes();
+  Result<std::unique_ptr<cuda::Transformer>> model = cuda::Transformer::load(0, file.value());
+  CHECK(model.ok());
+  const auto taken = [&] { return static_cast<std::int64_t>(emulator::allocated_bytes() - before); };
+  const DenoiserConfig config = model.value()->config();
+  CHECK_EQUAL(taken(), cuda::weight_bytes(config));
+  Conditioning conditioning;
+  conditioning.text = Tensor({3, config.text_width});
+  for (const Attention attention : {Attention::sla, Attention::original}) {
+    const DenoiserSettings settings{attention, 0.3};
+    const ModelLatentShape shape{2, 4, 6};
+    CHECK(model.value()->begin_clip(shape, conditioning, settings, {}).ok());
+    const std::int64_t planned = cuda::clip_bytes(config, shape, settings, 3);
+    const std::int64_t lasting = taken() - cuda::weight_bytes(config);
+    // The scratch of four rows of text.
+    const std::int64_t scratch = 4 * (config.text_width + 2 * config.width) * 2 + 4 * config.width +
+                                 4 * (3 * config.heads * cuda::scale_stride(4) + 4);
+    CHECK_EQUAL(planned - lasting, scratch);
+  }
 }
 
 TEST("a CUDA error at any kind of call is an error value, and the next clip runs") {
@@ -93,7 +117,7 @@ TEST(
   for (const int call : {1, 2, 3, 4, 5, 6, 7, 8, 20, 60, 90}) {
     emulator::fail_runtime_call(call, cudaErrorIllegalAddress);
     const Status failed = clip();
-    CHECK(!failed.ok() && failed.error().code == ErrorCode::internal);
+    CHECK(!failed.ok() && failed.error().code == ErrorCode::device_lost);
     CHECK(mentions(failed.error().message, {"CUDA, decode", "illegal memory access"}));
   }
   emulator::fail_runtime_call(-1, cudaSuccess);

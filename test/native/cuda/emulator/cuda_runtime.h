@@ -131,6 +131,7 @@ enum cudaError_t {
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorECCUncorrectable = 214,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchTimeout = 702,
   cudaErrorHardwareStackError = 714,
@@ -195,6 +196,8 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 /// Runs the work, or keeps it if the stream is being captured.
 void emulated_submit(std::function<void()> work);
+/// As a call on the stream answers: it belongs to the device that was the thread's when it was created.
+cudaError_t emulated_call(cudaStream_t stream);
 cudaError_t emulated_call();
 cudaError_t emulated_shared_limit(const void* kernel, cudaFuncAttribute attribute, int value);
 bool emulated_shared_allowed(const void* kernel, std::size_t bytes);
@@ -206,7 +209,7 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, in
 template <class... Expected, class... Given>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Expected...),
                                Given&&... arguments) {
-  const cudaError_t called = emulated_call();
+  const cudaError_t called = emulated_call(config->stream);
   if (called != cudaSuccess) return called;
   if (!emulated_shared_allowed(reinterpret_cast<const void*>(kernel), config->dynamicSmemBytes)) {
     return cudaErrorInvalidValue;

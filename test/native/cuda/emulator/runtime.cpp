@@ -8,6 +8,9 @@
 #include <utility>
 #include <vector>
 
+struct EmulatedStream {
+  int device;
+};
 struct EmulatedGraph {
   std::vector<std::function<void()>> work;
 };
@@ -16,6 +19,7 @@ namespace {
 
 constexpr std::size_t kSharedWithoutAsking = 48 << 10;
 constexpr std::size_t kSharedLimit = 99 << 10;  // an RTX 5090's
+constexpr int kDevices = 2;
 constexpr std::size_t kDeviceMemory = std::size_t{8} << 30;
 constexpr unsigned char kGarbage = 0xdb;
 
@@ -35,6 +39,8 @@ struct Runtime {
   bool corrupt_next_download = false;
   std::unique_ptr<EmulatedGraph> capture;  // being recorded
 } runtime;
+
+thread_local int current_device = 0;
 
 std::size_t page() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
@@ -64,6 +70,11 @@ cudaError_t emulated_call() {
   return runtime.calls_until_failure-- == 0 ? runtime.failure : cudaSuccess;
 }
 
+cudaError_t emulated_call(cudaStream_t stream) {
+  if (stream != nullptr && stream->device != current_device) return cudaErrorInvalidResourceHandle;
+  return emulated_call();
+}
+
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
     case cudaSuccess:
@@ -78,6 +89,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
     case cudaErrorStreamCaptureUnsupported:
       return "operation not permitted when stream is capturing";
     case cudaErrorIllegalAddress:
@@ -93,12 +106,12 @@ const char* cudaGetErrorString(cudaError_t error) {
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = kDevices;
   return emulated_call();
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device != 0) return cudaErrorInvalidDevice;
+  if (device < 0 || device >= kDevices) return cudaErrorInvalidDevice;
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "emulated");
   properties->totalGlobalMem = kDeviceMemory;
@@ -110,7 +123,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return emulated_call();
 }
 
-cudaError_t cudaSetDevice(int) { return emulated_call(); }
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= kDevices) return cudaErrorInvalidDevice;
+  current_device = device;
+  return emulated_call();
+}
 
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = 13000;
@@ -168,20 +185,25 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   return called;
 }
 
-cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t) {
-  const cudaError_t called = emulated_call();
+cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
+  const cudaError_t called = emulated_call(stream);
   if (called == cudaSuccess && bytes > 0) emulated_submit([=] { std::memset(pointer, value, bytes); });
   return called;
 }
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   *stream = nullptr;
-  return emulated_call();
+  const cudaError_t called = emulated_call();
+  if (called == cudaSuccess) *stream = new EmulatedStream{current_device};
+  return called;
 }
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
 // What would wait for the stream, or allocate, is an error while it is captured.
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return runtime.capture ? cudaErrorStreamCaptureUnsupported : emulated_call();
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return runtime.capture ? cudaErrorStreamCaptureUnsupported : emulated_call(stream);
 }
 
 // All before an event is done when it is recorded.
@@ -189,12 +211,12 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = nullptr;
   return emulated_call();
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return emulated_call(); }
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t stream) { return emulated_call(stream); }
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return emulated_call(); }
 cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
-  const cudaError_t called = emulated_call();
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const cudaError_t called = emulated_call(stream);
   if (called == cudaSuccess) runtime.capture = std::make_unique<EmulatedGraph>();
   return called;
 }
@@ -207,8 +229,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   if (called == cudaSuccess) *exec = new EmulatedGraph(*graph);
   return called;
 }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
-  const cudaError_t called = emulated_call();
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  const cudaError_t called = emulated_call(stream);
   if (called != cudaSuccess) return called;
   for (const std::function<void()>& work : exec->work) work();
   return cudaSuccess;
