@@ -175,8 +175,8 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) { return cudaMallo
 cudaError_t cudaFreeHost(void* pointer) { return cudaFree(pointer); }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
-  const cudaError_t called = emulated_call();
+                            cudaStream_t stream) {
+  const cudaError_t called = emulated_call(stream);
   if (called != cudaSuccess || bytes == 0) return called;
   emulated_submit([=] { std::memcpy(to, from, bytes); });
   if (kind == cudaMemcpyDeviceToHost && std::exchange(runtime.corrupt_next_download, false)) {
