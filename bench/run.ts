@@ -12,6 +12,7 @@ import { leaseLatency } from "./lease-latency.ts";
 import { queueLoad } from "./queue-load.ts";
 import { slackAcknowledgement } from "./slack-acknowledgement.ts";
 import { soak } from "./soak/soak.ts";
+import { sseWatchers } from "./sse-watchers.ts";
 import type { Benchmark } from "./table.ts";
 import { renderTable } from "./table.ts";
 import { webhookLatency } from "./webhook-latency.ts";
@@ -29,6 +30,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "demo-model": demoModel,
   "demo-wall-time": demoWallTime,
   soak,
+  "sse-watchers": sseWatchers,
   "webhook-latency": webhookLatency,
 };
 
