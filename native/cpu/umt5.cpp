@@ -1,29 +1,16 @@
 #include "cpu/umt5.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 
 #include "cpu/linear.h"
 #include "cpu/norm.h"
-#include "engine/checkpoint/architecture.h"
 #include "engine/text.h"
+#include "engine/umt5_config.h"
 
 namespace turboclip::cpu {
 namespace {
-
-constexpr std::int64_t kMaxTokens = 512;
-constexpr std::int64_t kBuckets = 32;
-constexpr double kMaxDistance = 128;
-
-struct Config {
-  std::int64_t vocabulary = 0;
-  std::int64_t width = 0;
-  std::int64_t inner = 0;  // heads * head width
-  std::int64_t heads = 0;
-  std::int64_t ffn = 0;
-};
 
 struct BlockWeights {
   std::vector<float> norm1;          // [width]
@@ -32,7 +19,7 @@ struct BlockWeights {
   LinearWeights o;                   // [width, inner]
   LinearWeights gate, up;            // [ffn, width]
   LinearWeights down;                // [width, ffn]
-  std::vector<float> position_bias;  // [kBuckets, heads]
+  std::vector<float> position_bias;  // [kPositionBuckets, heads]
 };
 
 struct Weights {
@@ -59,20 +46,7 @@ struct RunState {
   std::vector<float> gate, up;  // [tokens, ffn]
 };
 
-/// T5's bucket of a relative position (key - query), bidirectional: half of the buckets for each direction,
-/// half of those exact, the rest growing with the logarithm of the distance.
-std::int64_t position_bucket(std::int64_t relative) {
-  constexpr std::int64_t kPerDirection = kBuckets / 2;
-  constexpr std::int64_t kExact = kPerDirection / 2;
-  const std::int64_t base = relative > 0 ? kPerDirection : 0;
-  const std::int64_t distance = std::abs(relative);
-  if (distance < kExact) return base + distance;
-  const double growth = std::log(static_cast<double>(distance) / kExact) / std::log(kMaxDistance / kExact);
-  const auto bucket = kExact + static_cast<std::int64_t>(growth * (kPerDirection - kExact));
-  return base + std::min(bucket, kPerDirection - 1);
-}
-
-Status load_block(const Checkpoint& checkpoint, const std::string& prefix, const Config& config,
+Status load_block(const Checkpoint& checkpoint, const std::string& prefix, const Umt5Config& config,
                   BlockWeights& out) {
   const auto vector = [&](const std::string& name, const Shape& shape, std::vector<float>& values) -> Status {
     Result<Tensor> tensor = checkpoint.require_float(prefix + name, shape);
@@ -89,7 +63,7 @@ Status load_block(const Checkpoint& checkpoint, const std::string& prefix, const
   };
   for (Status status :
        {vector("norm1.weight", {config.width}, out.norm1), vector("norm2.weight", {config.width}, out.norm2),
-        vector("pos_embedding.embedding.weight", {kBuckets, config.heads}, out.position_bias),
+        vector("pos_embedding.embedding.weight", {kPositionBuckets, config.heads}, out.position_bias),
         matrix("attn.q", config.inner, config.width, out.q),
         matrix("attn.k", config.inner, config.width, out.k),
         matrix("attn.v", config.inner, config.width, out.v),
@@ -104,7 +78,7 @@ Status load_block(const Checkpoint& checkpoint, const std::string& prefix, const
 
 class Umt5 : public TextEncoder {
  public:
-  Umt5(const Context& context, const Config& config, Weights weights)
+  Umt5(const Context& context, const Umt5Config& config, Weights weights)
       : context_(context), config_(config), weights_(std::move(weights)) {}
 
   std::int64_t width() const override { return config_.width; }
@@ -112,8 +86,9 @@ class Umt5 : public TextEncoder {
 
   Result<Tensor> encode(std::span<const std::int32_t> ids, const CancelFlag& cancel,
                         const Progress& progress) override {
-    Status embedded = embed(ids);
-    if (!embedded) return embedded.error();
+    const Status valid = check_prompt(ids, config_.vocabulary);
+    if (!valid) return valid.error();
+    embed(ids);
     for (std::size_t i = 0; i < weights_.blocks.size(); ++i) {
       if (cancel.requested) return Error{ErrorCode::cancelled, "cancelled while encoding the prompt"};
       run_block(weights_.blocks[i]);
@@ -126,12 +101,8 @@ class Umt5 : public TextEncoder {
   }
 
  private:
-  Status embed(std::span<const std::int32_t> ids) {
+  void embed(std::span<const std::int32_t> ids) {
     const auto tokens = static_cast<std::int64_t>(ids.size());
-    if (tokens < 1 || tokens > kMaxTokens) {
-      return Error{ErrorCode::request_invalid,
-                   concat("a prompt has 1 to ", kMaxTokens, " tokens, and this one has ", tokens)};
-    }
     const auto rows = [&](std::int64_t width) {
       return std::vector<float>(static_cast<std::size_t>(tokens * width));
     };
@@ -145,15 +116,9 @@ class Umt5 : public TextEncoder {
               rows(config_.ffn),
               rows(config_.ffn)};
     for (std::int64_t t = 0; t < tokens; ++t) {
-      if (ids[t] < 0 || ids[t] >= config_.vocabulary) {
-        return Error{ErrorCode::request_invalid,
-                     concat("token ", t, " is ", ids[t], ", outside the text encoder's vocabulary of ",
-                            config_.vocabulary, "; use the tokenizer that belongs to it")};
-      }
       std::copy_n(weights_.embedding.data() + ids[t] * config_.width, config_.width,
                   state_.x.data() + t * config_.width);
     }
-    return success();
   }
 
   void run_block(const BlockWeights& block) {
@@ -204,7 +169,7 @@ class Umt5 : public TextEncoder {
   }
 
   Context context_;
-  Config config_;
+  Umt5Config config_;
   Weights weights_;
   RunState state_;
 };
@@ -213,28 +178,13 @@ class Umt5 : public TextEncoder {
 
 Result<std::unique_ptr<TextEncoder>> load_umt5(const Checkpoint& checkpoint, const Context& context,
                                                std::int64_t& resident_bytes) {
-  const Status known = require_architecture(checkpoint, Architecture::umt5);
-  if (!known) return known.error();
+  const Result<Umt5Config> read = read_umt5_config(checkpoint);
+  if (!read) return read.error();
+  const Umt5Config& config = read.value();
   Weights weights;
   Result<Tensor> embedding = checkpoint.require_float("token_embedding.weight", {-1, -1});
   if (!embedding) return embedding.error();
-  const Result<const TensorView*> q = checkpoint.require("blocks.0.attn.q.weight", {-1, embedding->size(1)});
-  if (!q) return q.error();
-  const Result<const TensorView*> positions =
-      checkpoint.require("blocks.0.pos_embedding.embedding.weight", {kBuckets, -1});
-  if (!positions) return positions.error();
-  const Result<const TensorView*> up =
-      checkpoint.require("blocks.0.ffn.fc1.weight", {-1, embedding->size(1)});
-  if (!up) return up.error();
-  const Config config{embedding->size(0), embedding->size(1), q.value()->shape[0],
-                      positions.value()->shape[1], up.value()->shape[0]};
-  if (config.heads < 1 || config.inner % config.heads != 0) {
-    return Error{ErrorCode::tensor_shape,
-                 concat(checkpoint.path().string(), ": ", config.inner,
-                        " attention channels do not divide into ", config.heads, " heads")};
-  }
-  const std::int64_t blocks = count_blocks(checkpoint);
-  for (std::int64_t i = 0; i < blocks; ++i) {
+  for (std::int64_t i = 0; i < config.layers; ++i) {
     const Status loaded =
         load_block(checkpoint, concat("blocks.", i, "."), config, weights.blocks.emplace_back());
     if (!loaded) return loaded.error();

@@ -1,41 +1,12 @@
 #include "cuda/norm.h"
-#include "cuda/numbers.cuh"
+#include "cuda/row_store.cuh"
 
 namespace turboclip::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kPerLane = 8;
 constexpr int kPerChunk = kWarp * kPerLane;             // channels that a warp reads at a time
-constexpr int kLanesPerGroup = kScaleGroup / kPerLane;  // lanes that share a scale
 constexpr float kEpsilon = 1e-6f;
-
-struct StoreInt8 {
-  std::int8_t* y;
-  float* scales;
-  std::int64_t width;
-  std::int64_t stride;
-
-  /// All lanes take part; those outside the row have zeros and store nothing.
-  __device__ __forceinline__ void operator()(int row, int column, const float (&v)[8], bool inside) const {
-    float largest = 0;
-#pragma unroll
-    for (int e = 0; e < 8; ++e) largest = max_or_nan(largest, fabsf(v[e]));
-    const float scale = int8_scale(lanes_max<kLanesPerGroup>(largest));
-    if (!inside) return;
-    store_int8(y + row * width + column, v, reciprocal(scale));
-    if (column % kScaleGroup == 0) scales[column / kScaleGroup * stride + row] = scale;
-  }
-};
-
-struct StoreBf16 {
-  Bf16* y;
-  std::int64_t width;
-
-  __device__ __forceinline__ void operator()(int row, int column, const float (&v)[8], bool inside) const {
-    if (inside) store_bf16(y + row * width + column, v);
-  }
-};
 
 /// A row of at most Chunks * Warps * 256 channels, spread over neighbouring warps; as it was read.
 template <int Chunks, int Warps>
@@ -160,16 +131,16 @@ void launch_rows(Queue& queue, const char* name, const Bf16Rows& x, const Modula
 
 void layer_norm_int8(Queue& queue, const Bf16Rows& x, const Modulation& modulation, std::int8_t* y,
                      float* scales) {
-  launch_rows(queue, "layer_norm_int8", x, modulation, StoreInt8{y, scales, x.width, scale_stride(x.rows)});
+  launch_rows(queue, "layer_norm_int8", x, modulation, StoreInt8Row{y, scales, x.width, scale_stride(x.rows)});
 }
 
 void layer_norm_bf16(Queue& queue, const Bf16Rows& x, const Modulation& modulation, Bf16* y) {
-  launch_rows(queue, "layer_norm_bf16", x, modulation, StoreBf16{y, x.width});
+  launch_rows(queue, "layer_norm_bf16", x, modulation, StoreBf16Row{y, x.width});
 }
 
 void quantize_rows(Queue& queue, const Bf16Rows& x, std::int8_t* y, float* scales) {
   launch_rows(queue, "quantize_rows", x, {nullptr, nullptr},
-              StoreInt8{y, scales, x.width, scale_stride(x.rows)});
+              StoreInt8Row{y, scales, x.width, scale_stride(x.rows)});
 }
 
 void inverse_rms(Queue& queue, const float* squares, std::int64_t groups, std::int64_t rows, float* inverse) {
