@@ -5,12 +5,17 @@ import { ADDON_PATH, openAddon } from "./addon.ts";
 /** The CPU, or a CUDA device by its number, as the driver counts from 0. */
 export type Device = "cpu" | number;
 
+/** Where a card's prompts are encoded, and in what weights: on the card in bfloat16 or INT8, or on the CPU. */
+export type TextEncoding = "bf16" | "int8" | "host";
+
 export interface DeviceOptions {
   readonly device: Device;
   /** libturboclip_cuda.so; where the build puts it, if absent. */
   readonly cudaLibrary?: string | undefined;
   /** Bytes of the device that a model and its clips may take; all that is free, if absent. */
   readonly memoryLimit?: number | undefined;
+  /** Of a CUDA device: bf16, if absent. */
+  readonly textEncoding?: TextEncoding | undefined;
 }
 
 export interface CudaDevice {
@@ -26,6 +31,7 @@ interface DeviceAddon {
     readonly device: number;
     readonly library: string;
     readonly memoryLimit: number;
+    readonly textEncoding: TextEncoding;
   }): Promise<CudaDevice>;
 }
 
@@ -33,10 +39,15 @@ interface DeviceAddon {
 const CUDA_LIBRARY_PATH = join(dirname(ADDON_PATH), "..", "cuda", "libturboclip_cuda.so");
 
 /** As the addon's Engine.load() takes it. */
-export function toNativeDevice({ device, cudaLibrary = CUDA_LIBRARY_PATH, memoryLimit = 0 }: DeviceOptions) {
+export function toNativeDevice({
+  device,
+  cudaLibrary = CUDA_LIBRARY_PATH,
+  memoryLimit = 0,
+  textEncoding = "bf16",
+}: DeviceOptions) {
   return device === "cpu"
     ? ({ backend: "cpu" } as const)
-    : ({ backend: "cuda", device, library: cudaLibrary, memoryLimit } as const);
+    : ({ backend: "cuda", device, library: cudaLibrary, memoryLimit, textEncoding } as const);
 }
 
 /**
@@ -44,7 +55,7 @@ export function toNativeDevice({ device, cudaLibrary = CUDA_LIBRARY_PATH, memory
  * library, no driver, no such device, or one that computes wrongly.
  */
 export async function findCudaDevice(device: number, library = CUDA_LIBRARY_PATH): Promise<CudaDevice> {
-  return openAddon<DeviceAddon>().findCudaDevice({ device, library, memoryLimit: 0 });
+  return openAddon<DeviceAddon>().findCudaDevice({ device, library, memoryLimit: 0, textEncoding: "bf16" });
 }
 
 /** "NVIDIA H200, driver for CUDA 13.0, 138.9 of 139.8 GiB free". */

@@ -77,6 +77,12 @@ export interface EngineInfo {
   readonly tinyDecoder: boolean;
 }
 
+/** Clips so far whose prompt was one of the last and needed no text encoder, and those that needed it. */
+export interface TextCacheCounts {
+  readonly textCacheHits: number;
+  readonly textCacheMisses: number;
+}
+
 interface NativeRequest extends Required<Omit<GenerateRequest, "tokenIds" | "seed">> {
   readonly tokenIds: Int32Array;
   readonly seed: bigint;
@@ -86,7 +92,7 @@ interface NativeEngine {
   generate(request: NativeRequest, onProgress: (progress: EngineProgress) => void): Promise<GeneratedClip>;
   cancel(): void;
   free(): void;
-  info(): EngineInfo;
+  info(): EngineInfo & TextCacheCounts;
 }
 
 interface EngineAddon {
@@ -180,6 +186,11 @@ export class Engine {
   private constructor(native: NativeEngine) {
     this.#native = native;
     this.info = native.info();
+  }
+
+  get textCache(): TextCacheCounts {
+    const { textCacheHits, textCacheMisses } = this.#native.info();
+    return { textCacheHits, textCacheMisses };
   }
 
   /** Reads the checkpoints and checks that they belong together; off the JavaScript thread. */

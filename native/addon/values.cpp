@@ -103,8 +103,14 @@ Result<CudaOptions> read_cuda_options(const Napi::Value& value) {
   MemberReader members(value);
   const std::int64_t device = members.integer("device");
   const double limit = members.number("memoryLimit");
+  const std::string encoding = members.text("textEncoding");
   CudaOptions options{members.text("library"), 0, 0};
   if (members.failed()) return members.error();
+  if (encoding != "bf16" && encoding != "int8" && encoding != "host") {
+    return invalid("textEncoding", "'bf16', 'int8' or 'host'");
+  }
+  if (encoding == "int8") options.text_encoding = TextEncoding::int8;
+  if (encoding == "host") options.text_encoding = TextEncoding::host;
   if (device < 0 || device > 1024) return invalid("device", "the number of a CUDA device, counted from 0");
   if (!(limit >= 0 && limit <= 0x1p53)) return invalid("memoryLimit", "a number of bytes; 0 is all");
   options.device = static_cast<int>(device);
@@ -192,6 +198,8 @@ Napi::Object to_object(Napi::Env env, const EngineInfo& info) {
   out.Set("sparseAttention", info.denoiser.has_sla);
   set("residentBytes", info.resident_bytes);
   out.Set("tinyDecoder", info.has_tiny_decoder);
+  set("textCacheHits", info.text_cache.hits);
+  set("textCacheMisses", info.text_cache.misses);
   return out;
 }
 

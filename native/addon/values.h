@@ -29,9 +29,9 @@ struct LoadOptions {
   std::optional<CudaOptions> cuda;
 };
 /// {threads: 0 is one a core, backend: "cpu"|"cuda", device: counted from 0, library: of the CUDA backend,
-/// memoryLimit: bytes of the device, 0 is all}
+/// memoryLimit: bytes of the device, 0 is all, textEncoding: "bf16"|"int8"|"host"}
 Result<LoadOptions> read_options(const Napi::Value& value);
-/// {device, library, memoryLimit}
+/// {device, library, memoryLimit, textEncoding}
 Result<CudaOptions> read_cuda_options(const Napi::Value& value);
 
 /// {tokenIds: Int32Array, width, height, frames, steps, sampler: "sde"|"ode", sigmaMax, seed: bigint,
@@ -52,7 +52,8 @@ Napi::Object to_object(Napi::Env env, Clip clip);
 /// {name, driver, freeBytes, totalBytes}
 Napi::Object to_object(Napi::Env env, const CudaDevice& device);
 
-/// {backend, width, heads, layers, textWidth, vocabulary, sparseAttention, residentBytes, tinyDecoder}
+/// {backend, width, heads, layers, textWidth, vocabulary, sparseAttention, residentBytes, tinyDecoder,
+/// textCacheHits, textCacheMisses}
 Napi::Object to_object(Napi::Env env, const EngineInfo& info);
 
 }  // namespace turboclip::addon

@@ -5,6 +5,7 @@
 
 #include "cuda/library_handle.h"
 #include "cuda/self_test.h"
+#include "cuda/text_encoder.h"
 #include "cuda/video_decoder.h"
 #include "engine/text.h"
 
@@ -152,6 +153,7 @@ class CudaBackend : public Backend {
 
   std::string name() const override { return "cuda"; }
   Result<std::unique_ptr<TextEncoder>> load_text_encoder(const Checkpoint& checkpoint) override {
+    if (!encodes_on_host()) return load_on_device(checkpoint);
     return host_->load_text_encoder(checkpoint);
   }
   Result<std::unique_ptr<Denoiser>> load_denoiser(const Checkpoint& checkpoint) override {
@@ -172,10 +174,20 @@ class CudaBackend : public Backend {
     return multiply(*library_, options_.device, x, w);
   }
   bool denoises_on_host() const override { return false; }
+  bool encodes_on_host() const override { return options_.text_encoding == TextEncoding::host; }
   std::int64_t resident_bytes() const override { return host_->resident_bytes() + device_bytes_; }
   std::optional<std::int64_t> available_memory() const override { return host_->available_memory(); }
 
  private:
+  Result<std::unique_ptr<TextEncoder>> load_on_device(const Checkpoint& checkpoint) {
+    Result<CudaTextEncoder> loaded =
+        CudaTextEncoder::load(library_, options_.device, checkpoint, options_.text_encoding == TextEncoding::int8,
+                              options_.memory_limit);
+    if (!loaded) return loaded.error();
+    device_bytes_ += loaded->weight_bytes();
+    return std::unique_ptr<TextEncoder>(std::make_unique<CudaTextEncoder>(std::move(loaded).value()));
+  }
+
   std::shared_ptr<const Library> library_;
   CudaOptions options_;
   std::unique_ptr<Backend> host_;

@@ -10,11 +10,15 @@
 
 namespace turboclip {
 
+/// Where a prompt is encoded, and in what weights.
+enum class TextEncoding { bf16, int8, host };
+
 struct CudaOptions {
   std::filesystem::path library;  // libturboclip_cuda.so
   int device = 0;
   /// Bytes of device memory that a model and its clips may take; 0 is all that is free.
   std::int64_t memory_limit = 0;
+  TextEncoding text_encoding = TextEncoding::bf16;
 };
 
 struct CudaDevice {
@@ -29,7 +33,7 @@ struct CudaDevice {
 /// computes wrongly.
 Result<CudaDevice> find_cuda_device(const CudaOptions& options);
 
-/// A backend whose transformer and video decoders run on the device; the text encoder is that of `host`.
+/// A backend whose models run on the device; the text encoder is that of `host` if the options say so.
 /// Errors are those of find_cuda_device().
 Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options, std::unique_ptr<Backend> host);
 

@@ -1,6 +1,7 @@
 #include "cuda/device_memory.h"
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 
 #include "cuda/run_state.h"
@@ -10,6 +11,9 @@
 
 namespace turboclip::cuda {
 namespace {
+
+/// Of the process, which has one device; models end on other threads.
+std::atomic<std::int64_t> held_weights = 0;
 
 Error too_little(const std::string& what, std::int64_t need, std::int64_t have, const std::string& remedy) {
   return Error{ErrorCode::out_of_memory,
@@ -31,8 +35,11 @@ Result<std::int64_t> MemoryShare::available(Queue& queue, std::int64_t held) con
   queue.check("the device's memory", cudaMemGetInfo(&free_bytes, &total_bytes));
   if (!queue.status()) return queue.status().error();
   const auto free = static_cast<std::int64_t>(free_bytes);
-  return limit_ == 0 ? free : std::clamp<std::int64_t>(limit_ - held, 0, free);
+  return limit_ == 0 ? free : std::clamp<std::int64_t>(limit_ - held - held_weights, 0, free);
 }
+
+HeldWeights::HeldWeights(std::int64_t bytes) : bytes_(bytes) { held_weights += bytes; }
+HeldWeights::~HeldWeights() { held_weights -= bytes_; }
 
 Status check_weights(const DenoiserConfig& config, std::int64_t available) {
   const std::int64_t need = weight_bytes(config);

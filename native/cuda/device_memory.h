@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "cuda/queue.h"
 #include "engine/backend.h"
@@ -15,11 +16,27 @@ class MemoryShare {
   /// At most `limit` bytes; 0 is all that the driver has free.
   explicit MemoryShare(std::int64_t limit) : limit_(limit) {}
 
-  /// Bytes that may be taken of the queue's device besides the `held` ones.
+  /// Bytes that may be taken of the queue's device besides the `held` ones of the model that asks.
   Result<std::int64_t> available(Queue& queue, std::int64_t held) const;
 
  private:
   std::int64_t limit_;
+};
+
+/// Bytes of weights that count against every share, for as long as it lives: of models beside the transformer.
+class HeldWeights {
+ public:
+  HeldWeights() = default;
+  explicit HeldWeights(std::int64_t bytes);
+  HeldWeights(HeldWeights&& other) noexcept : bytes_(std::exchange(other.bytes_, 0)) {}
+  HeldWeights& operator=(HeldWeights&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~HeldWeights();
+
+ private:
+  std::int64_t bytes_ = 0;
 };
 
 /// out_of_memory with need, have and remedy, unless weights of this model fit `available`.

@@ -12,7 +12,7 @@ extern "C" {
 /* All else in the library is hidden. */
 #pragma GCC visibility push(default)
 
-#define TURBOCLIP_CUDA_ABI 3
+#define TURBOCLIP_CUDA_ABI 5
 
 /* code: an ErrorCode of engine/error.h; message: a sentence, cut if it must be. */
 typedef struct {
@@ -103,6 +103,32 @@ void turboclip_cuda_free_decoder(turboclip_cuda_decoder* decoder);
 int64_t turboclip_cuda_decoder_bytes(const turboclip_cuda_decoder* decoder);
 int32_t turboclip_cuda_decode(turboclip_cuda_decoder* decoder, const turboclip_cuda_decoding* clip,
                               turboclip_cuda_error* error);
+
+/* umT5, prompts to text rows: text_encoder_library.cpp. */
+typedef struct turboclip_cuda_text_encoder turboclip_cuda_text_encoder;
+typedef struct {
+  int64_t width, vocabulary;
+  int64_t weight_bytes; /* of device memory */
+} turboclip_cuda_text_config;
+typedef struct {
+  const int32_t* ids; /* [tokens], </s> included, no padding */
+  int64_t tokens;     /* 1 to 512 */
+  /* Asked before each block; anything but 0 cancels the prompt. */
+  int32_t (*stopped)(void* user);
+  void* user;
+} turboclip_cuda_prompt;
+/* int8: quantise the weights to INT8, or keep them in bfloat16. memory_limit: as of turboclip_cuda_load(). */
+turboclip_cuda_text_encoder* turboclip_cuda_load_text_encoder(int32_t device, const char* checkpoint, int32_t int8,
+                                                              int64_t memory_limit, turboclip_cuda_error* error);
+void turboclip_cuda_free_text_encoder(turboclip_cuda_text_encoder* encoder);
+turboclip_cuda_text_config turboclip_cuda_text_config_of(const turboclip_cuda_text_encoder* encoder);
+/* rows: [tokens, width]. */
+int32_t turboclip_cuda_encode(turboclip_cuda_text_encoder* encoder, const turboclip_cuda_prompt* prompt, float* rows,
+                              turboclip_cuda_error* error);
+/* Bytes of device memory that such a file takes, from its headers: its weights, and the most that loading it takes
+   besides. No device is asked. */
+int32_t turboclip_cuda_text_encoder_bytes(const char* checkpoint, int32_t int8, int64_t* weights, int64_t* loading,
+                                          turboclip_cuda_error* error);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

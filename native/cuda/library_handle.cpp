@@ -49,6 +49,11 @@ bool Library::bind() {
          find(handle_, "turboclip_cuda_free_decoder", free_decoder) &&
          find(handle_, "turboclip_cuda_decoder_bytes", decoder_bytes) &&
          find(handle_, "turboclip_cuda_decode", decode) &&
+         find(handle_, "turboclip_cuda_load_text_encoder", load_text_encoder) &&
+         find(handle_, "turboclip_cuda_free_text_encoder", free_text_encoder) &&
+         find(handle_, "turboclip_cuda_text_config_of", text_config_of) &&
+         find(handle_, "turboclip_cuda_encode", encode) &&
+         find(handle_, "turboclip_cuda_text_encoder_bytes", text_encoder_bytes) &&
          find(handle_, "turboclip_cuda_int8_product", int8_product);
 }
 

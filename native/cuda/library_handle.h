@@ -37,6 +37,11 @@ class Library {
   decltype(&turboclip_cuda_decoder_bytes) decoder_bytes = nullptr;
   decltype(&turboclip_cuda_decode) decode = nullptr;
   decltype(&turboclip_cuda_int8_product) int8_product = nullptr;
+  decltype(&turboclip_cuda_load_text_encoder) load_text_encoder = nullptr;
+  decltype(&turboclip_cuda_free_text_encoder) free_text_encoder = nullptr;
+  decltype(&turboclip_cuda_text_config_of) text_config_of = nullptr;
+  decltype(&turboclip_cuda_encode) encode = nullptr;
+  decltype(&turboclip_cuda_text_encoder_bytes) text_encoder_bytes = nullptr;
 
  private:
   explicit Library(void* handle) : handle_(handle) {}

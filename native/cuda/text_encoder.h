@@ -23,7 +23,7 @@ class CudaTextEncoder : public TextEncoder {
                         const Progress& progress) override;
 
  private:
-  using Model = std::unique_ptr<turboclip_cuda_text_encoder, decltype(Library::free_text_encoder)>;
+  using Model = std::unique_ptr<turboclip_cuda_text_encoder, decltype(&turboclip_cuda_free_text_encoder)>;
   CudaTextEncoder(std::shared_ptr<const Library> library, Model model)
       : library_(std::move(library)), model_(std::move(model)), sizes_(library_->text_config_of(model_.get())) {}
 

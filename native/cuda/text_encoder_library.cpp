@@ -52,3 +52,16 @@ std::int32_t turboclip_cuda_encode(turboclip_cuda_text_encoder* encoder, const t
     return turboclip::success();
   });
 }
+
+std::int32_t turboclip_cuda_text_encoder_bytes(const char* checkpoint, std::int32_t int8, std::int64_t* weights,
+                                               std::int64_t* loading, turboclip_cuda_error* error) {
+  return guarded(error, [&]() -> turboclip::Status {
+    const turboclip::Result<turboclip::Checkpoint> file = turboclip::Checkpoint::open(checkpoint);
+    if (!file) return file.error();
+    const turboclip::Result<turboclip::Umt5Config> config = turboclip::read_umt5_config(file.value());
+    if (!config) return config.error();
+    *weights = turboclip::cuda::umt5_weight_bytes(config.value(), precision_of(int8));
+    *loading = turboclip::cuda::umt5_loading_bytes(config.value(), precision_of(int8));
+    return turboclip::success();
+  });
+}

@@ -50,6 +50,7 @@ Result<std::unique_ptr<Umt5Encoder>> Umt5Encoder::load(int device, const Checkpo
   if (!weights) return weights.error();
   std::unique_ptr<Umt5Encoder> encoder(
       new Umt5Encoder(std::move(queue), memory, std::move(weights).value(), checkpoint));
+  encoder->held_ = HeldWeights(encoder->weight_bytes());
   encoder->rows_ = Pinned(*encoder->queue_, kMaxPromptTokens * encoder->width() * 4);
   const Status loaded = encoder->queue_->finish();
   if (!loaded) return loaded.error();
@@ -75,7 +76,7 @@ Result<Tensor> Umt5Encoder::encode(std::span<const std::int32_t> ids, const Stop
   if (!valid) return valid.error();
   queue_->enter("encode");
   const auto tokens = static_cast<std::int64_t>(ids.size());
-  const Result<std::int64_t> available = memory_.available(*queue_, weight_bytes());
+  const Result<std::int64_t> available = memory_.available(*queue_, 0);
   if (!available) return available.error();
   const std::int64_t need = prompt_bytes(tokens);
   if (need > available.value()) {

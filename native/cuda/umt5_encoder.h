@@ -39,6 +39,7 @@ class Umt5Encoder {
   MemoryShare memory_;
   Umt5Weights weights_;
   Checkpoint checkpoint_;
+  HeldWeights held_;
   Pinned rows_;  // [kMaxPromptTokens, width] of the host: embedded tokens on their way, then text rows
 };
 

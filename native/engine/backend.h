@@ -139,6 +139,8 @@ class Backend {
   virtual std::int64_t resident_bytes() const = 0;
   /// Whether denoisers keep their weights and compute in host memory.
   virtual bool denoises_on_host() const { return true; }
+  /// The same of text encoders.
+  virtual bool encodes_on_host() const { return true; }
   /// Bytes of host memory that loads and clips may still take; nothing when the backend does not compute
   /// there, or the system does not tell.
   virtual std::optional<std::int64_t> available_memory() const { return std::nullopt; }

@@ -109,7 +109,7 @@ Status Engine::plan_memory(const EnginePaths& paths) {
   if (backend_->denoises_on_host()) {
     status = read(paths.denoiser, [&](const Checkpoint& file) { add_denoiser(sizes_, file); });
   }
-  if (status) {
+  if (status && backend_->encodes_on_host()) {
     status = read(paths.text_encoder, [&](const Checkpoint& file) { add_text_encoder(sizes_, file); });
   }
   if (status)
@@ -156,7 +156,7 @@ Status Engine::load_models(const EnginePaths& paths) {
 
 EngineInfo Engine::info() const {
   return {backend_->name(), denoiser_->config(), text_encoder_->vocabulary(), backend_->resident_bytes(),
-          tiny_decoder_ != nullptr};
+          tiny_decoder_ != nullptr, text_cache_.counts()};
 }
 
 Result<Clip> Engine::generate(const ClipRequest& request, const ClipProgress& progress,
@@ -196,7 +196,16 @@ Result<Clip> Engine::run(const ClipRequest& request, const ClipProgress& progres
 
 Result<Tensor> Engine::encode_text(const ClipRequest& request, const ClipProgress& progress,
                                    const CancelFlag& cancel) {
-  return text_encoder_->encode(request.token_ids, cancel, single_step(progress, Stage::text_encode));
+  if (const Tensor* rows = text_cache_.find(request.token_ids)) {
+    if (progress) progress(Stage::text_encode, 1, 1, 1);
+    return *rows;
+  }
+  Result<Tensor> rows =
+      text_encoder_->encode(request.token_ids, cancel, single_step(progress, Stage::text_encode));
+  if (!rows) return rows;
+  if (!all_finite(rows.value())) return not_numbers("text encoder");
+  text_cache_.keep(request.token_ids, rows.value());
+  return rows;
 }
 
 Result<Tensor> Engine::denoise(const ClipRequest& request, Tensor text, const ClipProgress& progress,

@@ -14,6 +14,7 @@
 #include "engine/error.h"
 #include "engine/memory_plan.h"
 #include "engine/sampler/rcm.h"
+#include "engine/text_cache.h"
 
 namespace turboclip {
 
@@ -69,6 +70,7 @@ struct EngineInfo {
   std::int64_t vocabulary = 0;
   std::int64_t resident_bytes = 0;
   bool has_tiny_decoder = false;
+  TextCache::Counts text_cache;  // of the clips so far
 };
 
 class Engine {
@@ -104,6 +106,7 @@ class Engine {
   std::unique_ptr<Backend> backend_;
   ModelSizes sizes_;
   std::unique_ptr<TextEncoder> text_encoder_;
+  TextCache text_cache_;
   std::unique_ptr<Denoiser> denoiser_;
   std::unique_ptr<VideoDecoder> decoder_;
   std::unique_ptr<VideoDecoder> tiny_decoder_;  // may be empty

@@ -3,7 +3,7 @@ import * as z from "zod";
 import type { Device } from "../../native/device.ts";
 import { idSchema } from "../../shared/ids.ts";
 import { DECODERS, type Decoder } from "../checkpoints/find.ts";
-import { DEVICE_REMEDY, parseDevice } from "../engine/device.ts";
+import { DEVICE_REMEDY, parseDevice, TEXT_ENCODING_REMEDY, TEXT_ENCODINGS } from "../engine/device.ts";
 import { LOG_LEVELS } from "../log.ts";
 
 const LOOPBACK = new Set(["127.0.0.1", "[::1]", "localhost"]);
@@ -40,6 +40,8 @@ const settingsSchema = z.object({
     .pipe(z.int("must be a whole number of threads").min(0).max(1_024))
     .default(0),
   TURBOCLIP_DECODER: z.enum(DECODERS, "must be vae or taehv").default("vae"),
+  // The engine process reads it; here it is only checked before anything starts.
+  TURBOCLIP_TEXT_ENCODER: z.enum(TEXT_ENCODINGS, `must be ${TEXT_ENCODING_REMEDY}`).optional(),
   TURBOCLIP_WORK_DIR: z.string().min(1).optional(),
   TURBOCLIP_LOG_LEVEL: z.enum(LOG_LEVELS).default("info"),
   FFMPEG_PATH: z.string().min(1).optional(),

@@ -27,6 +27,7 @@ const ARGUMENTS = {
   topk: { type: "string", description: "Share of key blocks that sla keeps; the model's", valueHint: "0.1" },
   decoder: { type: "string", description: "vae (default), or taehv: quicker, a likeness", valueHint: "vae|taehv" },
   gpu: { type: "string", description: "A CUDA device by its number; cpu, the default", valueHint: "0" },
+  "text-encoder": { type: "string", description: "On a card: bf16 (default), int8 or host", valueHint: "bf16|int8|host" },
   threads: { type: "string", description: "CPU threads; 0, the default, is one a core", valueHint: "N" },
   json: { type: "boolean", description: "Print one JSON object at the end, and nothing else" },
 } as const;
@@ -39,7 +40,7 @@ type Arguments = Readonly<Record<Exclude<keyof typeof ARGUMENTS, "json">, string
 };
 
 function refuseMistyped(args: Arguments): void {
-  refuseUnknownOptions("render", args, ["o", "modelsDir", "sigmaMax", ...Object.keys(ARGUMENTS)]);
+  refuseUnknownOptions("render", args, ["o", "modelsDir", "sigmaMax", "textEncoder", ...Object.keys(ARGUMENTS)]);
   if (args._.length > 1) {
     throw new UsageError(`${JSON.stringify(args._[1])} is too much; put the whole prompt in one pair of quotes`);
   }

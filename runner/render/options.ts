@@ -2,12 +2,12 @@
 // engine's, which are wider than what the service sells: any multiple of 16, up to 161 frames.
 import { randomInt } from "node:crypto";
 import * as z from "zod";
-import type { Device } from "../../native/device.ts";
+import type { Device, TextEncoding } from "../../native/device.ts";
 import { LIMITS } from "../../shared/contract/clips.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
 import { findModel, type ModelSpec, parseSize } from "../../shared/models.ts";
 import { DECODERS, type Decoder, defaultSampling, type ModelOnDisk, type Sampling } from "../checkpoints/find.ts";
-import { DEVICE_REMEDY, parseDevice } from "../engine/device.ts";
+import { DEVICE_REMEDY, parseDevice, TEXT_ENCODING_REMEDY, TEXT_ENCODINGS } from "../engine/device.ts";
 import { UsageError } from "../errors.ts";
 
 /** What was typed after each option; undefined where nothing was. */
@@ -23,12 +23,15 @@ type OptionName =
   | "topk"
   | "decoder"
   | "gpu"
+  | "text-encoder"
   | "threads";
 
 export interface RenderSettings {
   readonly request: ClipRequest;
   readonly sampling: Sampling;
   readonly device: Device;
+  /** Of a card; TURBOCLIP_TEXT_ENCODER, if absent. */
+  readonly textEncoding: TextEncoding | undefined;
   /** CPU threads; 0 is one a core. */
   readonly threads: number;
 }
@@ -86,6 +89,7 @@ const CHECKS = {
       .pipe(z.union([z.literal("cpu"), z.int()])),
     DEVICE_REMEDY,
   ),
+  "text-encoder": check(z.enum(TEXT_ENCODINGS), TEXT_ENCODING_REMEDY),
   threads: check(whole.pipe(z.int().min(0).max(1_024)), "a number of threads up to 1024; 0 is one a core"),
 } as const;
 
@@ -127,6 +131,10 @@ export function readOptions(prompt: string, typed: TypedOptions): ReadOptions {
   const topkRatio = read(typed, "topk", CHECKS.topk);
   const decoder = read(typed, "decoder", CHECKS.decoder) ?? "vae";
   const device = read(typed, "gpu", CHECKS.gpu) ?? "cpu";
+  const textEncoding = read(typed, "text-encoder", CHECKS["text-encoder"]);
+  if (device === "cpu" && textEncoding !== undefined && textEncoding !== "host") {
+    throw new UsageError(`--text-encoder ${textEncoding} needs a card; give --gpu 0, or leave it out`);
+  }
   const threads = read(typed, "threads", CHECKS.threads) ?? 0;
   const settingsFor = (model: ModelOnDisk): RenderSettings => {
     const spec = findModel(model.id);
@@ -145,6 +153,7 @@ export function readOptions(prompt: string, typed: TypedOptions): ReadOptions {
         decoder,
       },
       device,
+      textEncoding,
       threads,
     };
   };

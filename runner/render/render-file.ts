@@ -39,7 +39,7 @@ export async function renderToFile(job: RenderToFile): Promise<RenderedFile> {
   const folder = await mkdtemp(join(dirname(resolve(job.file)), ".turboclip-"));
   const engine = new EngineHost({
     entry: ENGINE_ENTRY,
-    env: engineEnv(job.env, job.settings.device, job.settings.threads),
+    env: engineEnv(withTextEncoding(job), job.settings.device, job.settings.threads),
     log: job.log,
   });
   const kill = () => void engine.stop();
@@ -55,6 +55,10 @@ export async function renderToFile(job: RenderToFile): Promise<RenderedFile> {
     await engine.stop();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+function withTextEncoding({ env, settings: { textEncoding } }: RenderToFile): NodeJS.ProcessEnv {
+  return textEncoding === undefined ? env : { ...env, TURBOCLIP_TEXT_ENCODER: textEncoding };
 }
 
 async function render(engine: EngineHost, job: RenderToFile, folder: string): Promise<Rendered> {

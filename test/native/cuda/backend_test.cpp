@@ -94,6 +94,36 @@ TEST("a whole engine with its transformer behind the CUDA library makes the clip
   CHECK(rms < 2.5);  // levels of 255: 40 dB
 }
 
+TEST("a prompt is encoded on the device in bfloat16 or INT8, or on the host, as the options say") {
+  const Result<Checkpoint> file = Checkpoint::open(fixture("golden/umt5.pth"));
+  const std::vector<std::int32_t> ids{7, 300, 1};
+  const std::unique_ptr<Backend> cpu = make_cpu_backend({1});
+  const Result<Tensor> expected = cpu->load_text_encoder(file.value()).value()->encode(ids, {}, {});
+  CHECK(expected.ok());
+  for (const auto& [encoding, error] : {std::pair(TextEncoding::host, 0.0), std::pair(TextEncoding::bf16, 2e-2),
+                                        std::pair(TextEncoding::int8, 1e-1)}) {
+    Result<std::unique_ptr<Backend>> backend =
+        make_cuda_backend({TURBOCLIP_EMULATED_LIBRARY, 0, 0, encoding}, make_cpu_backend({1}));
+    CHECK(backend.ok());
+    CHECK_EQUAL(backend.value()->encodes_on_host(), encoding == TextEncoding::host);
+    Result<std::unique_ptr<TextEncoder>> encoder = backend.value()->load_text_encoder(file.value());
+    CHECK(encoder.ok());
+    CHECK(backend.value()->resident_bytes() > 0);
+    CHECK_EQUAL(encoder.value()->width(), 128);
+    CHECK_EQUAL(encoder.value()->vocabulary(), 600);
+    double done = 0;
+    const Result<Tensor> rows = encoder.value()->encode(ids, {}, [&](double fraction) { done = fraction; });
+    CHECK(rows.ok());
+    CHECK_EQUAL(done, 1.0);
+    CHECK(relative_error(rows.value().values, expected.value().values) <= error);
+    CancelFlag cancel;
+    cancel.requested = true;
+    CHECK(encoder.value()->encode(ids, cancel, {}).error().code == ErrorCode::cancelled);
+    const Result<Tensor> odd = encoder.value()->encode(std::vector<std::int32_t>{7, 600}, {}, {});
+    CHECK(!odd.ok() && odd.error().code == ErrorCode::request_invalid);
+  }
+}
+
 /// A denoiser of the golden weights on the emulated device, and on the CPU.
 Result<std::unique_ptr<Denoiser>> golden_denoiser(Backend& backend) {
   const Result<Checkpoint> file = Checkpoint::open(fixture("golden/wan_t2v.pth"));

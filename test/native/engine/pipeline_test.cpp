@@ -55,6 +55,27 @@ TEST("the same seed makes the same bytes, another seed others") {
   CHECK(fake.model->text_shape == (Shape{3, 8}));
 }
 
+TEST("a prompt that comes again with another seed is not encoded again, and its clip is what it would have been") {
+  FakeEngine fake;
+  ClipRequest request = small_request();
+  const Result<Clip> first = fake.engine->generate(request, {}, CancelFlag{});
+  request.seed = 12;
+  (void)fake.engine->generate(request, {}, CancelFlag{});
+  request.token_ids = {5, 7, 1};
+  (void)fake.engine->generate(request, {}, CancelFlag{});
+  CHECK_EQUAL(fake.engine->info().text_cache.hits, 1);
+  CHECK_EQUAL(fake.engine->info().text_cache.misses, 2);
+  double encoded = 0;
+  const auto progress = [&](Stage stage, int, int, double fraction) {
+    if (stage == Stage::text_encode) encoded = fraction;
+  };
+  const Result<Clip> again = fake.engine->generate(small_request(), progress, CancelFlag{});
+  CHECK(first.ok() && again.ok());
+  CHECK(first.value().rgb == again.value().rgb);
+  CHECK_EQUAL(encoded, 1.0);
+  CHECK_EQUAL(fake.engine->info().text_cache.hits, 2);
+}
+
 TEST("progress names the stages in order, counts the steps and never goes back") {
   FakeEngine fake;
   std::vector<std::string> stages;
