@@ -9,6 +9,7 @@
 #include "cublas.h"
 #include "cuda/device_array.h"
 #include "decoders.h"
+#include "text_encoder.h"
 
 namespace turboclip::bench {
 namespace {
@@ -80,6 +81,11 @@ int run() {
   const Status decoders = time_decoders(queue, best, kRtx5090);
   if (!decoders) {
     std::fprintf(stderr, "%s\n", decoders.error().message.c_str());
+    return 1;
+  }
+  const Status text = time_text_encoder(queue, best, kRtx5090);
+  if (!text) {
+    std::fprintf(stderr, "%s\n", text.error().message.c_str());
     return 1;
   }
   const std::unique_ptr<Cublas> cublas = Cublas::open();

@@ -342,21 +342,19 @@ PartialSums multiply(Queue& queue, Work work) {
 
 /// A thread moves four bytes: of lane `word` / 4's register `word` % 4.
 __global__ void __launch_bounds__(kPackThreads)
-    pack_kernel(const unsigned char* matrix, std::int64_t row_bytes, std::int64_t words, unsigned char* packed) {
-  const std::int64_t word =
-      static_cast<std::int64_t>(blockIdx.x) * kPackThreads + static_cast<std::int64_t>(threadIdx.x);
+    pack_kernel(const unsigned char* matrix, std::int64_t row_bytes, unsigned words, unsigned char* packed) {
+  const unsigned word = blockIdx.x * kPackThreads + threadIdx.x;
   if (word >= words) return;
-  constexpr int kWords = kStripBytes / 4;
-  const std::int64_t depth = row_bytes / kDepthBytes;
-  const std::int64_t block = word / kWords;
-  const auto at = static_cast<int>(word % kWords);
-  const int lane = at / 4 % kWarp;
-  const int step = at / (4 * kWarp) % kSteps;
-  const int row = at / (4 * kWarp * kSteps) * 16 + lane / 4 + at % 2 * 8;
-  const int byte = step * 32 + at % 4 / 2 * 16 + lane % 4 * 4;
-  const unsigned char* from =
-      matrix + (block / depth * kStripRows + row) * row_bytes + block % depth * kDepthBytes + byte;
-  *reinterpret_cast<std::uint32_t*>(packed + 4 * word) = *reinterpret_cast<const std::uint32_t*>(from);
+  constexpr unsigned kWords = kStripBytes / 4;
+  const auto depth = static_cast<unsigned>(row_bytes) / kDepthBytes;
+  const unsigned block = word / kWords;
+  const unsigned at = word % kWords;
+  const unsigned lane = at / 4 % kWarp;
+  const unsigned step = at / (4 * kWarp) % kSteps;
+  const unsigned row = block / depth * kStripRows + at / (4 * kWarp * kSteps) * 16 + lane / 4 + at % 2 * 8;
+  const unsigned byte = block % depth * kDepthBytes + step * 32 + at % 4 / 2 * 16 + lane % 4 * 4;
+  *reinterpret_cast<std::uint32_t*>(packed + static_cast<std::int64_t>(4) * word) =
+      *reinterpret_cast<const std::uint32_t*>(matrix + row * row_bytes + byte);
 }
 
 /// 1 / x as a division rounds it, but for the few x whose quotient lies next to a tie.
@@ -408,7 +406,7 @@ void pack_weight(Queue& queue, const void* matrix, std::int64_t rows, std::int64
                  unsigned char* packed) {
   const std::int64_t words = rows * row_bytes / 4;
   queue.launch("pack_weight", pack_kernel, {dim3(static_cast<unsigned>(ceil_div(words, kPackThreads))), kPackThreads},
-               static_cast<const unsigned char*>(matrix), row_bytes, words, packed);
+               static_cast<const unsigned char*>(matrix), row_bytes, static_cast<unsigned>(words), packed);
 }
 
 void quantize_weight(Queue& queue, const Bf16* matrix, std::int64_t rows, std::int64_t columns,

@@ -40,7 +40,9 @@ function readTextEncoding(device: Device, text: string | undefined): TextEncodin
     throw new Error(`TURBOCLIP_TEXT_ENCODER is ${JSON.stringify(text)}; give ${TEXT_ENCODING_REMEDY}`);
   }
   if (device === "cpu" && found !== undefined && found !== "host") {
-    throw new Error(`TURBOCLIP_TEXT_ENCODER is "${found}", which needs a card; on the CPU prompts are encoded in float32`);
+    throw new Error(
+      `TURBOCLIP_TEXT_ENCODER is "${found}", which needs a card; on the CPU prompts are encoded in float32`,
+    );
   }
   return found;
 }

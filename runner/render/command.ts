@@ -27,7 +27,11 @@ const ARGUMENTS = {
   topk: { type: "string", description: "Share of key blocks that sla keeps; the model's", valueHint: "0.1" },
   decoder: { type: "string", description: "vae (default), or taehv: quicker, a likeness", valueHint: "vae|taehv" },
   gpu: { type: "string", description: "A CUDA device by its number; cpu, the default", valueHint: "0" },
-  "text-encoder": { type: "string", description: "On a card: bf16 (default), int8 or host", valueHint: "bf16|int8|host" },
+  "text-encoder": {
+    type: "string",
+    description: "On a card: bf16 (default), int8 or host",
+    valueHint: "bf16|int8|host",
+  },
   threads: { type: "string", description: "CPU threads; 0, the default, is one a core", valueHint: "N" },
   json: { type: "boolean", description: "Print one JSON object at the end, and nothing else" },
 } as const;

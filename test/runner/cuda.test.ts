@@ -100,6 +100,19 @@ describe("turboclip-runner render --gpu", () => {
     expect(wrong.stderr()).toContain('TURBOCLIP_DEVICE_MEMORY_GIB is "all"; give a number of GiB above 0');
   });
 
+  test("encodes the prompt in INT8 when it is asked to, and refuses words that it does not know", async () => {
+    const file = join(folder.path, "int8.mp4");
+    const args = ["render", "a red ball", "-o", file, "--json", ...SMALL];
+    const command = run([...args, "--gpu", "0", "--text-encoder", "int8"]);
+    expect(await command.exit, command.stderr()).toBe(0);
+    const unknown = run([...args, "--gpu", "0"], { TURBOCLIP_TEXT_ENCODER: "fp4" });
+    expect(await unknown.exit).toBe(1);
+    expect(unknown.stderr()).toContain('TURBOCLIP_TEXT_ENCODER is "fp4"; give bf16');
+    const onHost = run([...args, "--text-encoder", "int8"]);
+    expect(await onHost.exit).toBe(2);
+    expect(onHost.stderr()).toContain("--text-encoder int8 needs a card; give --gpu 0");
+  });
+
   test("names a device that is none, and what to give", async () => {
     const command = run(["render", "a red ball", "-o", join(folder.path, "none.mp4"), "--gpu", "first"]);
     expect(await command.exit).toBe(2);

@@ -111,6 +111,7 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   int asynchronous_attentions = 0;
   int convolutions = 0;
   int frame_products = 0;
+  int few_rows = 0;
   for (const Kernel& kernel : kernels()) {
     if (kernel.name.find("gemm_w8a8") != std::string::npos) {
       ++products;
@@ -131,6 +132,20 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
       const int across = kernel.name.find("ILi96E") != std::string::npos ? 6 : 4;
       CHECK_EQUAL(kernel.count(kHmma), narrow ? 3 * 2 * 2 * 2 : 2 * 4 * across);
       CHECK_EQUAL(kernel.count(kLdsm), narrow ? 3 * 2 * (2 + 1) : 2 * (4 + across / 2));
+      CHECK(kernel.count(kLdgsts) > 0);
+    }
+    if (kernel.name.find("few_rows_kernel") != std::string::npos) {
+      ++few_rows;
+      // A block of K of 128 bytes: 4 steps, of INT8 16 outputs by all tiles of eight rows, of bfloat16 32 by half.
+      const bool int8 = kernel.name.find("ILb1E") != std::string::npos;
+      int tiles = 0;
+      for (const int each : {4, 8, 14, 16}) {
+        if (kernel.name.find("ELi" + std::to_string(each) + "E") != std::string::npos) tiles = each;
+      }
+      CHECK(tiles > 0);
+      CHECK_EQUAL(kernel.count(int8 ? kImma : kHmma), 4 * tiles);
+      CHECK_EQUAL(kernel.count(int8 ? kHmma : kImma), 0);
+      CHECK_EQUAL(kernel.count(kLdsm), int8 ? 2 * tiles : 4 * ((tiles + 2) / 4));
       CHECK(kernel.count(kLdgsts) > 0);
     }
     if (kernel.name.find("matrix_product") != std::string::npos) {
@@ -160,6 +175,7 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   CHECK_EQUAL(asynchronous_attentions, 1);
   CHECK_EQUAL(convolutions, 3 * 3);    // columns of a tile, architectures
   CHECK_EQUAL(frame_products, 3 * 3);  // values, scores, sums
+  CHECK_EQUAL(few_rows, 2 * 4 * 3);    // precisions, rows of a tile, architectures
 }
 
 TEST("the CUDA library opens without a GPU, and says that there is no device") {
