@@ -18,7 +18,8 @@ namespace {
 
 constexpr double kGibibyte = 1 << 30;
 constexpr int kSteps = 4;
-constexpr int kRuns = 3;
+constexpr std::size_t kRuns = 3;
+constexpr double kLongSeconds = 4;  // a clip that takes longer is timed once
 constexpr std::int64_t kTokensOfPrompt = 100;
 
 class Clock {
@@ -63,13 +64,13 @@ Status time_clip(cuda::Transformer& model, const char* name, const ClipShape& cl
   const Result<Steps> warmed = run(1);
   if (!warmed) return warmed.error();
   std::vector<Steps> runs;
-  for (int i = 0; i < kRuns; ++i) {
+  while (runs.size() < kRuns && (runs.empty() || runs.front().back() < kLongSeconds)) {
     const Result<Steps> timed = run(kSteps);
     if (!timed) return timed.error();
     runs.push_back(timed.value());
   }
   std::sort(runs.begin(), runs.end(), [](const Steps& a, const Steps& b) { return a.back() < b.back(); });
-  const Steps& done = runs[kRuns / 2];
+  const Steps& done = runs[runs.size() / 2];
   const double planned =
       static_cast<double>(model.weight_bytes() +
                           cuda::clip_bytes(model.config(), shape, settings, kTokensOfPrompt)) /
@@ -85,9 +86,10 @@ Status time_clip(cuda::Transformer& model, const char* name, const ClipShape& cl
 void print_sampling_heads() {
   std::printf(
       "\nWhole clips of 81 frames, sampled on random weights of the true shapes (INT8 as a -quant file), "
-      "top-k 0.1, a "
-      "prompt of %lld tokens. Memory is of the transformer and the clip, as planned before and as taken.\n\n"
-      "| clip, computed by | begin, s | 1 step, s | 2 | 3 | 4 | 4, of three | planned, GiB | taken, GiB |\n"
+      "top-k 0.1, a prompt of %lld tokens. Memory is of the transformer and the clip, as planned before and "
+      "as taken.\n\n"
+      "| clip, computed by | begin, s | 1 step, s | 2 | 3 | 4 | 4, least to most | planned, GiB | taken, GiB "
+      "|\n"
       "|---|---|---|---|---|---|---|---|---|\n",
       static_cast<long long>(kTokensOfPrompt));
 }
