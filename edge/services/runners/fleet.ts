@@ -26,7 +26,10 @@ export function deadSinceMs(ports: Pick<Ports, "clock" | "times">): number {
 
 export async function viewFleet(ports: Pick<Ports, "db" | "clock" | "times">): Promise<Fleet> {
   const deadMs = deadSinceMs(ports);
-  const [rows, attempts] = await Promise.all([listRunners(ports.db, MAX_RUNNERS), listAttempts(ports.db, MAX_ATTEMPTS)]);
+  const [rows, attempts] = await Promise.all([
+    listRunners(ports.db, MAX_RUNNERS),
+    listAttempts(ports.db, MAX_ATTEMPTS),
+  ]);
   const byRunner = Map.groupBy(attempts, ({ runnerId }) => runnerId);
   const data = rows.map((row) => ({
     id: row.id,

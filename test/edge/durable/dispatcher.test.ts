@@ -163,6 +163,10 @@ describe("the Dispatcher", () => {
     expect(grantForgotten).toBeGreaterThan(strayRemoval);
     vi.setSystemTime(grantForgotten);
     expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
+    const dayForgotten = (await alarmAt()) ?? 0;
+    expect(dayForgotten).toBeGreaterThan(grantForgotten);
+    vi.setSystemTime(dayForgotten);
+    expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
     expect(await alarmAt()).toBeNull();
   });
 
