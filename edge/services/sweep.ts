@@ -1,5 +1,6 @@
 // All that time does to the service, in bounded batches: one run of the Dispatcher's alarm. Each part reads what
 // is due from the database and may die anywhere; the next run goes on from there.
+import { forgetDays } from "./accounts/forget-days.ts";
 import { forgetChats } from "./chats/retention.ts";
 import { expireClips } from "./clips/expire.ts";
 import { removeOutputs } from "./files/remove.ts";
@@ -27,6 +28,7 @@ const PARTS = [
   forgetMessages,
   forgetChats,
   forgetTriggerDeliveries,
+  forgetDays,
 ] as const;
 
 /** Returns when to sweep next, or null when nothing is due to happen. Safe to run at any time, twice, or late. */

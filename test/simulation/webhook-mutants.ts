@@ -90,7 +90,7 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
   ),
   {
     ...one("a wake that is lost is lost for good", "edge/services/sweep.ts", "  wakeOverdue,\n", ""),
-    first: 203,
+    first: 26,
   },
   one(
     "messages are dropped a minute early",
