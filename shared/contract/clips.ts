@@ -211,7 +211,7 @@ const metadataFilter = z
   });
 
 /** What a list of clips may ask for; all that is given must hold. */
-export const listClipsSchema = z.object({
+export const listClipsSchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(LIMITS.page.max).default(LIMITS.page.default),
   after: idSchema("clip").optional().meta({ description: "`next` of the page before" }),
   state: z.enum(PUBLIC_STATES).optional(),
@@ -245,7 +245,18 @@ export const problemSchema = z
     code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
     request_id: z.string(),
     retryable: z.boolean(),
-    pointer: z.string().optional(),
+    pointer: z.string().optional().meta({ description: "JSON Pointer to the member of the body that is to blame" }),
+    errors: z
+      .array(
+        z.object({
+          pointer: z.string().optional().meta({ description: "Of a member of the body" }),
+          parameter: z.string().optional().meta({ description: "Name of a query parameter" }),
+          header: z.string().optional(),
+          detail: z.string(),
+        }),
+      )
+      .optional()
+      .meta({ description: "Of an invalid_request: all that does not fit its schema, the first 20" }),
     limit: limitSchema.optional().meta({ description: "Which limit was reached" }),
   })
   .meta({ id: "Problem" });
