@@ -105,6 +105,9 @@ const outputFile = z.object({
   url: z.url().meta({ description: "Signed, valid for an hour; each get of the clip makes a fresh one" }),
   content_type: z.string(),
   bytes: z.int(),
+  sha256: z
+    .string()
+    .meta({ description: "Of the whole file, in lower-case hex, as the machine that made it measured" }),
 });
 
 /** Seconds by stage, as the runner measured them. */
@@ -140,7 +143,15 @@ export const clipSchema = z
     charged_micros: z.int().meta({ description: "The price once succeeded, otherwise 0; refunds are in the ledger" }),
     attempt: z.int().meta({ description: "Attempts started so far" }),
     progress: progressSchema.nullable(),
-    timings: timingsSchema.nullable(),
+    timings: timingsSchema.nullable().meta({ description: "Seconds by stage of the attempt that succeeded" }),
+    engine: z
+      .string()
+      .nullable()
+      .meta({ description: "What made it: backend and version; null until it has succeeded", example: "cuda/0.1.0" }),
+    model_version: z.string().nullable().meta({
+      description: "The checkpoint that made it, and the begin of a digest of it; null until it has succeeded",
+      example: "TurboWan2.1-T2V-1.3B-480P-quant@3fa1b2c4d5e6",
+    }),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
     output: z
       .object({
