@@ -15,7 +15,7 @@ const route = createRoute({
   request: {
     query: z.strictObject({
       limit: z.coerce.number().int().min(1).max(LEDGER_PAGE.max).default(LEDGER_PAGE.default),
-      after: ledgerCursorSchema.optional().meta({ description: "The last id of the page before" }),
+      after: ledgerCursorSchema.optional().meta({ description: "`next` of the page before" }),
     }),
   },
   responses: {
