@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { idSchema } from "../ids.ts";
+import { MAX_STEPS } from "../models.ts";
 import { PRIORITIES, PUBLIC_STATES, STAGES } from "../states.ts";
 import { limitSchema } from "./limits.ts";
 
@@ -58,7 +59,7 @@ export const createClipSchema = z
     image: idSchema("upload")
       .optional()
       .meta({ description: "An upload to begin with, for models whose task is image-to-video" }),
-    steps: z.int().min(1).max(4).default(4).meta({ description: "Sampling steps; all cost the same" }),
+    steps: z.int().min(1).max(MAX_STEPS).default(MAX_STEPS).meta({ description: "Sampling steps; all cost the same" }),
     sampler: z.enum(["sde", "ode"]).default("sde"),
     seed: z
       .int()
