@@ -57,6 +57,11 @@ function bound(limit: "most" | "least", issue: z.core.$ZodRawIssue<z.core.$ZodIs
   }
 }
 
+function unknown(names: readonly string[], known: readonly string[]): string {
+  const shown = names.map((name) => (name.length <= SHOWN_CHARACTERS ? JSON.stringify(name) : "a longer name"));
+  return `${shown.join(", ")} ${names.length === 1 ? "is" : "are"} not known here; there are ${known.join(", ")}`;
+}
+
 const first = (issues: readonly { readonly message: string }[] | undefined) => issues?.[0]?.message ?? "is not valid";
 
 function namesOf(schema: unknown): readonly string[] {
@@ -84,7 +89,7 @@ export const complaint: z.core.$ZodErrorMap = (issue) => {
     case "invalid_union":
       return first(issue.errors[0]);
     case "unrecognized_keys":
-      return `is not known here; there are ${namesOf(issue.inst).join(", ")}`;
+      return unknown(issue.keys, namesOf(issue.inst));
     default:
       return "is not valid";
   }

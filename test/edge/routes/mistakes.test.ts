@@ -36,7 +36,10 @@ describe("an invalid_request", () => {
         pointer: "/metadata/a~1b~0",
         detail: "a name has 1 to 40 letters, digits, dots, hyphens and underscores",
       },
-      { pointer: "/modle", detail: expect.stringMatching(/^is not known here; there are model, prompt, size, .*$/) },
+      {
+        pointer: "/modle",
+        detail: expect.stringMatching(/^"modle" is not known here; there are model, prompt, size, .*$/),
+      },
     ]);
   });
 
