@@ -46,15 +46,9 @@ function sizeOf(value: unknown): number {
 function bound(limit: "most" | "least", issue: z.core.$ZodRawIssue<z.core.$ZodIssueTooBig | z.core.$ZodIssueTooSmall>) {
   const value = String(issue.code === "too_big" ? issue.maximum : issue.minimum);
   const size = sizeOf(issue.input);
-  switch (issue.origin) {
-    case "string":
-      return `must have at ${limit} ${value} characters, not ${size}`;
-    case "array":
-    case "set":
-      return `must have at ${limit} ${value} entries, not ${size}`;
-    default:
-      return `must be at ${limit} ${value}, not ${size}`;
-  }
+  if (issue.origin === "string") return `must have at ${limit} ${value} characters, not ${size}`;
+  if (issue.origin === "array") return `must have at ${limit} ${value} entries, not ${size}`;
+  return `must be at ${limit} ${value}, not ${size}`;
 }
 
 function unknown(names: readonly string[], known: readonly string[]): string {
@@ -90,7 +84,10 @@ export const complaint: z.core.$ZodErrorMap = (issue) => {
       return first(issue.errors[0]);
     case "unrecognized_keys":
       return unknown(issue.keys, namesOf(issue.inst));
-    default:
+    case "not_multiple_of":
+      return `must be a multiple of ${issue.divisor}, not ${kindOf(issue.input)}`;
+    case "invalid_element":
+    case "custom":
       return "is not valid";
   }
 };
