@@ -37,7 +37,7 @@ const auditEntrySchema = z
   .meta({ id: "AuditEntry" });
 export type AuditEntry = z.infer<typeof auditEntrySchema>;
 
-export const listAuditSchema = z.object({
+export const listAuditSchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(AUDIT_PAGE.max).default(AUDIT_PAGE.default),
   after: idSchema("audit").optional().meta({ description: "`next` of the page before" }),
 });

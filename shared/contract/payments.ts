@@ -59,7 +59,7 @@ export const topUpSchema = z
   .meta({ id: "TopUp" });
 export type TopUp = z.infer<typeof topUpSchema>;
 
-export const listTopUpsSchema = z.object({
+export const listTopUpsSchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(TOP_UP_LIMITS.page.max).default(TOP_UP_LIMITS.page.default),
   after: idSchema("topUp").optional().meta({ description: "`next` of the page before" }),
 });

@@ -7,6 +7,7 @@ import { answerInteraction } from "../../../edge/integrations/discord/interactio
 import { deliverReplies, EDIT_INTERVAL_MS, GIVE_UP_MS, LAST_EDIT_MS } from "../../../edge/services/chats/deliver.ts";
 import { createLink, redeemCode } from "../../../edge/services/chats/links.ts";
 import { laneOf } from "../../../edge/services/chats/order.ts";
+import { deleteClip } from "../../../edge/services/clips/delete.ts";
 import { verifyKey } from "../../../edge/services/keys/verify.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
 import { failAttempt } from "../../../edge/services/leases/fail.ts";
@@ -21,6 +22,7 @@ import { env } from "../support/env.ts";
 import { flakyDatabase } from "../support/flaky.ts";
 import { expectInvariants } from "../support/invariants.ts";
 import { RecordingOutboxes } from "../support/receivers.ts";
+import { countOf } from "../support/search.ts";
 import { CLIP_PRICE, completion, DEMO, FILES, freshDeployment, World } from "../support/world.ts";
 
 const MINUTE = 60_000;
@@ -194,6 +196,18 @@ describe("an order", () => {
     expect(shown?.files).toEqual([]);
     expect(shown?.content).toMatch(/\[watch it\]\(https:\/\/clips\.test\/v1\/files\/clip_.*It cost \$0\.000408/);
     expect(shown?.embeds?.[0]?.image?.url).toContain("/poster?");
+  });
+
+  it("leaves nothing of its prompt in the database or the bucket once its clip is deleted", async () => {
+    const secret = "a very private turquoise elephant";
+    const { id } = await clip({ prompt: secret });
+    const attempt = await run();
+    await finish(attempt);
+    await alarms();
+    expect(discord.original(id)?.files).toHaveLength(1);
+    expect((await countOf(secret)).inDatabase).toBeGreaterThan(0);
+    await deleteClip(world.ports, account, attempt.claim.clip_id);
+    expect(await countOf(secret)).toEqual({ inDatabase: 0, inBucket: 0 });
   });
 
   it.each([
