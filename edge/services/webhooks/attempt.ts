@@ -40,7 +40,7 @@ export async function attempt(ports: Source, due: DueDelivery, secrets: readonly
 }
 
 async function send(ports: Source, due: DueDelivery, secrets: readonly string[], atMs: number): Promise<Outcome> {
-  if (secrets.length === 0) return { error: "there is no secret to sign with" };
+  if (secrets.length === 0) return { error: "there is no secret to sign with; rotating it makes one" };
   try {
     const url = await checkTarget(ports, due.url, "/url");
     const timestamp = new Date(atMs);

@@ -35,7 +35,7 @@ export const FAILING_DISABLES_MS = 5 * 24 * 3_600_000;
 
 type Source = Pick<
   Ports,
-  "db" | "clock" | "random" | "bell" | "outbound" | "resolver" | "trustedHosts" | "vault" | "outboxes"
+  "db" | "clock" | "random" | "bell" | "outbound" | "resolver" | "trustedHosts" | "vault" | "outboxes" | "log"
 >;
 
 /** Returns when the lane is next due, or null when nothing waits on it. Safe to run at any time, twice, or late. */

@@ -259,6 +259,19 @@ describe("W2: one id, the same bytes, verifiable by every unexpired secret", () 
     await expect(world.ports.vault.open(sealed, b.id)).rejects.toThrow();
   });
 
+  test("what a secret that no key opens should have signed goes by the schedule, and holds up nothing", async () => {
+    const { id } = await endpoint("a.example");
+    await env.DB.prepare("update webhook_secrets set sealed = 'k0.AAAA'").run();
+    await cancelled();
+    for (let next = await deliver(id); next !== null; next = await deliver(id)) world.nowMs = next;
+    expect(receivers.received).toEqual([]);
+    expect(await states()).toEqual(["clip.cancelled exhausted"]);
+    const { secret } = await rotateEndpointSecret(world.ports, account, id, 60_000);
+    await cancelled();
+    await deliver(id);
+    expect(() => verify(secret, only(receivers.at("a.example")))).not.toThrow();
+  });
+
   test("a clip's own URL is told, signed by the account's secret", async () => {
     receivers.host("own.example");
     await expect(world.order(account, { webhook_url: "https://own.example/x" })).rejects.toThrow(
