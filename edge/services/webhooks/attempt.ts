@@ -10,6 +10,8 @@ import { parseRetryAfter, waitAfter } from "./schedule.ts";
 export const ATTEMPT_TIMEOUT_MS = 15_000;
 const ANSWER_BYTES = 1_024;
 export const GONE = 410;
+const TOO_MANY_REQUESTS = 429;
+const UNAVAILABLE = 503;
 
 type Source = Pick<Ports, "clock" | "random" | "outbound" | "resolver" | "trustedHosts">;
 
@@ -36,7 +38,13 @@ export async function attempt(ports: Source, due: DueDelivery, secrets: readonly
     answer: answer?.body ?? null,
     state: delivered ? "delivered" : waitMs === null ? "exhausted" : "pending",
     nextAttemptAtMs: waitMs === null ? due.nextAttemptAtMs : nowMs + waitMs,
+    holdUntilMs: asksForPeace(answer) && retryAfterMs > 0 ? nowMs + retryAfterMs : null,
   };
+}
+
+/** Retry-After then is about the server and not about this message (RFC 9110, 15.6.4; RFC 6585, 4). */
+function asksForPeace(answer: OutboundAnswer | null): boolean {
+  return answer?.status === TOO_MANY_REQUESTS || answer?.status === UNAVAILABLE;
 }
 
 async function send(ports: Source, due: DueDelivery, secrets: readonly string[], atMs: number): Promise<Outcome> {
