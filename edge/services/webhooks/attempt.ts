@@ -13,7 +13,7 @@ export const GONE = 410;
 const TOO_MANY_REQUESTS = 429;
 const UNAVAILABLE = 503;
 
-type Source = Pick<Ports, "clock" | "random" | "outbound" | "resolver" | "trustedHosts">;
+type Source = Pick<Ports, "clock" | "random" | "outbound" | "resolver" | "trustedHosts" | "publicOrigin">;
 
 type Outcome = { readonly answer: OutboundAnswer } | { readonly error: string };
 

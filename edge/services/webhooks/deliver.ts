@@ -45,6 +45,7 @@ type Source = Pick<
   | "outbound"
   | "resolver"
   | "trustedHosts"
+  | "publicOrigin"
   | "vault"
   | "outboxes"
   | "log"

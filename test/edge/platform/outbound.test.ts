@@ -7,6 +7,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+const SOURCE = { resolver: dnsOverHttps, trustedHosts: new Set<string>(), publicOrigin: "https://clips.example" };
 const A = 1;
 const CNAME = 5;
 const AAAA = 28;
@@ -63,11 +64,7 @@ it.each<[string, { readonly A: Answer; readonly AAAA: Answer }]>([
 ])("does not take half of the truth: %s", async (_, answers) => {
   resolver(answers);
   await expect(dnsOverHttps.resolve("hooks.example.com")).rejects.toThrow();
-  const checked = checkTarget(
-    { resolver: dnsOverHttps, trustedHosts: new Set() },
-    "https://hooks.example.com/",
-    "/url",
-  );
+  const checked = checkTarget(SOURCE, "https://hooks.example.com/", "/url");
   await expect(checked).rejects.toMatchObject({ code: "invalid_request" });
 });
 
@@ -75,11 +72,7 @@ it.each(["10.0.0.1", "169.254.169.254"])(
   "lets nothing go to a name of which one address is private (%s)",
   async (data) => {
     resolver({ A: found([A, "93.184.215.14"], [A, data]), AAAA: found([AAAA, "2606:2800:21f:cb07::1"]) });
-    const checked = checkTarget(
-      { resolver: dnsOverHttps, trustedHosts: new Set() },
-      "https://hooks.example.com/",
-      "/url",
-    );
+    const checked = checkTarget(SOURCE, "https://hooks.example.com/", "/url");
     await expect(checked).rejects.toThrow("private address");
   },
 );
