@@ -1,9 +1,7 @@
 // Mistakes with money that comes in: what is credited, how often, and what is charged.
 import { type Mutant, one } from "./mutant.ts";
 
-const RECEIVE = "edge/services/payments/receive.ts";
 const CHARGE = "edge/services/payments/charge.ts";
-const AUTO = "db/queries/payments/auto.ts";
 const BOOKING = "db/queries/payments/booking.ts";
 const FACTS = "db/queries/payments/facts.ts";
 
@@ -39,36 +37,11 @@ export const PAYMENT_MUTANTS: readonly Mutant[] = [
     "row.topUpId === null ? await begin(ports, row, now) : await findTopUp(ports.db, row.topUpId)",
     "await begin(ports, row, now)",
   ),
-  one(
-    "two Outboxes begin a charge each",
-    AUTO,
-    'and(eq(autoTopUps.accountId, accountId), eq(autoTopUps.state, "due"))',
-    "eq(autoTopUps.accountId, accountId)",
-  ),
   one("the month's cap is not looked at", CHARGE, "charged + amountMicros > monthlyCapMicros", "false"),
-  one(
-    "a charge whose end is unknown does not count against the month",
-    AUTO,
-    'ne(topUps.state, "failed")',
-    'eq(topUps.state, "paid")',
-  ),
-  one(
-    "a card that was declined is charged again",
-    CHARGE,
-    'if (outcome.kind === "declined") await',
-    'if (Date.now() < 0 && outcome.kind === "declined") await',
-  ),
-  one(
-    "money that is taken back has the card charged anew",
-    RECEIVE,
-    "[...facts, ...booked, ...stopped]",
-    "[...facts, ...booked]",
-  ),
   one(
     "nobody is told that charging has stopped",
     CHARGE,
     "[stopped, ...told.statements, closeTopUp(",
     "[stopped, closeTopUp(",
   ),
-  one("a charge that is due is never made", "edge/services/sweep.ts", "  wakeCharges,\n", ""),
 ];
