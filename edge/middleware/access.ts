@@ -47,6 +47,9 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "POST /v1/top-ups": route("billing:write"),
   "GET /v1/top-ups": route("billing:read"),
   "GET /v1/top-ups/{id}": route("billing:read"),
+  "GET /v1/auto-top-up": route("billing:read"),
+  "PUT /v1/auto-top-up": route("billing:write"),
+  "DELETE /v1/auto-top-up": route("billing:write"),
   // Who may manage keys may see what was done with them.
   "GET /v1/audit-log": route("keys:write"),
   "GET /v1/keys": route("keys:write"),

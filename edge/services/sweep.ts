@@ -8,6 +8,7 @@ import { forgetAnswers } from "./idempotency.ts";
 import { forgetBrowserTokens } from "./keys/browser-token.ts";
 import { sweepLeases } from "./leases/sweep.ts";
 import { tellLowBalances } from "./money/alert.ts";
+import { wakeCharges } from "./payments/charge.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
 import { forgetTriggerDeliveries } from "./triggers/log.ts";
@@ -24,6 +25,7 @@ const PARTS = [
   forgetAnswers,
   forgetBrowserTokens,
   tellLowBalances,
+  wakeCharges,
   wakeOverdue,
   forgetMessages,
   forgetChats,

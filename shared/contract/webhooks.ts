@@ -11,6 +11,7 @@ export const WEBHOOK_EVENT_TYPES = [
   "clip.cancelled",
   "clip.expired",
   "balance.low",
+  "auto_top_up.failed",
   "webhook_endpoint.disabled",
   "webhook.test",
 ] as const;

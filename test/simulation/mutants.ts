@@ -1,6 +1,7 @@
 // The services with one mistake each: what shows that the auditor can see. Each is a change of source text, made as
 // the module loads, and each must be found within a few seeds.
 import { type Mutant, one } from "./mutant.ts";
+import { PAYMENT_MUTANTS } from "./payment-mutants.ts";
 import { WEBHOOK_MUTANTS } from "./webhook-mutants.ts";
 
 /** Within so many seeds, from 1 on, each must be found. */
@@ -253,6 +254,7 @@ export const MUTANTS: readonly Mutant[] = [
     "    void ports.store.remove(",
   ),
   ...WEBHOOK_MUTANTS,
+  ...PAYMENT_MUTANTS,
   // Who may see what.
   one(
     "a clip is shown to whoever knows its id",
