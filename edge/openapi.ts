@@ -126,7 +126,7 @@ const TAGS: readonly (readonly [tag: string, path: RegExp])[] = [
   ["OpenAI's clients", /^\/v1\/videos\b/],
   ["Webhooks", /^\/v1\/webhook-/],
   ["Triggers", /^(\/v1\/triggers|\/t)\b/],
-  ["Money", /^\/v1\/(balance|balance-alert|limits|usage|ledger|statements|top-ups)\b/],
+  ["Money", /^\/v1\/(balance|balance-alert|limits|usage|ledger|statements|top-ups|auto-top-up)\b/],
   ["Keys", /^\/v1\/(keys|browser-tokens|audit-log)\b/],
   ["Chats", /^\/v1\/integrations\b/],
 ];
