@@ -6,7 +6,10 @@
 
 namespace turboclip::cuda {
 
-void DeviceHoldings::note_peak() { peak = std::max(peak, weights + scratch.bytes()); }
+void DeviceHoldings::note_peak() {
+  const std::lock_guard lock(counting);
+  peak = std::max(peak, weights + scratch.bytes());
+}
 
 DeviceHoldings& holdings_of(int device) {
   static std::mutex mutex;
@@ -30,6 +33,7 @@ HeldWeights::~HeldWeights() {
   DeviceHoldings& holdings = holdings_of(device_);
   holdings.weights -= bytes_;
   // The last model's end is the scratch's.
+  const std::lock_guard lock(holdings.counting);
   if (holdings.weights == 0) holdings.scratch = {};
 }
 
@@ -44,6 +48,7 @@ Result<std::int64_t> MemoryShare::available(Queue& queue) const {
   std::size_t free_bytes = 0, total_bytes = 0;
   queue.check("the device's memory", cudaMemGetInfo(&free_bytes, &total_bytes));
   if (!queue.status()) return queue.status().error();
+  const std::lock_guard lock(holdings().counting);
   const std::int64_t free = static_cast<std::int64_t>(free_bytes) + holdings().scratch.bytes();
   return limit_ == 0 ? free : std::clamp<std::int64_t>(limit_ - holdings().weights, 0, free);
 }
@@ -51,14 +56,19 @@ Result<std::int64_t> MemoryShare::available(Queue& queue) const {
 unsigned char* MemoryShare::take_scratch(Queue& queue, std::int64_t bytes) const {
   DeviceHoldings& here = holdings();
   ++here.owner;
-  if (here.scratch.bytes() < bytes) here.scratch.allocate(queue, bytes);
+  if (here.scratch.bytes() < bytes) {
+    const std::lock_guard lock(here.counting);
+    here.scratch.allocate(queue, bytes);
+  }
   here.note_peak();
   return queue.status() ? here.scratch.data() : nullptr;
 }
 
 void MemoryShare::drop_scratch() const {
-  ++holdings().owner;
-  holdings().scratch = {};
+  DeviceHoldings& here = holdings();
+  ++here.owner;
+  const std::lock_guard lock(here.counting);
+  here.scratch = {};
 }
 
 }  // namespace turboclip::cuda

@@ -42,6 +42,7 @@ void put(Placing& where, DeviceArray<Value>& array, std::int64_t count) {
 struct DeviceHoldings {
   std::mutex computing;                   // held by whoever uses `scratch`, or loads
   std::atomic<std::int64_t> weights = 0;  // models end on other threads
+  std::mutex counting;                    // held for `peak`, and while the scratch changes
   std::int64_t peak = 0;                  // the most that there was of weights and scratch together
   DeviceArray<unsigned char> scratch;
   std::uint64_t owner = 0;  // who has the scratch: counted up with every change

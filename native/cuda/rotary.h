@@ -12,6 +12,13 @@ namespace turboclip::cuda {
 class RotaryTables {
  public:
   /// Angles are computed in float64: position * 10000^(-i / pairs).
+  /// In memory of their own.
+  void upload(Queue& queue, const HeadShape& shape) {
+    time_.allocate(queue, shape.frames * kTimePairs);
+    height_.allocate(queue, shape.height * kSpacePairs);
+    width_.allocate(queue, shape.width * kSpacePairs);
+    fill(queue, shape);
+  }
   void fill(Queue& queue, const HeadShape& shape) {
     time_.fill(queue, axis(shape.frames, kTimePairs));
     height_.fill(queue, axis(shape.height, kSpacePairs));

@@ -136,7 +136,7 @@ describe("turboclip-runner start --gpus", () => {
 
   test("renders a clip again from its beginning when the engine is killed in mid-decode, to the same bytes", async () => {
     const runner = run(["start", "--gpus", "0"]);
-    const long = { ...REQUEST, frames: 161, steps: 1 };
+    const long = { ...REQUEST, frames: 81, steps: 1 };
     const first = edge.queue(long);
     await edge.until(() => first.beats.some(({ stage, step }) => stage === "decode" && step >= 1));
     const pid = /"pid":(\d+),[^\n]*"msg":"engine process is ready"/.exec(runner.output())?.[1];

@@ -234,7 +234,7 @@ TEST("a set that does not fit with its largest clip is refused before it is load
   const TemporaryFolder folder;
   EnginePaths paths = golden_paths();
   paths.denoiser = fitting_denoiser(folder);
-  Result<std::unique_ptr<Backend>> backend = emulated(0, 4'000'000);
+  Result<std::unique_ptr<Backend>> backend = emulated(0, 40'000'000);
   const Result<std::unique_ptr<Engine>> engine =
       Engine::load(paths, std::move(backend).value(), LargestClip{1024, 1024, 81, false, {}});
   CHECK(!engine.ok() && engine.error().code == ErrorCode::out_of_memory);

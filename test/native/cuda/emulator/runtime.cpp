@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -62,6 +63,8 @@ struct Runtime {
 } runtime;
 
 thread_local int current_device = 0;
+/// Models are loaded on several threads.
+std::recursive_mutex memory;
 
 /// Runs a graph's streams against one another as far as their events let them: the first one as early as it
 /// may, so that the others' work lands as late as it may, or the other way round.
@@ -186,6 +189,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
 /// The allocation ends where a page begins that faults when touched: an access past the end is a crash, not a
 /// wrong number. A GPU aligns to 256 bytes; kernels may count on 16.
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  const std::lock_guard lock(memory);
   *pointer = nullptr;
   if (runtime.capture) return cudaErrorStreamCaptureUnsupported;
   const cudaError_t called = emulated_call();
@@ -204,6 +208,7 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 }
 
 cudaError_t cudaFree(void* pointer) {
+  const std::lock_guard lock(memory);
   if (pointer == nullptr) return cudaSuccess;
   const auto found = runtime.allocations.find(pointer);
   if (found == runtime.allocations.end()) return cudaErrorInvalidValue;
@@ -215,11 +220,13 @@ cudaError_t cudaFree(void* pointer) {
 
 // Pinned memory ends at such a page too, and is none of the device's.
 cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  const std::lock_guard lock(memory);
   const cudaError_t taken = cudaMalloc(pointer, bytes);
   if (taken == cudaSuccess) runtime.allocated -= bytes;
   return taken;
 }
 cudaError_t cudaFreeHost(void* pointer) {
+  const std::lock_guard lock(memory);
   const auto found = runtime.allocations.find(pointer);
   if (found != runtime.allocations.end()) runtime.allocated += found->second.bytes;
   return cudaFree(pointer);
