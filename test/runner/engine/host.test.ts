@@ -43,12 +43,15 @@ interface Rendering {
   readonly stages: string[];
   /** Resolves when the clip has passed its first step. */
   readonly stepped: Promise<void>;
+  /** Resolves when its first frames are there. */
+  readonly decoding: Promise<void>;
   readonly stop: AbortController;
 }
 
 async function render(engine: EngineHost, seed: number): Promise<Rendering> {
   const stages: string[] = [];
   const stepped = Promise.withResolvers<void>();
+  const decoding = Promise.withResolvers<void>();
   const stop = new AbortController();
   const outcome = engine.render({
     model,
@@ -59,9 +62,10 @@ async function render(engine: EngineHost, seed: number): Promise<Rendering> {
     onProgress: ({ stage, step, steps }) => {
       stages.push(`${stage} ${step}/${steps}`);
       if (stage === "denoise" && step >= 1) stepped.resolve();
+      if (stage === "decode" && step >= 1) decoding.resolve();
     },
   });
-  return { outcome, stages, stepped: stepped.promise, stop };
+  return { outcome, stages, stepped: stepped.promise, decoding: decoding.promise, stop };
 }
 
 describe("a clip in the engine process", () => {
@@ -104,7 +108,7 @@ describe("a clip in the engine process", () => {
   test("that is cancelled while its frames are encoded leaves no ffmpeg behind, and the next one is rendered", async () => {
     const engine = host();
     const first = await render(engine, SEEDS.decodesUntilCancelled);
-    await vi.waitUntil(() => first.stages.includes("decode 1/2"));
+    await first.decoding;
     first.stop.abort();
     expect(await first.outcome).toEqual({ kind: "cancelled" });
     expect((await (await render(engine, 7)).outcome).kind).toBe("rendered");
