@@ -6,6 +6,7 @@
 
 #include "cuda/library_handle.h"
 #include "cuda/self_test.h"
+#include "cuda/self_test_models.h"
 #include "cuda/video_decoder.h"
 #include "engine/memory_plan.h"
 #include "engine/shared_model.h"
@@ -22,6 +23,15 @@ Result<Tensor> multiply(const Library& library, int device, const Int8Blocks& x,
   turboclip_cuda_error error{};
   if (library.int8_product(device, &left, &right, y.data(), &error) == 0) return to_error(error);
   return y;
+}
+
+/// A card that computes wrongly, by what it got wrong; any other error as it is.
+Error unfit(int device, const CudaDevice& described, const Error& wrong) {
+  if (wrong.code != ErrorCode::internal) return wrong;
+  return unavailable(
+      concat("CUDA device ", device, " (", described.name, ", driver for CUDA ", described.driver,
+             ") is not fit to compute: ", wrong.message,
+             "; reset the card or update its driver, and replace the card if that does not help"));
 }
 
 /// The device as the driver describes it, once it has shown that it multiplies.
@@ -44,10 +54,7 @@ Result<CudaDevice> try_device(const Library& library, int device) {
   const Status right = check_int8_product(
       [&](const Int8Blocks& x, const Int8Blocks& w) { return multiply(library, device, x, w); });
   if (right) return described;
-  return unavailable(
-      concat("CUDA device ", device, " (", described.name, ", driver for CUDA ", described.driver,
-             ") is not fit to compute: ", right.error().message,
-             "; reset the card or update its driver, and replace the card if that does not help"));
+  return unfit(device, described, right.error());
 }
 
 class CudaDenoiser : public Denoiser {
@@ -269,10 +276,16 @@ class CudaBackend : public Backend {
 
 }  // namespace
 
-Result<CudaDevice> find_cuda_device(const CudaOptions& options) {
+Result<CudaDevice> find_cuda_device(const CudaOptions& options, std::unique_ptr<Backend> host) {
   const Result<std::shared_ptr<const Library>> library = Library::open(options.library);
   if (!library) return library.error();
-  return try_device(*library.value(), options.device);
+  const Result<CudaDevice> found = try_device(*library.value(), options.device);
+  if (!found) return found.error();
+  Backend& reference = *host;
+  CudaBackend device(library.value(), options, std::move(host));
+  const Status right = check_models(device, reference);
+  if (right) return found;
+  return unfit(options.device, found.value(), right.error());
 }
 
 Result<DevicePlan> plan_on_device(const CudaOptions& options, const EnginePaths& paths,

@@ -211,6 +211,7 @@ class Attempt {
       },
       timings: { ...timings, upload },
       engine: this.#tools.engineName,
+      model_version: this.#tools.models.get(this.#claim.request.model)?.version,
     };
     await persist("complete", this.#persistence(this.#release), () =>
       this.#tools.edge.complete(this.#token, request, this.#release),

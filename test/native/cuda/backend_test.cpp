@@ -30,7 +30,7 @@ TEST("without the CUDA library, or with a file that is none, the backend says so
     CHECK(!backend.ok());
     CHECK(backend.error().code == ErrorCode::backend_unavailable);
     CHECK(mentions(backend.error().message, {"does not open", path, "nvcc", "TURBOCLIP_CUDA_LIBRARY"}));
-    CHECK(find_cuda_device({path, 0}).error().message == backend.error().message);
+    CHECK(find_cuda_device({path, 0}, make_cpu_backend({1})).error().message == backend.error().message);
   }
 }
 
@@ -41,7 +41,7 @@ TEST("a device that is not there is refused by its number") {
 }
 
 TEST("a device is told by its name, its driver and its memory once it has multiplied rightly") {
-  const Result<CudaDevice> device = find_cuda_device({TURBOCLIP_EMULATED_LIBRARY, 0});
+  const Result<CudaDevice> device = find_cuda_device({TURBOCLIP_EMULATED_LIBRARY, 0}, make_cpu_backend({1}));
   CHECK(device.ok());
   CHECK_EQUAL(device.value().name, "emulated");
   CHECK_EQUAL(device.value().driver, "13.0");
