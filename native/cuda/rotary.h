@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "cuda/device_array.h"
+#include "cuda/device_share.h"
 #include "cuda/self_attention.h"
 
 namespace turboclip::cuda {
@@ -12,14 +12,23 @@ namespace turboclip::cuda {
 class RotaryTables {
  public:
   /// Angles are computed in float64: position * 10000^(-i / pairs).
+  /// In memory of their own.
   void upload(Queue& queue, const HeadShape& shape) {
-    time_.upload(queue, axis(shape.frames, kTimePairs));
-    height_.upload(queue, axis(shape.height, kSpacePairs));
-    width_.upload(queue, axis(shape.width, kSpacePairs));
+    time_.allocate(queue, shape.frames * kTimePairs);
+    height_.allocate(queue, shape.height * kSpacePairs);
+    width_.allocate(queue, shape.width * kSpacePairs);
+    fill(queue, shape);
   }
-  static std::int64_t planned_bytes(const HeadShape& shape) {
-    return static_cast<std::int64_t>(sizeof(float2)) *
-           (shape.frames * kTimePairs + (shape.height + shape.width) * kSpacePairs);
+  void fill(Queue& queue, const HeadShape& shape) {
+    time_.fill(queue, axis(shape.frames, kTimePairs));
+    height_.fill(queue, axis(shape.height, kSpacePairs));
+    width_.fill(queue, axis(shape.width, kSpacePairs));
+    (void)queue.finish();  // before the host's copies go
+  }
+  void place(Placing& where, const HeadShape& shape) {
+    put(where, time_, shape.frames * kTimePairs);
+    put(where, height_, shape.height * kSpacePairs);
+    put(where, width_, shape.width * kSpacePairs);
   }
   RotaryAngles view() const { return {time_.data(), height_.data(), width_.data()}; }
 
