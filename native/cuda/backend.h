@@ -28,9 +28,9 @@ struct CudaDevice {
   std::int64_t total_bytes = 0;
 };
 
-/// The device that the options name, once it has multiplied a product of known numbers rightly and drawn small
-/// models' clips as `host` draws them (self_test.h, self_test_models.h). backend_unavailable, saying why, if the
-/// library does not open, finds no such device, or the device computes wrongly.
+/// The device that the options name, once it has multiplied a product of known numbers rightly and drawn
+/// small models' clips as `host` draws them (self_test.h, self_test_models.h). backend_unavailable, saying
+/// why, if the library does not open, finds no such device, or the device computes wrongly.
 Result<CudaDevice> find_cuda_device(const CudaOptions& options, std::unique_ptr<Backend> host);
 
 /// What a model set and a clip take of a device, in bytes.
@@ -57,8 +57,8 @@ Result<DevicePlan> plan_on_device(const CudaOptions& options, const EnginePaths&
                                   const DeviceTextEncoder& text = {});
 
 /// A backend whose transformer and video decoders run on the device; the text encoder is that of `host`.
-/// Errors are those of find_cuda_device(), but only the product is tried: an engine process tries the models once,
-/// when it starts.
+/// Errors are those of find_cuda_device(), but only the product is tried: an engine process tries the models
+/// once, when it starts.
 Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options, std::unique_ptr<Backend> host);
 
 }  // namespace turboclip
