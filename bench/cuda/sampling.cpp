@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "cuda/device_memory.h"
+#include "cuda/device_plan.h"
 #include "cuda/transformer.h"
 #include "engine/checkpoint/random_checkpoint.h"
 #include "engine/sampler/noise.h"
