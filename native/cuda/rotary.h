@@ -13,19 +13,22 @@ class RotaryTables {
  public:
   /// Angles are computed in float64: position * 10000^(-i / pairs).
   void upload(Queue& queue, const HeadShape& shape) {
-    time_.upload(queue, axis(shape.frames, kTimePairs));
-    height_.upload(queue, axis(shape.height, kSpacePairs));
-    width_.upload(queue, axis(shape.width, kSpacePairs));
+    std::vector<float2> turns;
+    append(turns, shape.frames, kTimePairs);
+    height_ = static_cast<int>(turns.size());
+    append(turns, shape.height, kSpacePairs);
+    width_ = static_cast<int>(turns.size());
+    append(turns, shape.width, kSpacePairs);
+    table_.upload(queue, turns);
   }
   static std::int64_t planned_bytes(const HeadShape& shape) {
     return static_cast<std::int64_t>(sizeof(float2)) *
            (shape.frames * kTimePairs + (shape.height + shape.width) * kSpacePairs);
   }
-  RotaryAngles view() const { return {time_.data(), height_.data(), width_.data()}; }
+  RotaryAngles view() const { return {table_.data(), height_, width_}; }
 
  private:
-  static std::vector<float2> axis(std::int64_t positions, int pairs) {
-    std::vector<float2> turns;
+  static void append(std::vector<float2>& turns, std::int64_t positions, int pairs) {
     for (std::int64_t position = 0; position < positions; ++position) {
       for (int i = 0; i < pairs; ++i) {
         const double angle =
@@ -34,10 +37,11 @@ class RotaryTables {
             make_float2(static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))));
       }
     }
-    return turns;
   }
 
-  DeviceArray<float2> time_, height_, width_;
+  DeviceArray<float2> table_;
+  int height_ = 0;
+  int width_ = 0;
 };
 
 }  // namespace turboclip::cuda

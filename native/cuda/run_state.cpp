@@ -48,9 +48,8 @@ void RunState::reserve_arrays(const DenoiserConfig& config, const LatentShape& s
   reserve(k_scales, head_blocks);
   reserve(q_sums, head_blocks * kHeadWidth);
   reserve(k_means, head_blocks * kHeadWidth);
-  reserve(feature_sums, head_blocks * kHeadWidth);
   if (!sla) return;
-  reserve(parts, config.heads * linear_parts(tokens_count) * kHeadWidth * kHeadWidth);
+  reserve(parts, config.heads * linear_parts(tokens_count) * kPartFloats);
   reserve(matrix, width * kHeadWidth);
   reserve(sums, width);
   reserve(lut, config.heads * heads.query_blocks() * kept);

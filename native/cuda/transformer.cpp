@@ -123,12 +123,13 @@ void Transformer::self_attention(std::size_t index) {
               shape.tokens, run_.k_inverse.data());
   const Projections projections = run_.head_projections();
   const Heads heads = run_.head_views();
+  // Without the linear branch all of the state is nullptr.
   prepare_heads(*queue_, shape, projections, {block.norm_q.data(), block.norm_k.data()}, run_.angles.view(),
-                heads);
+                heads, run_.linear_state());
   Sparse sparse{nullptr, run_.kept, nullptr, nullptr, nullptr};
   if (run_.sla) {
     block_map(*queue_, shape, heads, run_.kept, run_.lut.data());
-    linear_state(*queue_, shape, projections, heads, block.proj_l.data(), run_.linear_state());
+    fold_linear_state(*queue_, shape, block.proj_l.data(), run_.linear_state());
     sparse = {run_.lut.data(), run_.kept, run_.matrix.data(), run_.sums.data(), block.bias_l.data()};
   }
   sparse_attention(*queue_, shape, projections, heads, sparse, run_.rows.data(), run_.row_scales.data());
