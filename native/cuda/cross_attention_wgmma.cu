@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   __syncthreads();
   // The block's share of all heads' tiles, one head after the other.
-  const std::int64_t all = static_cast<std::int64_t>(heads) * tiles;
+  const auto all = static_cast<unsigned>(heads * tiles);  // times blocks, far below 2^32
   const auto share = [&](unsigned index) { return static_cast<int>(all * index / gridDim.x); };
   const int end = share(blockIdx.x + 1);
   unsigned round = 0;  // of the keys' barrier

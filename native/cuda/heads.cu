@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kHeadThreads)
   const int count = tokens < kOffsetRows ? tokens : kOffsetRows;
   const int apart = tokens / count;
   float sum[8] = {};
-#pragma unroll 2
+#pragma unroll 4
   for (int i = thread / kLanesARow; i < count; i += kRowsAtOnce) {
     const int row = i * apart;
     float k[8];

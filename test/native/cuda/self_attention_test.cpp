@@ -116,7 +116,9 @@ struct Device {
   cuda::DeviceArray<std::int8_t> y;
   cuda::DeviceArray<std::int32_t> lut;
 
-  Device(cuda::Queue& on, const Problem& from) : problem(from), queue(on), buffers(on, from.shape) {
+  /// linear: with the linear branch's state.
+  Device(cuda::Queue& on, const Problem& from, bool linear = true)
+      : problem(from), queue(on), buffers(on, from.shape) {
     const cuda::HeadShape& shape = problem.shape;
     values.upload(queue, to_bf16(problem.values));
     q_inverse.upload(queue, inverse(0));
@@ -128,10 +130,11 @@ struct Device {
     lut.allocate(queue, shape.heads * shape.query_blocks() * problem.kept);
     y.allocate(queue, shape.tokens * shape.channels());
     scales.allocate(queue, shape.heads * cuda::scale_stride(shape.tokens));
+    const cuda::LinearState state = linear ? buffers.state() : cuda::LinearState{nullptr, nullptr, nullptr};
     cuda::prepare_heads(queue, shape, projections(), {norm_q.data(), norm_k.data()}, buffers.angles(),
-                        buffers.heads(), buffers.state());
+                        buffers.heads(), state);
     cuda::block_map(queue, shape, buffers.heads(), problem.kept, lut.data());
-    cuda::fold_linear_state(queue, shape, proj_l.data(), buffers.state());
+    if (linear) cuda::fold_linear_state(queue, shape, proj_l.data(), state);
   }
 
   std::vector<float> inverse(std::int64_t part) const {
@@ -285,7 +288,7 @@ TEST("dense attention is the sparse kernel without a map and without the linear 
   CHECK(queue.open(0).ok());
   in_all_tiles(queue, [&](cuda::AttentionTiles tiles, const Case& size) {
     const Problem problem(size);
-    Device device(queue, problem);
+    Device device(queue, problem, false);
     const std::vector<float> out =
         device.attend({nullptr, problem.shape.key_blocks(), nullptr, nullptr, nullptr}, tiles);
     CHECK(relative_error(out, problem.expected({}, false)) < 2.5e-2);
