@@ -102,8 +102,9 @@ int run() {
     BlockCases block(queue, shape);
     std::printf("\n%s, %lld tokens, top-k 0.1\n\n", shape.name.c_str(),
                 static_cast<long long>(shape.tokens()));
-    std::printf("| kernel | ms | Tops/s | TB/s | floor, ms | share | RTX 5090, predicted ms |\n");
-    std::printf("|---|---|---|---|---|---|---|\n");
+    std::printf(
+        "| kernel | ms | Tops/s | TB/s | moved / needed | floor, ms | share | RTX 5090, predicted ms |\n");
+    std::printf("|---|---|---|---|---|---|---|---|\n");
     double total = 0;
     for (const BlockCases::Case& one : block.cases()) {
       const double seconds = median_seconds(queue, one.work.run);

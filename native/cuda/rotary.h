@@ -14,27 +14,27 @@ class RotaryTables {
   /// Angles are computed in float64: position * 10000^(-i / pairs).
   /// In memory of their own.
   void upload(Queue& queue, const HeadShape& shape) {
-    time_.allocate(queue, shape.frames * kTimePairs);
-    height_.allocate(queue, shape.height * kSpacePairs);
-    width_.allocate(queue, shape.width * kSpacePairs);
+    table_.allocate(queue, values(shape));
     fill(queue, shape);
   }
   void fill(Queue& queue, const HeadShape& shape) {
-    time_.fill(queue, axis(shape.frames, kTimePairs));
-    height_.fill(queue, axis(shape.height, kSpacePairs));
-    width_.fill(queue, axis(shape.width, kSpacePairs));
-    (void)queue.finish();  // before the host's copies go
+    std::vector<float2> turns;
+    append(turns, shape.frames, kTimePairs);
+    height_ = static_cast<int>(turns.size());
+    append(turns, shape.height, kSpacePairs);
+    width_ = static_cast<int>(turns.size());
+    append(turns, shape.width, kSpacePairs);
+    table_.fill(queue, turns);
+    (void)queue.finish();  // before the host's copy goes
   }
-  void place(Placing& where, const HeadShape& shape) {
-    put(where, time_, shape.frames * kTimePairs);
-    put(where, height_, shape.height * kSpacePairs);
-    put(where, width_, shape.width * kSpacePairs);
-  }
-  RotaryAngles view() const { return {time_.data(), height_.data(), width_.data()}; }
+  void place(Placing& where, const HeadShape& shape) { put(where, table_, values(shape)); }
+  RotaryAngles view() const { return {table_.data(), height_, width_}; }
 
  private:
-  static std::vector<float2> axis(std::int64_t positions, int pairs) {
-    std::vector<float2> turns;
+  static std::int64_t values(const HeadShape& shape) {
+    return shape.frames * kTimePairs + (shape.height + shape.width) * kSpacePairs;
+  }
+  static void append(std::vector<float2>& turns, std::int64_t positions, int pairs) {
     for (std::int64_t position = 0; position < positions; ++position) {
       for (int i = 0; i < pairs; ++i) {
         const double angle =
@@ -43,10 +43,11 @@ class RotaryTables {
             make_float2(static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))));
       }
     }
-    return turns;
   }
 
-  DeviceArray<float2> time_, height_, width_;
+  DeviceArray<float2> table_;
+  int height_ = 0;
+  int width_ = 0;
 };
 
 }  // namespace turboclip::cuda

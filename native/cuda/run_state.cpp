@@ -61,9 +61,8 @@ std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, 
   put(where, k_scales, head_blocks);
   put(where, q_sums, head_blocks * kHeadWidth);
   put(where, k_means, head_blocks * kHeadWidth);
-  put(where, feature_sums, head_blocks * kHeadWidth);
   if (!sla) return where.bytes();
-  put(where, parts, config.heads * linear_parts(tokens_count) * kHeadWidth * kHeadWidth);
+  put(where, parts, config.heads * linear_parts(tokens_count) * kPartFloats);
   put(where, matrix, width * kHeadWidth);
   put(where, sums, width);
   put(where, lut, config.heads * heads.query_blocks() * kept);

@@ -47,7 +47,7 @@ struct RunState {
   DeviceArray<float> hidden_scales;         // [ffn / 128][scale_stride(L)]
   DeviceArray<float> outputs;               // [L, 64], the head's
   // Self-attention's (self_attention.h).
-  DeviceArray<float> k_offset, q_scales, k_scales, q_sums, k_means, feature_sums, parts, sums;
+  DeviceArray<float> k_offset, q_scales, k_scales, q_sums, k_means, parts, sums;
   DeviceArray<std::int8_t> q, k;
   DeviceArray<Bf16> matrix;
   DeviceArray<std::int32_t> lut;
@@ -63,7 +63,7 @@ struct RunState {
   Projections head_projections() { return {projections.data(), q_inverse.data(), k_inverse.data()}; }
   Heads head_views() {
     return {k_offset.data(), q.data(),      q_scales.data(), k.data(),
-            k_scales.data(), q_sums.data(), k_means.data(),  feature_sums.data()};
+            k_scales.data(), q_sums.data(), k_means.data()};
   }
   LinearState linear_state() { return {parts.data(), matrix.data(), sums.data()}; }
   TextKeys text_keys(std::size_t block) { return {cross_keys[block].data(), text_rows, last_bias}; }

@@ -170,11 +170,12 @@ void Transformer::self_attention(const BlockWeights& block) {
               shape.tokens, run_.k_inverse.data());
   const Projections projections = run_.head_projections();
   const Heads heads = run_.head_views();
-  prepare_heads(*queue_, shape, projections, {block.norm_q, block.norm_k}, run_.angles.view(), heads);
+  const LinearState state = run_.sla ? run_.linear_state() : LinearState{nullptr, nullptr, nullptr};
+  prepare_heads(*queue_, shape, projections, {block.norm_q, block.norm_k}, run_.angles.view(), heads, state);
   Sparse sparse{nullptr, run_.kept, nullptr, nullptr, nullptr};
   if (run_.sla) {
     block_map(*queue_, shape, heads, run_.kept, run_.lut.data());
-    linear_state(*queue_, shape, projections, heads, block.proj_l, run_.linear_state());
+    fold_linear_state(*queue_, shape, block.proj_l, state);
     sparse = {run_.lut.data(), run_.kept, run_.matrix.data(), run_.sums.data(), block.bias_l};
   }
   sparse_attention(*queue_, shape, projections, heads, sparse, run_.rows.data(), run_.row_scales.data());
