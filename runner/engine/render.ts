@@ -54,7 +54,7 @@ export async function sampleClip(
       countSteps(request, tools.report),
       (nv12, first, more) => {
         arriving.push(nv12, first + more);
-        begin();
+        void begin();
       },
     );
     arriving.push(generated.frames, count);
