@@ -9,6 +9,7 @@ import { demoModel } from "./demo-model.ts";
 import { demoWallTime } from "./demo-wall-time.ts";
 import { discordAcknowledgement } from "./discord-acknowledgement.ts";
 import { leaseLatency } from "./lease-latency.ts";
+import { memoryPlan } from "./memory-plan.ts";
 import { queueLoad } from "./queue-load.ts";
 import { slackAcknowledgement } from "./slack-acknowledgement.ts";
 import { soak } from "./soak/soak.ts";
@@ -23,6 +24,7 @@ const DATABASE_TIME = new URL("./database/database-time.ts", import.meta.url).hr
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cpu-kernels": cpuKernels,
   "lease-latency": leaseLatency,
+  "memory-plan": memoryPlan,
   "queue-load": queueLoad,
   "database-time": async () => await (await import(DATABASE_TIME)).databaseTime(),
   "discord-acknowledgement": discordAcknowledgement,

@@ -20,6 +20,7 @@ import { registerAdminLimits } from "./routes/admin/limits.ts";
 import { registerAdminRefunds } from "./routes/admin/refunds.ts";
 import { registerAdminRunners } from "./routes/admin/runners.ts";
 import { registerListAudit } from "./routes/audit/list.ts";
+import { registerAutoTopUp } from "./routes/auto-top-up/manage.ts";
 import { registerBalanceAlert } from "./routes/balance/alert.ts";
 import { registerGetBalance } from "./routes/balance/get.ts";
 import { registerCreateBrowserToken } from "./routes/browser-tokens/create.ts";
@@ -108,6 +109,7 @@ export function createApp(): EdgeApp {
   registerListLedger(app);
   registerGetStatement(app);
   registerTopUps(app);
+  registerAutoTopUp(app);
   registerListAudit(app);
   registerManageKeys(app);
   registerRotateKey(app);

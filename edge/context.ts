@@ -1,5 +1,7 @@
 // What a request carries from the middleware to its route.
 import { OpenAPIHono } from "@hono/zod-openapi";
+import * as z from "zod";
+import { complaint } from "./middleware/complaint.ts";
 import { refuseInvalid } from "./middleware/validation.ts";
 import type { Bearer } from "./services/keys/verify.ts";
 import type { Ports } from "./services/ports.ts";
@@ -31,6 +33,9 @@ export interface About {
 }
 
 export type EdgeApp = OpenAPIHono<EdgeEnv>;
+
+// One for all of the process, as zod has it: the words of whatever is parsed.
+z.config({ localeError: complaint });
 
 export function newApp(): EdgeApp {
   return new OpenAPIHono<EdgeEnv>({ defaultHook: refuseInvalid });

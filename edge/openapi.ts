@@ -53,6 +53,8 @@ const SUCCESS_HEADERS = { [VERSION_HEADER]: { ...ANSWER_HEADERS[VERSION_HEADER],
 const REQUEST_ID = {
   "x-request-id": { ...header("Names the request in our logs", "req_01j9z3k4m5n6p7q8r9s0t1v2w3"), required: true },
 };
+/** Statuses that always say when to come back. */
+const RETRIED_LATER = new Set(["429", "503"]);
 const RETRY_AFTER = { "retry-after": { ...header("Seconds", "1"), required: true } };
 
 interface Answer {
@@ -61,6 +63,7 @@ interface Answer {
   headers?: object;
 }
 interface Operation {
+  tags?: string[];
   parameters?: { readonly in?: string }[];
   requestBody?: object;
   responses?: Record<string, Answer>;
@@ -105,7 +108,7 @@ function completeAnswers(access: Access, operation: Operation): Record<string, A
       ...REQUEST_ID,
       ...ANSWER_HEADERS,
       ...(Number(status) < 400 && SUCCESS_HEADERS),
-      ...(status === "429" && RETRY_AFTER),
+      ...(RETRIED_LATER.has(status) && RETRY_AFTER),
     };
   }
   return responses;
@@ -115,9 +118,40 @@ function securityOf({ scope, browser }: Access): object[] {
   return [{ apiKey: [scope] }, ...(browser === "never" ? [] : [{ browserToken: [scope] }])];
 }
 
+/** What an address is about; in this order the document has them. */
+const TAGS: readonly (readonly [tag: string, path: RegExp])[] = [
+  ["Clips", /^\/v1\/(clips|files)\b/],
+  ["Models", /^\/v1\/models\b/],
+  ["Pictures", /^\/v1\/uploads\b/],
+  ["OpenAI's clients", /^\/v1\/videos\b/],
+  ["Webhooks", /^\/v1\/webhook-/],
+  ["Triggers", /^(\/v1\/triggers|\/t)\b/],
+  ["Money", /^\/v1\/(balance|balance-alert|limits|usage|ledger|statements|top-ups|auto-top-up)\b/],
+  ["Keys", /^\/v1\/(keys|browser-tokens|audit-log)\b/],
+  ["Chats", /^\/v1\/integrations\b/],
+];
+
+function tagOf(path: string): string {
+  const found = TAGS.find(([, pattern]) => pattern.test(path));
+  if (found === undefined) throw new Error(`edge/openapi.ts does not say what ${path} is about`);
+  return found[0];
+}
+
+/** Grouped by what they are about; within a group as the app has them, but what is signed or posted last. */
+function inOrder<P>(paths: Readonly<Record<string, P>>): Record<string, P> {
+  const names = TAGS.map(([tag]) => tag);
+  const placeOf = (path: string) => names.indexOf(tagOf(path)) * 2 + Number(/^\/(t|v1\/files)\//.test(path));
+  return Object.fromEntries(Object.entries(paths).toSorted(([a], [b]) => placeOf(a) - placeOf(b)));
+}
+
 /** origin: where the API is served, like https://api.example.com. */
 export function describeApi(app: EdgeApp, origin: string) {
-  const document = app.getOpenAPI31Document({ ...DOCUMENT, servers: [{ url: origin }] });
+  const tags = TAGS.map(([name]) => ({ name }));
+  const document = app.getOpenAPI31Document({ ...DOCUMENT, servers: [{ url: origin }], tags });
+  document.paths = inOrder(document.paths ?? {});
+  for (const [path, item] of Object.entries(document.paths)) {
+    for (const operation of Object.values(item as Record<string, Operation>)) operation.tags = [tagOf(path)];
+  }
   for (const [name, access] of Object.entries(ACCESS)) {
     const [method = "", path = ""] = name.split(" ");
     const item = (document.paths?.[path] ?? {}) as Record<string, Operation>;

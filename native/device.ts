@@ -14,6 +14,8 @@ export interface DeviceOptions {
   readonly cudaLibrary?: string | undefined;
   /** Bytes of the device that a model and its clips may take; all that is free, if absent. */
   readonly memoryLimit?: number | undefined;
+  /** Blocks of a transformer on the device at most, the others in the host's memory; as many as fit, if absent. */
+  readonly mostResident?: number | undefined;
   /** Of a CUDA device: bf16, if absent. */
   readonly textEncoding?: TextEncoding | undefined;
 }
@@ -26,36 +28,44 @@ export interface CudaDevice {
   readonly totalBytes: number;
 }
 
+interface NativeCudaOptions {
+  readonly device: number;
+  readonly library: string;
+  readonly memoryLimit: number;
+  readonly mostResident: number;
+  readonly textEncoding: TextEncoding;
+}
+
 interface DeviceAddon {
-  findCudaDevice(options: {
-    readonly device: number;
-    readonly library: string;
-    readonly memoryLimit: number;
-    readonly textEncoding: TextEncoding;
-  }): Promise<CudaDevice>;
+  findCudaDevice(options: NativeCudaOptions): Promise<CudaDevice>;
 }
 
 /** Beside the addon: the build makes it where nvcc is. */
 const CUDA_LIBRARY_PATH = join(dirname(ADDON_PATH), "..", "cuda", "libturboclip_cuda.so");
 
 /** As the addon's Engine.load() takes it. */
-export function toNativeDevice({
-  device,
-  cudaLibrary = CUDA_LIBRARY_PATH,
-  memoryLimit = 0,
-  textEncoding = "bf16",
-}: DeviceOptions) {
+export function toNativeDevice(options: DeviceOptions) {
+  const { device } = options;
   return device === "cpu"
     ? ({ backend: "cpu" } as const)
-    : ({ backend: "cuda", device, library: cudaLibrary, memoryLimit, textEncoding } as const);
+    : ({ backend: "cuda", ...toNativeCuda(device, options) } as const);
+}
+
+export function toNativeCuda(device: number, options: Omit<DeviceOptions, "device">): NativeCudaOptions {
+  const { cudaLibrary: library = CUDA_LIBRARY_PATH, memoryLimit = 0, mostResident = -1 } = options;
+  return { device, library, memoryLimit, mostResident, textEncoding: options.textEncoding ?? "bf16" };
 }
 
 /**
  * The device once it has multiplied a product of known numbers rightly. Rejects with `backend_unavailable`: no
  * library, no driver, no such device, or one that computes wrongly.
  */
-export async function findCudaDevice(device: number, library = CUDA_LIBRARY_PATH): Promise<CudaDevice> {
-  return openAddon<DeviceAddon>().findCudaDevice({ device, library, memoryLimit: 0, textEncoding: "bf16" });
+export async function findCudaDevice(
+  device: number,
+  cudaLibrary?: string,
+  textEncoding?: TextEncoding,
+): Promise<CudaDevice> {
+  return openAddon<DeviceAddon>().findCudaDevice(toNativeCuda(device, { cudaLibrary, textEncoding }));
 }
 
 /** "NVIDIA H200, driver for CUDA 13.0, 138.9 of 139.8 GiB free". */

@@ -16,6 +16,17 @@ export interface EnginePaths {
 export interface EngineOptions {
   /** CPU threads; 0, the default, is one a core. */
   readonly threads?: number;
+  /** What the device's memory is planned for; weights alone, if absent. */
+  readonly largest?: LargestClip | undefined;
+  /** Refuse a device that has no room for all of it, rather than let blocks come from the host's memory. */
+  readonly whole?: boolean;
+}
+
+/** The largest clip that a set is going to make, as far as its memory goes. */
+export interface LargestClip extends Required<Pick<GenerateRequest, "attention" | "topkRatio" | "decoder">> {
+  readonly width: number;
+  readonly height: number;
+  readonly frames: number;
 }
 
 const ON_CPU: DeviceOptions = { device: "cpu" };
@@ -43,6 +54,8 @@ export interface GenerateRequest {
   readonly topkRatio: number;
   /** The full VAE, the default, or TAEHV: quicker, in less memory, and a likeness of it. */
   readonly decoder?: "vae" | "taehv";
+  /** rgb24, the default: 3 bytes a pixel; or nv12, as video encoders take it: BT.709, limited range, 12 bits a pixel. */
+  readonly pixels?: "rgb24" | "nv12";
 }
 
 export type ComputeStage = "text_encode" | "denoise" | "decode";
@@ -57,11 +70,14 @@ export interface EngineProgress {
 }
 
 export interface GeneratedClip {
-  /** RGB, 8 bits a channel: frames x height x width x 3 bytes. */
+  /** All frames, in the format that was asked for. */
   readonly frames: Buffer;
   /** Seconds by stage. */
   readonly timings: Readonly<Record<ComputeStage, number>>;
 }
+
+/** Frames [first, first + count) of the clip are in the buffer of all of them. */
+export type OnFrames = (frames: Buffer, first: number, count: number) => void;
 
 /** What was loaded, as read from the tensors. */
 export interface EngineInfo {
@@ -75,6 +91,9 @@ export interface EngineInfo {
   readonly residentBytes: number;
   /** Whether `decoder: "taehv"` may be asked for. */
   readonly tinyDecoder: boolean;
+  /** What the process holds of its device, and held at most; absent on the CPU. */
+  readonly deviceBytes?: number;
+  readonly devicePeakBytes?: number;
 }
 
 /** Clips so far whose prompt was one of the last and needed no text encoder, and those that needed it. */
@@ -89,7 +108,11 @@ interface NativeRequest extends Required<Omit<GenerateRequest, "tokenIds" | "see
 }
 
 interface NativeEngine {
-  generate(request: NativeRequest, onProgress: (progress: EngineProgress) => void): Promise<GeneratedClip>;
+  generate(
+    request: NativeRequest,
+    onProgress: (progress: EngineProgress) => void,
+    onFrames: OnFrames,
+  ): Promise<GeneratedClip>;
   cancel(): void;
   free(): void;
   info(): EngineInfo & TextCacheCounts;
@@ -98,14 +121,8 @@ interface NativeEngine {
 interface EngineAddon {
   readonly Engine: {
     load(
-      paths: {
-        readonly denoiser: string;
-        readonly textEncoder: string;
-        readonly vae: string;
-        /** Empty: none. */
-        readonly tinyDecoder: string;
-      },
-      options: { readonly threads: number } & ReturnType<typeof toNativeDevice>,
+      paths: ReturnType<typeof toNativePaths>,
+      options: Required<EngineOptions> & ReturnType<typeof toNativeDevice>,
     ): Promise<NativeEngine>;
   };
 }
@@ -129,6 +146,7 @@ const requestSchema = z.strictObject({
   attention: z.enum(["sla", "original"]),
   topkRatio: z.number().positive().max(1),
   decoder: z.enum(["vae", "taehv"]).default("vae"),
+  pixels: z.enum(["rgb24", "nv12"]).default("rgb24"),
 });
 
 /** What to send, by member. */
@@ -144,6 +162,7 @@ const REMEDIES: Readonly<Record<keyof GenerateRequest, string>> = {
   attention: '"sla" or "original"',
   topkRatio: "a number above 0 and up to 1 (0.1 for speed, 0.15 for quality)",
   decoder: '"vae" or "taehv"',
+  pixels: '"rgb24" or "nv12"',
 };
 
 function isMember(name: unknown): name is keyof GenerateRequest {
@@ -178,14 +197,25 @@ function toNative(request: GenerateRequest): NativeRequest {
   return { ...rest, tokenIds: Int32Array.from(tokenIds), seed: BigInt(seed) };
 }
 
+/** As the addon takes them: an empty tinyDecoder is none. */
+export function toNativePaths({ transformer, textEncoder, vae, tinyDecoder = "" }: EnginePaths) {
+  return { denoiser: transformer, textEncoder, vae, tinyDecoder } as const;
+}
+
 /** A loaded model set. Makes one clip at a time; rejections carry a `code`. */
 export class Engine {
-  readonly info: EngineInfo;
   readonly #native: NativeEngine;
+  /** Token ids are below it. */
+  readonly vocabulary: number;
 
   private constructor(native: NativeEngine) {
     this.#native = native;
-    this.info = native.info();
+    this.vocabulary = native.info().vocabulary;
+  }
+
+  /** Throws `engine_freed` once it is. */
+  get info(): EngineInfo {
+    return this.#native.info();
   }
 
   get textCache(): TextCacheCounts {
@@ -195,28 +225,35 @@ export class Engine {
 
   /** Reads the checkpoints and checks that they belong together; off the JavaScript thread. */
   static async load(paths: EnginePaths, options: EngineOptions = {}, on = ON_CPU): Promise<Engine> {
-    const { transformer: denoiser, textEncoder, vae, tinyDecoder = "" } = paths;
-    const { threads = 0 } = options;
-    const files = { denoiser, textEncoder, vae, tinyDecoder };
-    return new Engine(await openAddon<EngineAddon>().Engine.load(files, { threads, ...toNativeDevice(on) }));
+    const { threads = 0, largest, whole = false } = options;
+    const native = { threads, largest, whole, ...toNativeDevice(on) };
+    return new Engine(await openAddon<EngineAddon>().Engine.load(toNativePaths(paths), native));
   }
 
-  /** Token ids are below it. */
-  get vocabulary(): number {
-    return this.info.vocabulary;
-  }
-
-  /** Makes a clip off the JavaScript thread. onProgress is not called any more once the promise is settled. */
-  async generate(request: GenerateRequest, onProgress?: (progress: EngineProgress) => void): Promise<GeneratedClip> {
+  /**
+   * Makes a clip off the JavaScript thread. onFrames hears of frames as they are there, in order. Neither is called any
+   * more once the promise is settled: what onFrames has not heard of by then is there all the same.
+   */
+  async generate(
+    request: GenerateRequest,
+    onProgress?: (progress: EngineProgress) => void,
+    onFrames?: OnFrames,
+  ): Promise<GeneratedClip> {
     const native = toNative(request);
     let running = true;
     // A process that exits waits for its threads.
     const stop = () => this.cancel();
     process.once("exit", stop);
     try {
-      return await this.#native.generate(native, (progress) => {
-        if (running) onProgress?.(progress);
-      });
+      return await this.#native.generate(
+        native,
+        (progress) => {
+          if (running) onProgress?.(progress);
+        },
+        (frames, first, count) => {
+          if (running) onFrames?.(frames, first, count);
+        },
+      );
     } finally {
       running = false;
       process.off("exit", stop);
@@ -250,6 +287,6 @@ export async function openBackend(on = ON_CPU): Promise<EngineBackend> {
   openAddon<EngineAddon>();
   const load: EngineBackend["load"] = (paths, options) => Engine.load(paths, options, on);
   if (on.device === "cpu") return { name: "cpu", load };
-  const found = await findCudaDevice(on.device, on.cudaLibrary);
+  const found = await findCudaDevice(on.device, on.cudaLibrary, on.textEncoding);
   return { name: "cuda", device: describeCudaDevice(found), load };
 }

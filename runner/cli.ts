@@ -1,6 +1,7 @@
 // turboclip-runner: `start` works for an edge until it is told to stop, `render` draws one clip without an
-// edge, `quantize` makes a checkpoint smaller, `doctor` looks a host over.
+// edge, `bench` times its stages, `quantize` makes a checkpoint smaller, `doctor` looks a host over.
 import { defineCommand, runMain } from "citty";
+import { bench } from "./bench/command.ts";
 import { quantize } from "./checkpoints/quantize.ts";
 import { readSettings } from "./control/settings.ts";
 import { startRunner } from "./control/start.ts";
@@ -40,6 +41,6 @@ const doctor = defineCommand({
 await runMain(
   defineCommand({
     meta: { name: "turboclip-runner", version: readVersion(), description: "Renders clips for a turboclip edge" },
-    subCommands: { start, render, quantize, doctor },
+    subCommands: { start, render, bench, quantize, doctor },
   }),
 );

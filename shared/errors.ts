@@ -10,6 +10,7 @@ export const ERRORS = {
   origin_not_allowed: { status: 403, retryable: false, title: "Browser token used from another origin" },
   token_spent: { status: 403, retryable: false, title: "Browser token has ordered all its clips" },
   not_found: { status: 404, retryable: false, title: "Not found" },
+  method_not_allowed: { status: 405, retryable: false, title: "Method not allowed" },
   invalid_request: { status: 400, retryable: false, title: "Invalid request" },
   api_version_unknown: { status: 400, retryable: false, title: "Unknown API version" },
   prompt_empty: { status: 400, retryable: false, title: "Prompt is empty" },

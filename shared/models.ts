@@ -30,6 +30,9 @@ export interface ModelSpec {
 }
 
 export const FRAMES_PER_SECOND = 16;
+export const MIN_FRAMES = 5;
+/** Of the sampler that the models were distilled for. */
+export const MAX_STEPS = 4;
 const SIZES_480P = ["832x480", "480x832", "640x480", "480x640", "640x640"] as const satisfies readonly Size[];
 const SIZES_720P = ["1280x720", "720x1280", "960x720", "720x960", "960x960"] as const satisfies readonly Size[];
 
@@ -96,5 +99,5 @@ export function resolutionOf(size: Size): Resolution {
 
 /** Wan's VAE makes 1 + 4 n frames out of n + 1 latent frames. */
 export function framesAreValid(frames: number, model: ModelSpec): boolean {
-  return Number.isInteger(frames) && frames >= 5 && frames <= model.maxFrames && frames % 4 === 1;
+  return Number.isInteger(frames) && frames >= MIN_FRAMES && frames <= model.maxFrames && frames % 4 === 1;
 }

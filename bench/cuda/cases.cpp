@@ -138,21 +138,33 @@ std::vector<BlockCases::Case> BlockCases::cases() {
   const double pairs = tokens * static_cast<double>(run.kept) * cuda::kKeyBlock * width;
   const double text = tokens * static_cast<double>(shape_.text_rows) * width;
   std::vector<Case> list;
-  const auto add = [&](int times, const char* name, double int8, double bf16, double bytes, auto body) {
-    list.push_back({{name, int8, bf16, bytes, body}, times});
+  const auto add = [&](int times, const char* name, double int8, double bf16, double bytes, auto body,
+                       double moved = 0) {
+    list.push_back({{name, int8, bf16, bytes, body, moved}, times});
   };
   add(3, "layer_norm_int8", 0, 0, 3 * elements, [&queue, stream, modulation, &run] {
     cuda::layer_norm_int8(queue, stream, modulation, run.rows.data(), run.row_scales.data());
   });
-  add(1, "prepare_heads", 0, 0, 10 * elements, [&queue, &run, projections, &o, heads] {
-    cuda::prepare_heads(queue, run.heads, projections, {o.vector.data(), o.vector.data()}, run.angles.view(),
-                        heads);
-  });
-  add(1, "block_map", 0, 0, 0,
+  // Ranges of rows leave a matrix each, which is read again: nobody needs them. q and k of the projections
+  // are read once, v once here and once by attention, whose kept blocks it reads again through L2.
+  const double parts = heads_count * static_cast<double>(cuda::linear_parts(shape_.tokens())) *
+                       static_cast<double>(cuda::kPartFloats * sizeof(float));
+  add(
+      1, "prepare_heads", 0, 2 * elements * 128, 10 * elements,
+      [&queue, &run, projections, &o, heads] {
+        cuda::prepare_heads(queue, run.heads, projections, {o.vector.data(), o.vector.data()},
+                            run.angles.view(), heads, run.linear_state());
+      },
+      parts);
+  const double blocks = static_cast<double>(run.heads.key_blocks());
+  const double map = static_cast<double>(run.heads.query_blocks() * run.kept * 4);
+  add(1, "block_map", 0, 0, heads_count * (2 * blocks * 128 * 4 + map),
       [&queue, &run, heads] { cuda::block_map(queue, run.heads, heads, run.kept, run.lut.data()); });
-  add(1, "linear_state", 0, 2 * elements * 128, 4 * elements, [&queue, &run, projections, heads, &o] {
-    cuda::linear_state(queue, run.heads, projections, heads, o.proj_l.data(), run.linear_state());
-  });
+  const double matrix = heads_count * 128 * (128 * 2 + 4);
+  add(
+      1, "fold_linear_state", 0, 0, matrix,
+      [&queue, &run, &o] { cuda::fold_linear_state(queue, run.heads, o.proj_l.data(), run.linear_state()); },
+      parts);
   add(1, "sparse_attention", 2 * pairs, 2 * pairs + 2 * elements * 128, (1 + 2 + 1 + 1 + 2) * elements,
       [this] { attend({}); });
   add(1, "cross_attention", 0, 4 * text, 3 * elements, [&queue, &run, heads_count] {

@@ -219,8 +219,10 @@ Status time_clips(RandomFile weights, const Ceilings& card, std::initializer_lis
 Status time_decoders(cuda::Queue& queue, const Ceilings& card, const Ceilings& other) {
   queue.enter("decoders");
   std::printf("\nvideo decoders, halves with float32 sums (taken to be as fast as bf16)\n\n");
-  std::printf("| kernel, one frame | ms | Tops/s | TB/s | floor, ms | share | RTX 5090, predicted ms |\n");
-  std::printf("|---|---|---|---|---|---|---|\n");
+  std::printf(
+      "| kernel, one frame | ms | Tops/s | TB/s | moved / needed | floor, ms | share | RTX 5090, predicted "
+      "ms |\n");
+  std::printf("|---|---|---|---|---|---|---|---|\n");
   for (const ConvCase& one : kConvs) time_conv(queue, card, other, one);
   time_norm(queue, card, other);
   const Status timed = queue.finish();

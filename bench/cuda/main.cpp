@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <tuple>
 
 #include "cases.h"
 #include "check.h"
 #include "cublas.h"
 #include "cuda/device_array.h"
 #include "decoders.h"
+#include "sampling.h"
 #include "text_encoder.h"
 
 namespace turboclip::bench {
@@ -17,6 +19,18 @@ namespace {
 const ModelShape kShapes[] = {{"1.3B 480p", 12, 8960, 30, 21, 30, 52, 101},
                               {"14B 480p", 40, 13824, 40, 21, 30, 52, 101},
                               {"14B 720p", 40, 13824, 40, 21, 45, 80, 101}};
+
+DenoiserConfig config_of(std::int64_t heads, std::int64_t ffn, std::int64_t layers) {
+  DenoiserConfig config;
+  config.width = 128 * heads;
+  config.heads = heads;
+  config.ffn = ffn;
+  config.layers = layers;
+  config.text_width = 4096;
+  config.in_channels = kLatentChannels;
+  config.has_sla = true;
+  return config;
+}
 
 constexpr Ceilings kRtx5090{838e12, 209e12, 1.79e12};  // by its datasheet, bf16 with float32 sums
 
@@ -94,8 +108,9 @@ int run() {
     BlockCases block(queue, shape);
     std::printf("\n%s, %lld tokens, top-k 0.1\n\n", shape.name.c_str(),
                 static_cast<long long>(shape.tokens()));
-    std::printf("| kernel | ms | Tops/s | TB/s | floor, ms | share | RTX 5090, predicted ms |\n");
-    std::printf("|---|---|---|---|---|---|---|\n");
+    std::printf(
+        "| kernel | ms | Tops/s | TB/s | moved / needed | floor, ms | share | RTX 5090, predicted ms |\n");
+    std::printf("|---|---|---|---|---|---|---|---|\n");
     double total = 0;
     for (const BlockCases::Case& one : block.cases()) {
       const double seconds = median_seconds(queue, one.work.run);
@@ -124,11 +139,27 @@ int run() {
   return 0;
 }
 
+/// Whole clips of both models.
+int run_clips() {
+  print_sampling_heads();
+  const ClipShape small{"480p", 21, 60, 104};
+  const ClipShape large{"720p", 21, 90, 160};
+  for (const auto& [name, heads, ffn, layers] :
+       {std::tuple{"1.3B", 12, 8960, 30}, std::tuple{"14B", 40, 13824, 40}}) {
+    const Status timed = time_sampling(name, config_of(heads, ffn, layers), {small, large});
+    if (timed) continue;
+    std::fprintf(stderr, "%s: %s\n", name, timed.error().message.c_str());
+    return 1;
+  }
+  return 0;
+}
+
 }  // namespace
 }  // namespace turboclip::bench
 
-/// cuda_bench [--without word] [--check [filter]]. --without: no tiles with the word in their name.
-/// --check: the checks alone, for compute-sanitizer. Otherwise what is timed has just passed them.
+/// cuda_bench [--without word] [--check [filter] | --clips]. --without: no tiles with the word in their name.
+/// --check: the checks alone, for compute-sanitizer. --clips: whole clips, without the checks, which a run
+/// without options makes before it times the kernels.
 int main(int argc, char** argv) {
   int devices = 0;
   const cudaError_t found = cudaGetDeviceCount(&devices);
@@ -144,6 +175,7 @@ int main(int argc, char** argv) {
     return here;
   };
   while (given("--without") && used + 1 < argc) turboclip::cuda::leave_out_tiles(argv[++used]);
+  if (given("--clips")) return turboclip::bench::run_clips();
   const bool check_only = given("--check");
   const int failed = turboclip::test::run_tests(argc - used, argv + used);
   return failed != 0 || check_only ? failed : turboclip::bench::run();

@@ -21,6 +21,11 @@ export LD_LIBRARY_PATH="$cublas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   nvidia-smi --query-gpu=name,driver_version,clocks.sm,power.limit --format=csv,noheader || true
   # A fault in the newest kernels shall not cost the figures of the others.
   timeout 180 "$bench" || timeout 180 "$bench" --without "wgmma attention" || timeout 180 "$bench" --without wgmma
+  timeout 300 "$bench" --clips || echo "the clips were not timed to their end"
+  if python3 -c 'import torch' 2> /dev/null; then python3 bench/cuda/libraries.py; fi
+  # The same PTX, compiled by the driver: what a card does for which there is no machine code.
+  CUDA_FORCE_PTX_JIT=1 timeout 180 "$bench" --without wgmma --check > "$out/jit.log" 2>&1 \
+    && echo "checks on the driver's own machine code: passed" || echo "checks on the driver's machine code: see jit.log"
 } | tee "$out/report.md"
 if [ "${TURBOCLIP_SANITIZE:-yes}" != no ] && command -v compute-sanitizer > /dev/null; then
   for tool in memcheck synccheck initcheck racecheck; do

@@ -85,7 +85,9 @@ class BlockKernels {
          }},
         product("linear qkv", &cuda::Umt5Block::qkv),
         {"attention", 0, 0, 0,
-         [this, qkv] { cuda::text_attention(queue_, qkv, {kXxl.heads, 64}, next().bias.data(), rows()); }},
+         [this, qkv] {
+           cuda::text_attention(queue_, qkv, {kXxl.heads, 64}, next().bias.data(), rows());
+         }},
         product("linear o", &cuda::Umt5Block::o),
         product("linear gate, up", &cuda::Umt5Block::gate_up),
         {"GELU, gate", 0, 0, 0, [this, gate_up] { cuda::gate(queue_, gate_up, kXxl.ffn, rows()); }},
@@ -106,7 +108,8 @@ class BlockKernels {
   cuda::PartialSums multiply(const cuda::PackedLayer& layer) {
     const cuda::TextRows x = rows();
     if (x.bf16 != nullptr) {
-      return cuda::multiply_few_rows(queue_, cuda::Bf16Rows{x.bf16, tokens_, layer.in}, layer.view(), state_.sums);
+      return cuda::multiply_few_rows(queue_, cuda::Bf16Rows{x.bf16, tokens_, layer.in}, layer.view(),
+                                     state_.sums);
     }
     return cuda::multiply_few_rows(queue_, cuda::Int8Rows{x.int8, x.scales, tokens_, layer.in}, layer.view(),
                                    state_.sums);
@@ -136,16 +139,18 @@ struct Prompt {
   std::int64_t bytes;  // of device memory besides the weights
 };
 
-Prompt time_prompt(cuda::Queue& queue, const cuda::Umt5Weights& weights, std::int64_t tokens, const Ceilings& card,
-                   const Ceilings& other) {
+Prompt time_prompt(cuda::Queue& queue, const cuda::Umt5Weights& weights, std::int64_t tokens,
+                   const Ceilings& card, const Ceilings& other) {
   const bool int8 = weights.precision == TextPrecision::int8;
   const std::string name = std::string("umT5-xxl, ") + (int8 ? "INT8" : "bf16");
   cuda::Umt5State state;
-  const std::int64_t bytes = state.place(nullptr, queue.device(), weights, tokens);
+  const std::int64_t bytes =
+      cuda::umt5_prompt_bytes(queue.device(), weights.config, weights.precision, tokens);
   cuda::DeviceArray<unsigned char> memory;
   memory.allocate(queue, bytes);
-  if (queue.status()) queue.check("the state", cudaMemsetAsync(memory.data(), 0, memory.bytes(), queue.stream()));
-  state.place(memory.data(), queue.device(), weights, tokens);
+  if (queue.status())
+    queue.check("the state", cudaMemsetAsync(memory.data(), 0, memory.bytes(), queue.stream()));
+  state.place(memory.data(), queue.device(), weights.config, weights.precision, tokens);
   std::printf("\n%s, %lld tokens\n\n", name.c_str(), static_cast<long long>(tokens));
   std::printf("| kernel, of a block | ms | Tops/s | TB/s | floor, ms | share | RTX 5090, predicted ms |\n");
   std::printf("|---|---|---|---|---|---|---|\n");

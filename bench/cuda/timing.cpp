@@ -33,8 +33,9 @@ double floor_seconds(const Ceilings& card, const Work& work) {
 
 void print_line(const Ceilings& card, const Ceilings& other, const Work& work, double seconds) {
   const double floor = floor_seconds(card, work);
-  std::printf("| %-28s | %9.3f | %7.0f | %6.2f | %9.3f | %4.0f%% | %9.3f |\n", work.name.c_str(),
-              seconds * 1e3, (work.int8 + work.bf16) / seconds * 1e-12, work.bytes / seconds * 1e-12,
+  const double moved = work.bytes > 0 ? (work.bytes + work.moved) / work.bytes : 0;
+  std::printf("| %-28s | %9.3f | %7.0f | %6.2f | %5.2f | %9.3f | %4.0f%% | %9.3f |\n", work.name.c_str(),
+              seconds * 1e3, (work.int8 + work.bf16) / seconds * 1e-12, work.bytes / seconds * 1e-12, moved,
               floor * 1e3, 100 * floor / seconds,
               floor > 0 ? floor_seconds(other, work) * seconds / floor * 1e3 : 0.0);
 }

@@ -20,8 +20,9 @@ struct Work {
   std::string name;
   double int8 = 0;  // operations, two a multiply-add
   double bf16 = 0;
-  double bytes = 0;  // that must move
+  double bytes = 0;  // that must move: every input read once, every output written once
   std::function<void()> run{};
+  double moved = 0;  // what the kernels move beside them, by their own count: what they write and read again
 };
 
 /// Median of CUDA events' times of one run, in seconds, after warm-up.
@@ -30,8 +31,8 @@ double median_seconds(cuda::Queue& queue, const std::function<void()>& run);
 /// The time below which the ceilings let no kernel go.
 double floor_seconds(const Ceilings& card, const Work& work);
 
-/// One line: milliseconds, what was reached, the floor and its share of the time, and a prediction for
-/// `other`: its floor at the same share.
+/// One line: milliseconds, what was reached, bytes moved over bytes needed (as counted, not as measured), the
+/// floor and its share of the time, and a prediction for `other`: its floor at the same share.
 void print_line(const Ceilings& card, const Ceilings& other, const Work& work, double seconds);
 
 }  // namespace turboclip::bench

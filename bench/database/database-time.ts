@@ -25,6 +25,8 @@ import { percentile, type Result, type Row } from "../table.ts";
 import { type Cost, TimedD1 } from "./timed-d1.ts";
 
 const MODEL = "turboclip-demo";
+/** Of which nothing is ordered. */
+const IDLE_MODEL = "turbowan2.1-t2v-1.3b-480p";
 const VERSION = "0.1.0";
 const CLIPS = 2_000;
 const QUEUED = [0, 500] as const;
@@ -63,8 +65,10 @@ function portsOver(database: TimedD1): Ports & { clock: { nowMs: number } } {
   };
 }
 
-type Step = "order" | "claim" | "start" | "lease extension" | "complete" | "read";
-const STEPS: readonly Step[] = ["order", "claim", "start", "lease extension", "complete", "read"];
+const STEPS = ["order", "claim", "start", "lease extension", "complete", "read", "idle poll"] as const;
+type Step = (typeof STEPS)[number];
+/** What a clip costs in any case; the others come by the second. */
+const LIFE: readonly Step[] = ["order", "claim", "start", "complete"];
 
 /** CLIPS lives, one after the other, with this many more clips waiting in the queue meanwhile. */
 async function measure(database: TimedD1, queued: number): Promise<ReadonlyMap<Step, readonly Cost[]>> {
@@ -87,6 +91,12 @@ async function measure(database: TimedD1, queued: number): Promise<ReadonlyMap<S
     await cost("order", async () => await order(n));
     const nonce = `nonce-${queued}-${n}`.padEnd(16, "-");
     const poll = { runner_id: runnerId, nonce, models: [MODEL], loaded_model: MODEL, version: VERSION, wait_s: 25 };
+    const idle = { ...poll, nonce: `idle-${nonce}`, models: [IDLE_MODEL] };
+    await cost("idle poll", async () => {
+      await verifyRunner(ports, runnerToken);
+      await admitRunner(ports, runnerId, idle);
+      if ((await claimClip(ports, runnerId, idle)) !== null) throw new Error("something to claim");
+    });
     let token = "";
     let clipId: ClipId | undefined;
     await cost("claim", async () => {
@@ -124,7 +134,7 @@ function rowsOf(costs: ReadonlyMap<Step, readonly Cost[]>, queued: number): Row[
   const rows = STEPS.map((step): Row => {
     const samples = costs.get(step) ?? [];
     const mean = samples.reduce((sum, { ms }) => sum + ms, 0) / samples.length;
-    if (step !== "lease extension" && step !== "read") life += mean;
+    if (LIFE.includes(step)) life += mean;
     const p99 = percentile(
       samples.map(({ ms }) => ms),
       0.99,

@@ -1,8 +1,7 @@
 // The ceiling that a kernel is measured against: multiply-adds on registers alone.
 #pragma once
 
-#include "cpu/kernels.h"
-#include "cpu/thread_pool.h"
+#include "cpu/context.h"
 
 namespace turboclip::bench {
 

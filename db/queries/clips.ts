@@ -159,6 +159,7 @@ export interface ClipResult {
   readonly outputExpiresAtMs: number;
   readonly timings: NonNullable<ClipRow["timings"]>;
   readonly engine: string;
+  readonly modelVersion: string | null;
   readonly finishedAtMs: number;
 }
 

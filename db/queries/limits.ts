@@ -5,7 +5,7 @@ import { and, eq, sql } from "drizzle-orm";
 import { DAY_MS } from "../../shared/days.ts";
 import type { AccountId, KeyId } from "../../shared/ids.ts";
 import type { Database } from "../database.ts";
-import { accounts, apiKeys, browserTokens, clips, dailySpend, inFlight, triggerDays } from "../schema.ts";
+import { accounts, apiKeys, browserTokens, chatSpend, clips, dailySpend, inFlight, triggerDays } from "../schema.ts";
 import { type Statement, type Transition, tookPlace } from "./transitions.ts";
 
 /** A clip counts against the day of its order, whenever it ends. */
@@ -90,6 +90,29 @@ export async function findSpent(db: Database, spenderId: AccountId | KeyId, utcD
     .where(and(eq(dailySpend.spenderId, spenderId), eq(dailySpend.utcDay, utcDay)))
     .get();
   return row?.spent ?? 0;
+}
+
+type CountedByDay = typeof dailySpend | typeof triggerDays | typeof chatSpend;
+
+/** Drops at most `limit` counts of each kind, of days before this one; the most that there were of one kind. */
+export async function dropDays(db: Database, utcDay: number, limit: number): Promise<number> {
+  const drop = (counts: CountedByDay) =>
+    db.delete(counts).where(
+      sql`rowid in (select rowid from ${counts} where ${counts.utcDay} < ${utcDay}
+        order by ${counts.utcDay} limit ${limit})`,
+    );
+  const dropped = await db.batch([drop(dailySpend), drop(triggerDays), drop(chatSpend)]);
+  return Math.max(...dropped.map(({ meta }) => meta.changes));
+}
+
+/** The oldest day of which anything is counted, or null. */
+export async function findOldestDay(db: Database): Promise<number | null> {
+  const oldest = (counts: CountedByDay) => sql`select min(${counts.utcDay}) as day from ${counts}`;
+  const row = await db.get<{ day: number | null }>(
+    sql`select min(day) as day from (${oldest(dailySpend)} union all ${oldest(triggerDays)}
+      union all ${oldest(chatSpend)})`,
+  );
+  return row.day;
 }
 
 export async function findInFlight(db: Database, accountId: AccountId): Promise<number> {

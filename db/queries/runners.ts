@@ -48,12 +48,13 @@ export async function listRunners(db: Database, limit: number): Promise<RunnerRo
   return await db.select().from(runners).orderBy(asc(runners.id)).limit(limit);
 }
 
-/** Every attempt that is under way, by any runner. */
-export async function listAttempts(db: Database) {
+/** The attempts that are under way, by any runner; those whose time is up first come first. */
+export async function listAttempts(db: Database, limit: number) {
   const { id, attempt, state, model, runnerId, progress, leaseUntilMs } = clips;
   return await db
     .select({ id, attempt, state, model, runnerId, progress, leaseUntilMs })
     .from(clips)
     .where(sql`${clips.state} in ('leased', 'running')`)
-    .orderBy(asc(clips.leaseUntilMs));
+    .orderBy(asc(clips.leaseUntilMs))
+    .limit(limit);
 }

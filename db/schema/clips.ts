@@ -70,7 +70,9 @@ export const clips = sqliteTable(
     errorCode: text("error_code"),
     errorMessage: text("error_message"),
     timings: text("timings", { mode: "json" }).$type<Readonly<Partial<Record<Stage, number>>>>(),
+    /** Backend and version, and which checkpoint, of the attempt that succeeded. */
     engine: text("engine"),
+    modelVersion: text("model_version"),
     outputs: text("outputs", { mode: "json" }).$type<OutputRecords>(),
     outputExpiresAtMs: timeMs("output_expires_at_ms"),
     /** When its outputs were removed from the bucket. */

@@ -12,7 +12,7 @@ import { money, timeMs } from "./columns.ts";
 /** An account's own books (available, held) and the two sides of ours that they are moved against. */
 export const LEDGER_BOOKS = ["available", "held", "revenue", "funding"] as const;
 
-/** Double entry: the rows of one transaction sum to 0. Triggers refuse every update and delete. */
+/** Double entry: the rows of one transaction sum to 0. Triggers refuse every update, delete and replacement. */
 export const ledgerEntries = sqliteTable(
   "ledger_entries",
   {
@@ -103,6 +103,7 @@ export const dailySpend = sqliteTable(
   },
   (t) => [
     primaryKey({ columns: [t.spenderId, t.utcDay] }),
+    index("daily_spend_day").on(t.utcDay),
     check("daily_spend_not_negative", sql`${t.spentMicros} >= 0`),
     check(
       "account_daily_cap",

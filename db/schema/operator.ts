@@ -1,7 +1,7 @@
 // What the operator reads: how many clips have ended and how, and who did what to keys and money.
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { AUDIT_ACTIONS } from "../../shared/contract/audit.ts";
-import type { AccountId, AuditId, ClipId, KeyId, TopUpId, TransactionId } from "../../shared/ids.ts";
+import type { AccountId, AuditId, ClipId, EndpointId, KeyId, TopUpId, TransactionId } from "../../shared/ids.ts";
 import { TERMINAL_STATES } from "../../shared/states.ts";
 import { accounts } from "./accounts.ts";
 import { timeMs } from "./columns.ts";
@@ -26,10 +26,10 @@ export const auditLog = sqliteTable(
       .$type<AccountId>()
       .notNull()
       .references(() => accounts.id),
-    actor: text("actor").$type<KeyId | "operator" | "stripe">().notNull(),
+    actor: text("actor").$type<KeyId | "operator" | "stripe" | "service">().notNull(),
     action: text("action", { enum: AUDIT_ACTIONS }).notNull(),
     /** What it was done to. */
-    subject: text("subject").$type<KeyId | ClipId | TransactionId | TopUpId | AccountId>().notNull(),
+    subject: text("subject").$type<KeyId | ClipId | TransactionId | TopUpId | EndpointId | AccountId>().notNull(),
     /** Never a secret, a prompt or an address. */
     detail: text("detail", { mode: "json" }).$type<Readonly<Record<string, unknown>>>().notNull(),
     /** Null for what no request asked for. */

@@ -29,6 +29,10 @@ export const topUps = sqliteTable(
     sessionId: text("session_id"),
     url: text("url"),
     receiptUrl: text("receipt_url"),
+    /** Charged to a kept card because the balance ran low: without a page, so with empty URLs to come back to. */
+    auto: integer("auto", { mode: "boolean" }).notNull().default(false),
+    /** Whether the page keeps the payer's card for later. */
+    saveCard: integer("save_card", { mode: "boolean" }).notNull().default(false),
     createdAtMs: timeMs("created_at_ms").notNull(),
   },
   (t) => [
@@ -84,4 +88,54 @@ export const stripeDisputes = sqliteTable(
     reinstated: integer("reinstated", { mode: "boolean" }).notNull(),
   },
   (t) => [index("stripe_disputes_payment").on(t.paymentIntent)],
+);
+
+/** Whose kept cards an account's automatic top-ups are charged to: the customer of its last page that kept one. */
+export const stripeCustomers = sqliteTable("stripe_customers", {
+  accountId: text("account_id")
+    .$type<AccountId>()
+    .primaryKey()
+    .references(() => accounts.id),
+  customerId: text("customer_id").notNull(),
+});
+
+/**
+ * `due`: the balance has fallen below the threshold, which a trigger on it sees. `charging`: a top-up has been made for it,
+ * and Stripe has not told its end. `stopped`: a charge was refused, and nothing is charged until the settings are given anew.
+ */
+const AUTO_TOP_UP_STATES = ["armed", "due", "charging", "stopped"] as const;
+
+/** One charge at a time: the row names it before Stripe is asked, and lets go of it when Stripe has told its end. */
+export const autoTopUps = sqliteTable(
+  "auto_top_ups",
+  {
+    accountId: text("account_id")
+      .$type<AccountId>()
+      .primaryKey()
+      .references(() => accounts.id),
+    /** Who set it up. */
+    keyId: text("key_id")
+      .$type<KeyId>()
+      .notNull()
+      .references(() => apiKeys.id),
+    thresholdMicros: money("threshold_micros").notNull(),
+    amountMicros: money("amount_micros").notNull(),
+    /** Of one UTC month. */
+    monthlyCapMicros: money("monthly_cap_micros").notNull(),
+    state: text("state", { enum: AUTO_TOP_UP_STATES }).notNull(),
+    topUpId: text("top_up_id")
+      .$type<TopUpId>()
+      .references(() => topUps.id),
+    /** When to look again, where it is due or charging. */
+    notBeforeMs: timeMs("not_before_ms").notNull(),
+    /** Times that Stripe gave no answer to the present charge. */
+    failures: integer("failures").notNull(),
+    /** Why nothing is charged. */
+    lastError: text("last_error"),
+  },
+  (t) => [
+    index("auto_top_ups_due").on(t.state, t.notBeforeMs),
+    uniqueIndex("auto_top_ups_top_up").on(t.topUpId),
+    check("auto_top_up_names_its_charge", sql`(${t.state} = 'charging') = (${t.topUpId} is not null)`),
+  ],
 );

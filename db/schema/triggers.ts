@@ -76,6 +76,7 @@ export const triggerDays = sqliteTable(
   },
   (t) => [
     primaryKey({ columns: [t.triggerId, t.utcDay] }),
+    index("trigger_days_day").on(t.utcDay),
     check("trigger_day_not_negative", sql`${t.clips} >= 0 and ${t.spentMicros} >= 0`),
     check("trigger_daily_clips", sql`${t.maxClips} is null or ${t.clips} <= ${t.maxClips}`),
     check("trigger_daily_cap", sql`${t.capMicros} is null or ${t.spentMicros} <= ${t.capMicros}`),

@@ -45,7 +45,11 @@ export class Dispatcher extends DurableObject<Env> {
         this.#waiters.answer(waiter);
         try {
           const claim = await claimClip(this.#ports, runnerId, request);
-          if (claim !== null) return claim;
+          if (claim !== null) {
+            // It took another model's clip, which was first: the one that we were rung for waits for somebody else.
+            if (rungFor !== null && claim.request.model !== rungFor) this.#waiters.ring(rungFor);
+            return claim;
+          }
         } catch (error) {
           // The clip that we were rung for is still waiting: let another one try.
           waiter.rungFor ??= rungFor;

@@ -1,13 +1,16 @@
-// Delivers what is owed on one lane, webhooks or the replies of a chat, by alarm, and so apart from every other lane. It holds no truth: the database says
-// what is due, and when a wake is lost the Dispatcher's sweep repeats it.
+// Does what is owed on one lane by alarm, and so apart from every other lane: webhooks, the replies of a chat, or what an
+// account's card is to be charged. It holds no truth: the database says what is due, and when a wake is lost the
+// Dispatcher's sweep repeats it.
 import { DurableObject } from "cloudflare:workers";
 import type { Lane } from "../../db/schema.ts";
 import { deliverChat, platformOf } from "../integrations/deliver.ts";
 import { describeError, log } from "../platform/log.ts";
 import { remoteBell } from "../platform/objects.ts";
 import { cloudflarePorts } from "../platform/ports.ts";
+import { chargeDue, chargedAccount } from "../services/payments/charge.ts";
+import type { Ports } from "../services/ports.ts";
 import { deliverDue } from "../services/webhooks/deliver.ts";
-import { readSettings } from "../settings.ts";
+import { readSettings, type Settings } from "../settings.ts";
 
 const RETRY_MS = 5_000;
 
@@ -30,13 +33,18 @@ export class Outbox extends DurableObject<Env> {
     try {
       const settings = readSettings(this.env);
       const ports = cloudflarePorts(this.env, settings, remoteBell(this.env.DISPATCHER));
-      const platform = platformOf(lane);
-      const next =
-        platform === undefined ? await deliverDue(ports, lane) : await deliverChat(ports, settings, lane, platform);
+      const next = await this.#deliver(ports, settings, lane);
       if (next !== null) await this.#wakeBy(next);
     } catch (error) {
       log("error", "deliveries failed", { error: describeError(error) });
       await this.#wakeBy(Date.now() + RETRY_MS);
     }
+  }
+
+  async #deliver(ports: Ports, settings: Settings, lane: Lane): Promise<number | null> {
+    const platform = platformOf(lane);
+    if (platform !== undefined) return await deliverChat(ports, settings, lane, platform);
+    const accountId = chargedAccount(lane);
+    return accountId === undefined ? await deliverDue(ports, lane) : await chargeDue(ports, accountId);
   }
 }

@@ -47,6 +47,9 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "POST /v1/top-ups": route("billing:write"),
   "GET /v1/top-ups": route("billing:read"),
   "GET /v1/top-ups/{id}": route("billing:read"),
+  "GET /v1/auto-top-up": route("billing:read"),
+  "PUT /v1/auto-top-up": route("billing:write"),
+  "DELETE /v1/auto-top-up": route("billing:write"),
   // Who may manage keys may see what was done with them.
   "GET /v1/audit-log": route("keys:write"),
   "GET /v1/keys": route("keys:write"),
@@ -95,12 +98,34 @@ export function requireAccessOfAll(app: EdgeApp, open: readonly string[]): void 
   }
 }
 
-/** Throws scope_missing, or not_found for what a browser token may not see. */
+const patterns = Object.keys(ACCESS).map((name) => {
+  const [method = "", path = ""] = name.split(" ");
+  return { name, method, pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, "[^/]+")}$`) };
+});
+
+/** An address that answers other methods than the one that was asked with. */
+export class MethodNotAllowed extends ApiError {
+  readonly allowed: readonly string[];
+
+  constructor(method: string, allowed: readonly string[]) {
+    super("method_not_allowed", `There is no ${method} here; there is ${allowed.join(", ")}.`);
+    this.allowed = allowed;
+  }
+}
+
+function nothingHere({ method, path }: { readonly method: string; readonly path: string }): ApiError {
+  const allowed = patterns.filter(({ pattern }) => pattern.test(path)).map((known) => known.method);
+  return allowed.length === 0
+    ? new ApiError("not_found", "There is nothing at this address.")
+    : new MethodNotAllowed(method, allowed);
+}
+
+/** Throws scope_missing, not_found for what a browser token may not see, or method_not_allowed. */
 export const requireScope = createMiddleware<EdgeEnv>(async (context, next) => {
   // The first handler that matches is the one that answers.
   const matched = matchedRoutes(context).find(({ method }) => method !== "ALL");
   const access = matched && ACCESS[`${matched.method} ${asTemplate(matched.path)}`];
-  if (access === undefined) throw new ApiError("not_found", "There is nothing at this address.");
+  if (access === undefined) throw nothingHere(context.req);
   const bearer = context.get("caller");
   requireScopeOf(bearer, access.scope);
   if (bearer.token !== null) {
@@ -114,12 +139,7 @@ export const requireScope = createMiddleware<EdgeEnv>(async (context, next) => {
   await next();
 });
 
-const openToBrowsers = Object.entries(ACCESS)
-  .filter(([, { browser }]) => browser !== "never")
-  .map(([name]) => {
-    const [method = "", path = ""] = name.split(" ");
-    return { method, pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, "[^/]+")}$`) };
-  });
+const openToBrowsers = patterns.filter(({ name }) => ACCESS[name]?.browser !== "never");
 
 /** With which methods a page's script may call this path by a browser token. */
 export function browserMethods(path: string): readonly string[] {

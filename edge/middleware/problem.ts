@@ -9,12 +9,22 @@ import { describeError, log } from "../platform/log.ts";
 import { LimitError } from "../services/clips/refusal.ts";
 import { UnsatisfiableRange } from "../services/files/download.ts";
 import { SettingsError } from "../settings.ts";
+import { MethodNotAllowed } from "./access.ts";
+import { InvalidRequest } from "./validation.ts";
 import { answerVideoError, isVideoPath } from "./video-error.ts";
+
+/** The framework's words for it. */
+const MALFORMED = "Malformed JSON in request body";
+
+function wordsOf({ status, message }: HTTPException): string {
+  if (status !== 415) return message === MALFORMED ? "The body is not valid JSON." : message;
+  return "The body is of a type that is not taken here; send JSON, with `Content-Type: application/json`.";
+}
 
 function asApiError(error: Error): ApiError | null {
   if (error instanceof ApiError) return error;
   // The framework's own: malformed JSON, a content type that the route does not take.
-  if (error instanceof HTTPException && error.status < 500) return new ApiError("invalid_request", error.message);
+  if (error instanceof HTTPException && error.status < 500) return new ApiError("invalid_request", wordsOf(error));
   return null;
 }
 
@@ -23,6 +33,7 @@ function extraHeaders(error: ApiError): Record<string, string> {
   if (status === 401) return { "www-authenticate": 'Bearer realm="turboclip"' };
   if (error instanceof LimitError) return { "retry-after": String(error.retryAfterS) };
   if (status === 429 || status === 503 || error.code === "idempotency_in_flight") return { "retry-after": "1" };
+  if (error instanceof MethodNotAllowed) return { allow: error.allowed.join(", ") };
   if (error instanceof UnsatisfiableRange) return { "content-range": `bytes */${error.size}` };
   return {};
 }
@@ -39,6 +50,7 @@ function answer(context: Context<EdgeEnv>, error: ApiError): Response {
     request_id: context.get("requestId"),
     retryable,
     ...(error.pointer !== undefined && { pointer: error.pointer }),
+    ...(error instanceof InvalidRequest && { errors: [...error.mistakes] }),
     ...(error instanceof LimitError && { limit: error.limit }),
   };
   return context.body(JSON.stringify(problem), status, {

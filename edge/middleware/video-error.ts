@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import type { VideoError } from "../../shared/contract/videos.ts";
 import { type ApiError, ERRORS } from "../../shared/errors.ts";
 import type { EdgeEnv } from "../context.ts";
+import { InvalidRequest } from "./validation.ts";
 
 const ROOT = "/v1/videos";
 
@@ -26,13 +27,20 @@ function typeOf(status: number): VideoError["error"]["type"] {
   }
 }
 
+/** Which of what was sent is to blame: OpenAI names a field, a query parameter and a header alike. */
+function paramOf(error: ApiError): string | null {
+  const [mistake] = error instanceof InvalidRequest ? error.mistakes : [];
+  return mistake?.parameter ?? mistake?.header ?? (error.pointer?.slice(1) || null);
+}
+
 export function answerVideoError(
   context: Context<EdgeEnv>,
-  { code, message, pointer }: ApiError,
+  error: ApiError,
   headers: Readonly<Record<string, string>>,
 ): Response {
+  const { code, message } = error;
   const { status, retryable } = ERRORS[code];
-  const param = pointer === undefined || pointer === "" ? null : pointer.slice(1);
+  const param = paramOf(error);
   const body: VideoError = { error: { message, type: typeOf(status), param, code } };
   return context.body(JSON.stringify(body), status, {
     "content-type": "application/json",

@@ -14,6 +14,7 @@ export function moderationOf(settings: Settings): Moderation {
     outbound,
     resolver: dnsOverHttps,
     trustedHosts: settings.WEBHOOK_TRUSTED_HOSTS,
+    publicOrigin: settings.PUBLIC_ORIGIN,
   };
   return {
     moderators: [

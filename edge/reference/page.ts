@@ -76,14 +76,22 @@ export async function renderReference(document: Document, nonce: string): Promis
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
   );
+  const groups = (document.tags ?? []).map(({ name }) => {
+    const of = operations.filter(({ operation }) => operation.tags?.includes(name));
+    const links = of.map(
+      ({ operation: { operationId, summary } }) =>
+        html`<li><a href="#${operationId}">${summary ?? operationId}</a></li>`,
+    );
+    return html`<h2>${name}</h2><ol>${links}</ol>`;
+  });
   const schemas = Object.entries(document.components.schemas);
   const { title, version, description } = document.info;
   const page = html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${title} API reference</title><style nonce="${nonce}">${raw(STYLE)}</style></head><body>
 <nav><strong>${title}</strong> ${version}<p><input type="search" placeholder="Search" aria-label="Search" hidden></p>
-<ol>${operations.map(({ operation: { operationId, summary } }) => html`<li><a href="#${operationId}">${summary ?? operationId}</a></li>`)}</ol>
-<ol>${schemas.map(([name]) => html`<li><a href="#schema-${name}">${name}</a></li>`)}</ol></nav>
+${groups}
+<h2>Schemas</h2><ol>${schemas.map(([name]) => html`<li><a href="#schema-${name}">${name}</a></li>`)}</ol></nav>
 <main><h1>${title} API</h1>${description.split("\n\n").map((text) => html`<p>${text}</p>`)}
 <p>The same for programs: <a href="/openapi.json">openapi.json</a></p>
 ${operations.map(({ path, method, operation }) => operationOf(document, path, method, operation))}

@@ -7,7 +7,8 @@ body { margin: 0; display: grid; grid-template-columns: 17rem minmax(0, 1fr);
   background: light-dark(#fff, #121211); color: light-dark(#1a1a1a, #e6e6e3); }
 nav { position: sticky; top: 0; height: 100vh; overflow: auto; padding: 1rem; box-sizing: border-box;
   border-right: 1px solid var(--line); font-size: .85rem; }
-nav ol { list-style: none; padding: 0; }
+nav h2 { font-size: .85rem; margin: 1rem 0 .3rem; } nav li { margin: .2rem 0; }
+nav ol { margin: 0; list-style: none; padding: 0; }
 main { padding: 1rem 2rem 4rem; max-width: 56rem; }
 a { color: var(--link); text-decoration: none; } a:hover { text-decoration: underline; }
 section { border-top: 1px solid var(--line); padding: 1rem 0; }

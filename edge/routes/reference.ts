@@ -8,6 +8,8 @@ import { base64 } from "../services/encoding.ts";
 const NONCE_BYTES = 16;
 
 export function registerReference(app: EdgeApp): void {
+  // Whoever opens the origin in a browser.
+  app.get("/", (c) => c.redirect("/docs"));
   app.get("/docs", async (c) => {
     const nonce = base64(crypto.getRandomValues(new Uint8Array(NONCE_BYTES)));
     const document = describeApi(app, c.get("settings").PUBLIC_ORIGIN) as unknown as Document;

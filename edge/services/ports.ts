@@ -141,7 +141,20 @@ export interface CheckoutOrder {
   readonly amountMicros: Micros;
   readonly successUrl: string;
   readonly cancelUrl: string;
+  /** Keep the payer's card, with a new customer of Stripe's. */
+  readonly saveCard: boolean;
 }
+
+/** A top-up that is paid by a kept card, without anybody there. */
+export interface CardOrder {
+  readonly topUpId: TopUpId;
+  readonly accountId: AccountId;
+  readonly amountMicros: Micros;
+  /** Whose card. */
+  readonly customerId: string;
+}
+/** Accepted is not paid: that it is paid an event says. Declined is for good; the reason is a word of Stripe's or ours. */
+export type CardOutcome = { readonly kind: "accepted" } | { readonly kind: "declined"; readonly reason: string };
 
 /** What an event of Stripe's says, in our units; `amountMicros` is null for another currency than US dollars. */
 export type PaymentNews =
@@ -150,7 +163,16 @@ export type PaymentNews =
       readonly topUpId: string | null;
       readonly paymentIntent: string;
       readonly amountMicros: Micros | null;
+      /** With whom the card is kept. */
+      readonly customerId: string | null;
     }
+  | {
+      readonly kind: "charge_paid";
+      readonly topUpId: string | null;
+      readonly paymentIntent: string;
+      readonly amountMicros: Micros | null;
+    }
+  | { readonly kind: "charge_failed"; readonly topUpId: string | null; readonly reason: string }
   | { readonly kind: "checkout_failed" | "checkout_expired"; readonly topUpId: string | null }
   | { readonly kind: "refunded"; readonly paymentIntent: string; readonly amountMicros: Micros | null }
   | {
@@ -169,10 +191,12 @@ export interface PaymentEvent {
   readonly news: PaymentNews;
 }
 
-/** Stripe. What it refuses or does not answer is thrown as payment_unavailable. */
+/** Stripe. What it does not do or answer is thrown as payment_unavailable. */
 export interface Payments {
   /** Once per top-up: a second call with the same order returns the same page. */
   openCheckout(order: CheckoutOrder): Promise<{ readonly sessionId: string; readonly url: string }>;
+  /** Once per top-up, as a page is. Where nobody knows whether it was done, payment_unavailable is thrown. */
+  chargeCard(order: CardOrder): Promise<CardOutcome>;
   /** Null while the payment has no receipt. */
   findReceipt(paymentIntent: string): Promise<string | null>;
   /** Throws unauthenticated for what Stripe has not signed in the last minutes. `body` is to the byte as it came. */

@@ -1,5 +1,6 @@
 // All that time does to the service, in bounded batches: one run of the Dispatcher's alarm. Each part reads what
 // is due from the database and may die anywhere; the next run goes on from there.
+import { forgetDays } from "./accounts/forget-days.ts";
 import { forgetChats } from "./chats/retention.ts";
 import { expireClips } from "./clips/expire.ts";
 import { removeOutputs } from "./files/remove.ts";
@@ -7,6 +8,7 @@ import { forgetAnswers } from "./idempotency.ts";
 import { forgetBrowserTokens } from "./keys/browser-token.ts";
 import { sweepLeases } from "./leases/sweep.ts";
 import { tellLowBalances } from "./money/alert.ts";
+import { wakeCharges } from "./payments/charge.ts";
 import type { Ports } from "./ports.ts";
 import { settleEach } from "./settle.ts";
 import { forgetTriggerDeliveries } from "./triggers/log.ts";
@@ -23,10 +25,12 @@ const PARTS = [
   forgetAnswers,
   forgetBrowserTokens,
   tellLowBalances,
+  wakeCharges,
   wakeOverdue,
   forgetMessages,
   forgetChats,
   forgetTriggerDeliveries,
+  forgetDays,
 ] as const;
 
 /** Returns when to sweep next, or null when nothing is due to happen. Safe to run at any time, twice, or late. */

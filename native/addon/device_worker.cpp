@@ -22,7 +22,7 @@ Napi::Value DeviceWorker::start(const Napi::CallbackInfo& info) {
 
 void DeviceWorker::Execute() {
   try {
-    result_ = find_cuda_device(options_);
+    result_ = find_cuda_device(options_, make_cpu_backend({1}));
   } catch (const std::exception& error) {
     result_ = Error{ErrorCode::internal, std::string("unexpected: ") + error.what()};
   }

@@ -75,9 +75,12 @@ Napi::Value EngineObject::generate(const Napi::CallbackInfo& info) {
   if (!request) return rejected(env, to_error(env, request.error()));
   if (!info[1].IsFunction())
     return rejected(env, to_error(env, "request_invalid", "onProgress is not a function"));
+  if (!info[2].IsFunction())
+    return rejected(env, to_error(env, "request_invalid", "onFrames is not a function"));
   state_->busy = true;
   state_->cancel.requested.store(false);
-  return GenerateWorker::start(Value(), state_, std::move(request).value(), info[1].As<Napi::Function>());
+  return GenerateWorker::start(Value(), state_, std::move(request).value(), info[1].As<Napi::Function>(),
+                               info[2].As<Napi::Function>());
 }
 
 void EngineObject::cancel(const Napi::CallbackInfo&) {

@@ -28,7 +28,7 @@ Napi::Value LoadWorker::start(Napi::Env env, const EnginePaths& paths, const Loa
 void LoadWorker::Execute() {
   try {
     Result<std::unique_ptr<Backend>> backend = make_backend(options_);
-    result_ = backend ? Engine::load(paths_, std::move(backend).value()) : backend.error();
+    result_ = backend ? Engine::load(paths_, std::move(backend).value(), options_.largest) : backend.error();
   } catch (const std::exception& error) {
     result_ = Error{ErrorCode::internal, std::string("the backend does not start: ") + error.what()};
   }

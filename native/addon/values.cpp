@@ -104,7 +104,8 @@ Result<CudaOptions> read_cuda_options(const Napi::Value& value) {
   const std::int64_t device = members.integer("device");
   const double limit = members.number("memoryLimit");
   const std::string encoding = members.text("textEncoding");
-  CudaOptions options{members.text("library"), 0, 0};
+  const std::int64_t resident = members.integer("mostResident");
+  CudaOptions options{members.text("library")};
   if (members.failed()) return members.error();
   if (encoding != "bf16" && encoding != "int8" && encoding != "host") {
     return invalid("textEncoding", "'bf16', 'int8' or 'host'");
@@ -115,7 +116,39 @@ Result<CudaOptions> read_cuda_options(const Napi::Value& value) {
   if (!(limit >= 0 && limit <= 0x1p53)) return invalid("memoryLimit", "a number of bytes; 0 is all");
   options.device = static_cast<int>(device);
   options.memory_limit = static_cast<std::int64_t>(limit);
+  options.most_resident = resident;
   return options;
+}
+
+Result<LargestClip> read_largest(const Napi::Value& value) {
+  MemberReader members(value);
+  LargestClip clip;
+  clip.width = members.integer("width");
+  clip.height = members.integer("height");
+  clip.frames = members.integer("frames");
+  clip.tiny = members.choice("decoder", "taehv", "vae");
+  clip.settings.attention =
+      members.choice("attention", "sla", "original") ? Attention::sla : Attention::original;
+  clip.settings.topk_ratio = members.number("topkRatio");
+  if (members.failed()) return members.error();
+  const bool whole = clip.width >= 16 && clip.height >= 16 && clip.frames >= 1 && clip.width % 16 == 0 &&
+                     clip.height % 16 == 0 && clip.width <= 4096 && clip.height <= 4096 &&
+                     clip.frames <= 4096;
+  if (!whole)
+    return invalid("the largest clip",
+                   "of sides that are multiples of 16 up to 4096 and of 1 to 4096 frames");
+  return clip;
+}
+
+Result<DeviceTextEncoder> read_text_encoder(const Napi::Value& value) {
+  MemberReader members(value);
+  const double weights = members.number("weights");
+  const double scratch = members.number("scratch");
+  if (members.failed()) return members.error();
+  if (!(weights >= 0 && weights <= 0x1p53 && scratch >= 0 && scratch <= 0x1p53)) {
+    return invalid("the text encoder", "of bytes from 0 to 2^53");
+  }
+  return DeviceTextEncoder{static_cast<std::int64_t>(weights), static_cast<std::int64_t>(scratch)};
 }
 
 Result<LoadOptions> read_options(const Napi::Value& value) {
@@ -124,11 +157,18 @@ Result<LoadOptions> read_options(const Napi::Value& value) {
   const bool on_device = members.choice("backend", "cuda", "cpu");
   if (members.failed()) return members.error();
   if (threads < 0 || threads > 1024) return invalid("threads", "a number from 0 (one a core) to 1024");
-  LoadOptions options{{static_cast<int>(threads)}, std::nullopt};
+  LoadOptions options{{static_cast<int>(threads)}, std::nullopt, std::nullopt};
+  const Napi::Value largest = value.As<Napi::Object>().Get("largest");
+  if (!largest.IsUndefined()) {
+    const Result<LargestClip> clip = read_largest(largest);
+    if (!clip) return clip.error();
+    options.largest = clip.value();
+  }
   if (!on_device) return options;
   const Result<CudaOptions> cuda = read_cuda_options(value);
   if (!cuda) return cuda.error();
   options.cuda = cuda.value();
+  options.cuda->whole = value.As<Napi::Object>().Get("whole").ToBoolean();
   return options;
 }
 
@@ -147,6 +187,7 @@ Result<ClipRequest> read_request(const Napi::Value& value) {
       members.choice("attention", "sla", "original") ? Attention::sla : Attention::original;
   request.denoiser.topk_ratio = members.number("topkRatio");
   request.decoder = members.choice("decoder", "taehv", "vae") ? Decoder::taehv : Decoder::vae;
+  request.pixels = members.choice("pixels", "nv12", "rgb24") ? PixelFormat::nv12 : PixelFormat::rgb24;
   if (members.failed()) return members.error();
   return request;
 }
@@ -161,19 +202,32 @@ Result<QuantizeRequest> read_quantize_request(const Napi::Value& value) {
   return request;
 }
 
-Napi::Object to_object(Napi::Env env, Clip clip) {
-  // The pixels stay where they are: the buffer owns the vector.
-  auto* pixels = new std::vector<std::uint8_t>(std::move(clip.rgb));
-  const auto frames = Napi::Buffer<std::uint8_t>::NewOrCopy(
-      env, pixels->data(), pixels->size(),
-      [](Napi::Env, std::uint8_t*, std::vector<std::uint8_t>* owned) { delete owned; }, pixels);
+Napi::Object to_object(Napi::Env env, const StageSeconds& seconds) {
   Napi::Object timings = Napi::Object::New(env);
-  timings.Set("text_encode", clip.seconds.text_encode);
-  timings.Set("denoise", clip.seconds.denoise);
-  timings.Set("decode", clip.seconds.decode);
+  timings.Set("text_encode", seconds.text_encode);
+  timings.Set("denoise", seconds.denoise);
+  timings.Set("decode", seconds.decode);
   Napi::Object out = Napi::Object::New(env);
-  out.Set("frames", frames);
   out.Set("timings", timings);
+  return out;
+}
+
+Napi::Object to_object(Napi::Env env, const DevicePlan& plan) {
+  Napi::Object out = Napi::Object::New(env);
+  const auto set = [&](const char* name, std::int64_t value) { out.Set(name, static_cast<double>(value)); };
+  set("layers", plan.layers);
+  set("streamed", plan.streamed);
+  set("transformer", plan.transformer);
+  set("textEncoder", plan.text_encoder);
+  set("decoders", plan.decoders);
+  set("denoise", plan.denoise);
+  set("ring", plan.ring);
+  set("decode", plan.decode);
+  set("text", plan.text);
+  set("peak", plan.peak);
+  set("host", plan.host);
+  out.Set("fits", plan.fits);
+  out.Set("remedy", plan.remedy);
   return out;
 }
 
@@ -200,6 +254,10 @@ Napi::Object to_object(Napi::Env env, const EngineInfo& info) {
   out.Set("tinyDecoder", info.has_tiny_decoder);
   set("textCacheHits", info.text_cache.hits);
   set("textCacheMisses", info.text_cache.misses);
+  if (info.device) {
+    set("deviceBytes", info.device->held);
+    set("devicePeakBytes", info.device->peak);
+  }
   return out;
 }
 

@@ -27,15 +27,22 @@ Result<EnginePaths> read_paths(const Napi::Value& value);
 struct LoadOptions {
   CpuOptions cpu;
   std::optional<CudaOptions> cuda;
+  std::optional<LargestClip> largest;
 };
 /// {threads: 0 is one a core, backend: "cpu"|"cuda", device: counted from 0, library: of the CUDA backend,
-/// memoryLimit: bytes of the device, 0 is all, textEncoding: "bf16"|"int8"|"host"}
+/// memoryLimit: bytes of the device, 0 is all, mostResident: blocks on the device, -1 is all that fit,
+/// textEncoding: "bf16"|"int8"|"host", largest: undefined or as read_largest() takes it, whole:
+/// CudaOptions::whole}
 Result<LoadOptions> read_options(const Napi::Value& value);
-/// {device, library, memoryLimit, textEncoding}
+/// {width, height, frames, decoder: "vae"|"taehv", attention: "sla"|"original", topkRatio}
+Result<LargestClip> read_largest(const Napi::Value& value);
+/// {weights, scratch}: bytes
+Result<DeviceTextEncoder> read_text_encoder(const Napi::Value& value);
+/// {device, library, memoryLimit, mostResident, textEncoding}
 Result<CudaOptions> read_cuda_options(const Napi::Value& value);
 
 /// {tokenIds: Int32Array, width, height, frames, steps, sampler: "sde"|"ode", sigmaMax, seed: bigint,
-/// attention: "sla"|"original", topkRatio, decoder: "vae"|"taehv"}
+/// attention: "sla"|"original", topkRatio, decoder: "vae"|"taehv", pixels: "rgb24"|"nv12"}
 Result<ClipRequest> read_request(const Napi::Value& value);
 
 struct QuantizeRequest {
@@ -46,14 +53,17 @@ struct QuantizeRequest {
 /// {input, output: strings, existing: "replace"|"refuse"}
 Result<QuantizeRequest> read_quantize_request(const Napi::Value& value);
 
-/// {frames: Buffer [frames, height, width, 3], timings: {text_encode, denoise, decode} in seconds}
-Napi::Object to_object(Napi::Env env, Clip clip);
+/// {timings: {text_encode, denoise, decode}} in seconds.
+Napi::Object to_object(Napi::Env env, const StageSeconds& seconds);
+
+/// DevicePlan's members, in camel case.
+Napi::Object to_object(Napi::Env env, const DevicePlan& plan);
 
 /// {name, driver, freeBytes, totalBytes}
 Napi::Object to_object(Napi::Env env, const CudaDevice& device);
 
 /// {backend, width, heads, layers, textWidth, vocabulary, sparseAttention, residentBytes, tinyDecoder,
-/// textCacheHits, textCacheMisses}
+/// textCacheHits, textCacheMisses}, and of a device deviceBytes, devicePeakBytes
 Napi::Object to_object(Napi::Env env, const EngineInfo& info);
 
 }  // namespace turboclip::addon

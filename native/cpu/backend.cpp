@@ -42,6 +42,7 @@ class CpuBackend : public Backend {
     return y;
   }
   std::int64_t resident_bytes() const override { return resident_bytes_; }
+  std::string place() const override { return "cpu, " + std::to_string(pool_.threads()) + " threads"; }
   std::optional<std::int64_t> available_memory() const override {
     const std::int64_t bytes = available_memory_ ? available_memory_() : available_host_memory();
     return bytes > 0 ? std::optional(bytes) : std::nullopt;

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "cpu/kernels.h"
-#include "cpu/thread_pool.h"
+#include "engine/thread_pool.h"
 
 namespace turboclip::cpu {
+
+using turboclip::ThreadPool;
 
 struct Context {
   ThreadPool& pool;

@@ -74,13 +74,12 @@ __device__ __forceinline__ void add_linear_branch(OutputRows<Origin> (&rows)[Gro
 }
 
 /// What `finish` uses of shared memory, which all of the block's threads have left.
-inline constexpr int kOutputThreads = 128;
 inline constexpr int kOutputSharedBytes = kHeadWidth * kHeadRowBytes;
 static_assert(kQueryBlock * kHeadWidth <= kOutputSharedBytes);
 
-/// Adds the linear branch to a block's 128 normalised rows, quantises and stores. Each of four warps holds
-/// two groups of 16 rows: its first from `row` on, the other `Apart` rows on.
-template <int Apart, int Groups, int Origin>
+/// Adds the linear branch to a block's 128 normalised rows, quantises and stores. Each of the block's warps
+/// holds one group of 16 rows or two: its first from `row` on, the other `Apart` rows on.
+template <int Apart, int Threads, int Groups, int Origin>
 __device__ __forceinline__ void finish(OutputRows<Origin> (&rows)[Groups], unsigned char* shared,
                                        const HeadShape& shape, const Projections& projections,
                                        const Sparse& sparse, int head, int row, unsigned by, std::int8_t* y,
@@ -92,7 +91,7 @@ __device__ __forceinline__ void finish(OutputRows<Origin> (&rows)[Groups], unsig
   __syncthreads();
   if (sparse.matrix != nullptr) {
     const Bf16* matrix = sparse.matrix + static_cast<std::int64_t>(head) * kHeadWidth * kHeadWidth;
-    copy_head_rows<kHeadWidth, kOutputThreads>(shared, matrix, 0, kHeadWidth, kHeadWidth, thread);
+    copy_head_rows<kHeadWidth, Threads>(shared, matrix, 0, kHeadWidth, kHeadWidth, thread);
     copy_commit();
     copy_wait<0>();
     __syncthreads();

@@ -10,69 +10,89 @@ inline constexpr float kMinusInfinity = -__builtin_huge_valf();
 /// 1 / sqrt(128), times log2 e: scores become exponents of 2.
 inline constexpr float kScoreScale = 0.08838834764831845f * 1.4426950408889634f;
 
-/// A row's largest score may lag by this much before the sums are rescaled: weights stay under 2^8, which
-/// bfloat16 and float32 hold as well as 1 (FlashAttention 4 does so). After the first keys few rows need it.
-inline constexpr float kMaxExponent = 8;
+/// A weight may be this large, and more, before its row's reference is raised: bfloat16 and float32 hold it
+/// as well as 1. The sums stay far from the largest float: 2^40 * 2^17 keys * values of up to 2^60.
+inline constexpr float kMostWeight = 0x1p40f;
 
 /// Sixteen rows by 128 channels of output, unnormalised, in the fragments of mma: rows lane / 4 and 8 more.
 /// Origin is what scores are too large by: it is taken off in the exponent, where it costs nothing a score.
+///
+/// Weights are relative to a reference, which is a score of the row and need not be its largest: no maximum
+/// is taken of scores unless a weight is too large for it. That happens with a row's first keys, when there
+/// is no reference, and then hardly ever, so exponentials can begin as soon as their scores are there.
 template <int Origin>
 struct OutputRows {
   float sums[kHeadWidth / 8][4] = {};
-  float largest[2] = {kMinusInfinity, kMinusInfinity};
+  float reference[2] = {kMinusInfinity, kMinusInfinity};
   float total[2] = {0, 0};  // of this lane's weights; the quad's sum is the row's
 
-  /// Whether scores [keys / 8][fragment] outgrow the row's largest by more than weights may.
+  /// Turns scores [keys / 8][fragment] into weights 2^(score * scale - reference), which may take their
+  /// place, and sums this lane's into `part`.
+  template <int Tiles>
+  __device__ __forceinline__ void weigh(float (&weights)[Tiles][4], float (&part)[2],
+                                        const float (&scores)[Tiles][4], const float (&scale)[2]) const {
+    const float less[2] = {Origin == 0 ? -reference[0] : fmaf(-Origin, scale[0], -reference[0]),
+                           Origin == 0 ? -reference[1] : fmaf(-Origin, scale[1], -reference[1])};
+    part[0] = 0;
+    part[1] = 0;
+#pragma unroll
+    for (int j = 0; j < Tiles; ++j) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        weights[j][e] = exp2_fast(fmaf(scores[j][e], scale[e / 2], less[e / 2]));
+        part[e / 2] += weights[j][e];
+      }
+    }
+  }
+  /// Whether weights of that sum will do; if not, the reference is to be raised, and the scores weighed
+  /// again.
+  static __device__ __forceinline__ bool fit(const float (&part)[2]) {
+    return part[0] <= kMostWeight && part[1] <= kMostWeight;  // which NaN is not
+  }
+  __device__ __forceinline__ void add(const float (&part)[2]) {
+    total[0] += part[0];
+    total[1] += part[1];
+  }
+
+  /// Whether weights of the scores would not fit, before there are any: for scores that nobody keeps.
   template <int Tiles>
   __device__ __forceinline__ bool outgrown(const float (&scores)[Tiles][4], const float (&scale)[2]) const {
+    constexpr float kMostExponent = 32;
     bool any = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      any = any | ((largest_of(scores, half) - Origin) * scale[half] > largest[half] + kMaxExponent);
+      any = any | ((largest_of(scores, half) - Origin) * scale[half] > reference[half] + kMostExponent);
     }
     return any;
   }
 
-  /// Raises the rows' largest to that of the scores; what was summed is to be multiplied by `by`.
+  /// Raises the rows' references to the largest of the scores; what was summed is to be multiplied by `by`.
   template <int Tiles>
   __device__ __forceinline__ void raise(float (&by)[2], const float (&scores)[Tiles][4],
                                         const float (&scale)[2]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float raised =
-          fmaxf(largest[half], (lanes_max<4>(largest_of(scores, half)) - Origin) * scale[half]);
-      by[half] = exp2_fast(largest[half] - raised);
-      largest[half] = raised;
-      total[half] *= by[half];
+          fmaxf(reference[half], (lanes_max<4>(largest_of(scores, half)) - Origin) * scale[half]);
+      by[half] = exp2_fast(reference[half] - raised);
+      reference[half] = raised;
     }
   }
   __device__ __forceinline__ void shrink(const float (&by)[2]) {
+    total[0] *= by[0];
+    total[1] *= by[1];
 #pragma unroll
     for (int j = 0; j < kHeadWidth / 8; ++j) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) sums[j][e] *= by[e / 2];
     }
   }
+
   template <int Tiles>
-  __device__ __forceinline__ void rescale(const float (&scores)[Tiles][4], const float (&scale)[2]) {
+  __device__ __forceinline__ void raise_and_shrink(const float (&scores)[Tiles][4], const float (&scale)[2]) {
     float by[2];
     raise(by, scores, scale);
     shrink(by);
-  }
-
-  /// Turns scores into weights 2^(score * scale - largest).
-  template <int Tiles>
-  __device__ __forceinline__ void weigh(float (&scores)[Tiles][4], const float (&scale)[2]) {
-    const float less[2] = {Origin == 0 ? -largest[0] : fmaf(-Origin, scale[0], -largest[0]),
-                           Origin == 0 ? -largest[1] : fmaf(-Origin, scale[1], -largest[1])};
-#pragma unroll
-    for (int j = 0; j < Tiles; ++j) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        scores[j][e] = exp2_fast(fmaf(scores[j][e], scale[e / 2], less[e / 2]));
-        total[e / 2] += scores[j][e];
-      }
-    }
   }
 
   /// Divides by the sum of the weights.
@@ -117,12 +137,13 @@ struct OutputRows {
       const float factor = reciprocal(scale);
 #pragma unroll
       for (int j = 0; j < kHeadWidth / 8; ++j) {
-        const int low = __float2int_rn(sums[j][2 * half] * factor) & 0xff;
-        const int high = __float2int_rn(sums[j][2 * half + 1] * factor) & 0xff;
+        const std::uint32_t low = __float_as_uint(fmaf(sums[j][2 * half], factor, kFloatOrigin));
+        const std::uint32_t high = __float_as_uint(fmaf(sums[j][2 * half + 1], factor, kFloatOrigin));
         // 16-byte chunks swizzled by the row, so that rows do not share banks.
         const int column = 8 * j + lane % 4 * 2;
         *reinterpret_cast<std::uint16_t*>(slab + row * kHeadWidth + ((column / 16 ^ (row & 7)) << 4) +
-                                          column % 16) = static_cast<std::uint16_t>(low | high << 8);
+                                          column % 16) =
+            static_cast<std::uint16_t>(__byte_perm(low, high, 0x0040));
       }
     }
   }

@@ -1,13 +1,18 @@
 #include "cuda/backend.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "cuda/library_handle.h"
 #include "cuda/self_test.h"
+#include "cuda/self_test_models.h"
 #include "cuda/text_encoder.h"
 #include "cuda/video_decoder.h"
+#include "engine/memory_plan.h"
+#include "engine/shared_model.h"
 #include "engine/text.h"
+#include "engine/wan_latent.h"
 
 namespace turboclip {
 namespace {
@@ -19,6 +24,15 @@ Result<Tensor> multiply(const Library& library, int device, const Int8Blocks& x,
   turboclip_cuda_error error{};
   if (library.int8_product(device, &left, &right, y.data(), &error) == 0) return to_error(error);
   return y;
+}
+
+/// A card that computes wrongly, by what it got wrong; any other error as it is.
+Error unfit(int device, const CudaDevice& described, const Error& wrong) {
+  if (wrong.code != ErrorCode::internal) return wrong;
+  return unavailable(
+      concat("CUDA device ", device, " (", described.name, ", driver for CUDA ", described.driver,
+             ") is not fit to compute: ", wrong.message,
+             "; reset the card or update its driver, and replace the card if that does not help"));
 }
 
 /// The device as the driver describes it, once it has shown that it multiplies.
@@ -41,10 +55,7 @@ Result<CudaDevice> try_device(const Library& library, int device) {
   const Status right = check_int8_product(
       [&](const Int8Blocks& x, const Int8Blocks& w) { return multiply(library, device, x, w); });
   if (right) return described;
-  return unavailable(
-      concat("CUDA device ", device, " (", described.name, ", driver for CUDA ", described.driver,
-             ") is not fit to compute: ", right.error().message,
-             "; reset the card or update its driver, and replace the card if that does not help"));
+  return unfit(device, described, right.error());
 }
 
 class CudaDenoiser : public Denoiser {
@@ -86,6 +97,7 @@ class CudaDenoiser : public Denoiser {
     clip.image = has_image ? conditioning.image.data() : nullptr;
     clip.sla = settings.attention == Attention::sla ? 1 : 0;
     clip.topk_ratio = settings.topk_ratio;
+    clip.other_scratch = other_stage_;
     turboclip_cuda_error error{};
     if (library_->begin_clip(model_, &clip, &error) == 0) return to_error(error);
     latent_ = {kLatentChannels, shape.frames, shape.height, shape.width};
@@ -105,6 +117,8 @@ class CudaDenoiser : public Denoiser {
     if (progress) progress(1);
     return v;
   }
+
+  void expect_stage(std::int64_t bytes) override { other_stage_ = bytes; }
 
   std::optional<Result<Tensor>> sample_clip(const SamplerSettings& settings, std::uint64_t seed,
                                             const CancelFlag& cancel, const StepProgress& progress) override {
@@ -144,12 +158,53 @@ class CudaDenoiser : public Denoiser {
   turboclip_cuda_denoiser* model_;
   DenoiserConfig config_;
   Shape latent_;
+  std::int64_t other_stage_ = 0;
 };
+
+Result<DevicePlan> plan_set(const Library& library, const CudaOptions& options, const EnginePaths& paths,
+                            const LargestClip& clip, std::int64_t available, const DeviceTextEncoder& text,
+                            const Backend* sharing = nullptr) {
+  const std::string tiny = paths.tiny_decoder.string();
+  turboclip_cuda_plan_request request{};
+  request.denoiser = paths.denoiser.c_str();
+  request.decoder = paths.vae.c_str();
+  request.tiny_decoder = tiny.c_str();
+  const auto there = [&](const std::filesystem::path& path) {
+    const char* kind = shared_kind(static_cast<const VideoDecoder*>(nullptr));
+    return sharing != nullptr && !path.empty() && is_shared(kind, path, *sharing) ? 1 : 0;
+  };
+  request.decoder_there = there(paths.vae);
+  request.tiny_there = there(paths.tiny_decoder);
+  request.text_weights = text.weights;
+  request.text_scratch = text.scratch;
+  request.frames = 1 + (clip.frames - 1) / 4;
+  request.height = clip.height / kSpatialFactor;
+  request.width = clip.width / kSpatialFactor;
+  request.text_rows = kTextRows;
+  request.sla = clip.settings.attention == Attention::sla ? 1 : 0;
+  request.topk_ratio = clip.settings.topk_ratio;
+  request.tiny = clip.tiny ? 1 : 0;
+  request.available = available;
+  request.most_resident = options.most_resident;
+  turboclip_cuda_plan_answer answer{};
+  turboclip_cuda_error error{};
+  if (library.plan(&request, &answer, &error) == 0) return to_error(error);
+  return DevicePlan{answer.layers,   answer.streamed, answer.transformer, answer.text_encoder,
+                    answer.decoders, answer.denoise,  answer.ring,        answer.decode,
+                    answer.text,     answer.peak,     answer.host,        answer.fits != 0,
+                    answer.remedy};
+}
+
+/// Planned for where no clip is named: next to nothing.
+constexpr LargestClip kSmallestClip{16, 16, 1, false, {}};
 
 class CudaBackend : public Backend {
  public:
   CudaBackend(std::shared_ptr<const Library> library, CudaOptions options, std::unique_ptr<Backend> host)
-      : library_(std::move(library)), options_(std::move(options)), host_(std::move(host)) {}
+      : library_(std::move(library)), options_(std::move(options)), host_(std::move(host)) {
+    placement_.memory_limit = options_.memory_limit;
+    placement_.most_resident = options_.most_resident;
+  }
 
   std::string name() const override { return "cuda"; }
   Result<std::unique_ptr<TextEncoder>> load_text_encoder(const Checkpoint& checkpoint) override {
@@ -159,13 +214,14 @@ class CudaBackend : public Backend {
   Result<std::unique_ptr<Denoiser>> load_denoiser(const Checkpoint& checkpoint) override {
     turboclip_cuda_error error{};
     turboclip_cuda_denoiser* model =
-        library_->load(options_.device, checkpoint.path().c_str(), options_.memory_limit, &error);
+        library_->load(options_.device, checkpoint.path().c_str(), &placement_, &error);
     if (model == nullptr) return to_error(error);
     device_bytes_ += library_->weight_bytes(model);
     return std::unique_ptr<Denoiser>(std::make_unique<CudaDenoiser>(library_, model));
   }
   Result<std::unique_ptr<VideoDecoder>> load_video_decoder(const Checkpoint& checkpoint) override {
-    Result<CudaVideoDecoder> loaded = CudaVideoDecoder::load(library_, options_.device, checkpoint);
+    Result<CudaVideoDecoder> loaded =
+        CudaVideoDecoder::load(library_, options_.device, checkpoint, options_.memory_limit);
     if (!loaded) return loaded.error();
     device_bytes_ += loaded->weight_bytes();
     return std::unique_ptr<VideoDecoder>(std::make_unique<CudaVideoDecoder>(std::move(loaded).value()));
@@ -173,16 +229,68 @@ class CudaBackend : public Backend {
   Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) override {
     return multiply(*library_, options_.device, x, w);
   }
+  Status plan_load(const EnginePaths& paths, const std::optional<LargestClip>& largest) override {
+    turboclip_cuda_error error{};
+    std::int64_t available = 0;
+    if (library_->available(options_.device, options_.memory_limit, &available, &error) == 0)
+      return to_error(error);
+    const LargestClip clip = largest.value_or(kSmallestClip);
+    const Result<DeviceTextEncoder> text = text_on_device(paths.text_encoder);
+    if (!text) return text.error();
+    Result<DevicePlan> plan = plan_set(*library_, options_, paths, clip, available, text.value(), this);
+    if (!plan) return plan.error();
+    placement_ = {options_.memory_limit, options_.most_resident, plan->denoise - plan->ring,
+                  plan->text_encoder + plan->decoders, std::max(plan->decode, plan->text)};
+    const std::int64_t off =
+        options_.most_resident < 0 ? 0 : std::max<std::int64_t>(0, plan->layers - options_.most_resident);
+    if (plan->fits && (!options_.whole || plan->streamed <= off)) return success();
+    if (plan->fits) {
+      return Error{ErrorCode::out_of_memory,
+                   concat("the device has no room for all of the model: ", plan->streamed,
+                          " of its blocks would come from the host's memory")};
+    }
+    const std::string what = largest ? concat("the model set with a clip of ", clip.width, " x ", clip.height,
+                                              " and ", clip.frames, " frames")
+                                     : std::string("the model set");
+    return Error{
+        ErrorCode::out_of_memory,
+        concat(what, " needs ", gigabytes(plan->peak), " of the device's memory and ", gigabytes(available),
+               " may be taken (TURBOCLIP_DEVICE_MEMORY_GIB, and what the card has free); ", plan->remedy)};
+  }
+  std::optional<DeviceBytes> device_bytes() const override {
+    DeviceBytes bytes;
+    library_->held(options_.device, &bytes.held, &bytes.peak);
+    return bytes;
+  }
+  std::string place() const override {
+    // Text encoders of other weights are others.
+    constexpr const char* kEncodings[] = {"bf16", "int8", "host"};
+    return concat("cuda ", options_.device, " ", options_.library.string(), " ",
+                  kEncodings[static_cast<int>(options_.text_encoding)]);
+  }
   bool denoises_on_host() const override { return false; }
   bool encodes_on_host() const override { return options_.text_encoding == TextEncoding::host; }
   std::int64_t resident_bytes() const override { return host_->resident_bytes() + device_bytes_; }
   std::optional<std::int64_t> available_memory() const override { return host_->available_memory(); }
 
  private:
+  /// What the text encoder is still to take of the device.
+  Result<DeviceTextEncoder> text_on_device(const std::filesystem::path& path) const {
+    DeviceTextEncoder text;
+    if (encodes_on_host()) return text;
+    turboclip_cuda_error error{};
+    const int int8 = options_.text_encoding == TextEncoding::int8 ? 1 : 0;
+    if (library_->text_encoder_bytes(options_.device, path.c_str(), int8, &text.weights, &text.scratch,
+                                     &error) == 0) {
+      return to_error(error);
+    }
+    if (is_shared(shared_kind(static_cast<const TextEncoder*>(nullptr)), path, *this)) text.weights = 0;
+    return text;
+  }
   Result<std::unique_ptr<TextEncoder>> load_on_device(const Checkpoint& checkpoint) {
     Result<CudaTextEncoder> loaded =
-        CudaTextEncoder::load(library_, options_.device, checkpoint, options_.text_encoding == TextEncoding::int8,
-                              options_.memory_limit);
+        CudaTextEncoder::load(library_, options_.device, checkpoint,
+                              options_.text_encoding == TextEncoding::int8, options_.memory_limit);
     if (!loaded) return loaded.error();
     device_bytes_ += loaded->weight_bytes();
     return std::unique_ptr<TextEncoder>(std::make_unique<CudaTextEncoder>(std::move(loaded).value()));
@@ -190,16 +298,31 @@ class CudaBackend : public Backend {
 
   std::shared_ptr<const Library> library_;
   CudaOptions options_;
+  turboclip_cuda_placement placement_{};
   std::unique_ptr<Backend> host_;
   std::int64_t device_bytes_ = 0;
 };
 
 }  // namespace
 
-Result<CudaDevice> find_cuda_device(const CudaOptions& options) {
+Result<CudaDevice> find_cuda_device(const CudaOptions& options, std::unique_ptr<Backend> host) {
   const Result<std::shared_ptr<const Library>> library = Library::open(options.library);
   if (!library) return library.error();
-  return try_device(*library.value(), options.device);
+  const Result<CudaDevice> found = try_device(*library.value(), options.device);
+  if (!found) return found.error();
+  Backend& reference = *host;
+  CudaBackend device(library.value(), options, std::move(host));
+  const Status right = check_models(device, reference);
+  if (right) return found;
+  return unfit(options.device, found.value(), right.error());
+}
+
+Result<DevicePlan> plan_on_device(const CudaOptions& options, const EnginePaths& paths,
+                                  const LargestClip& clip, std::int64_t available,
+                                  const DeviceTextEncoder& text) {
+  const Result<std::shared_ptr<const Library>> library = Library::open(options.library);
+  if (!library) return library.error();
+  return plan_set(*library.value(), options, paths, clip, available, text);
 }
 
 Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options,

@@ -18,16 +18,25 @@ __device__ __forceinline__ std::uint32_t ordered_bits(float value) {
 /// Writes the indices of the `kept` largest of a warp's scores.
 __device__ __forceinline__ void select(const std::uint32_t* scores, int count, int kept, std::int32_t* out,
                                        int lane) {
-  // The largest threshold that `kept` scores reach, from its highest bit down.
+  // The largest threshold that `kept` scores reach, from its highest bit down; any that just as many reach
+  // will do, and is found halfway.
   std::uint32_t threshold = 0;
-  for (std::uint32_t bit = 0x80000000u; bit != 0; bit >>= 1) {
-    int reached = 0;
-    for (int j = lane; j < count; j += kWarp) reached += scores[j] >= (threshold | bit) ? 1 : 0;
-    if (lanes_sum<kWarp>(reached) >= kept) threshold |= bit;
+  int reached = count;
+  for (std::uint32_t bit = 0x80000000u; bit != 0 && reached != kept; bit >>= 1) {
+    int above = 0;
+    for (int j = lane; j < count; j += kWarp) above += scores[j] >= (threshold | bit) ? 1 : 0;
+    above = lanes_sum<kWarp>(above);
+    if (above < kept) continue;
+    threshold |= bit;
+    reached = above;
   }
-  int above = 0;
-  for (int j = lane; j < count; j += kWarp) above += scores[j] > threshold ? 1 : 0;
-  int ties = kept - lanes_sum<kWarp>(above);
+  // More reach it only if the last of them are tied.
+  int ties = kept;
+  if (reached != kept) {
+    int above = 0;
+    for (int j = lane; j < count; j += kWarp) above += scores[j] > threshold ? 1 : 0;
+    ties = kept - lanes_sum<kWarp>(above);
+  }
   const unsigned before = (1u << lane) - 1;
   int written = 0;
   for (int first = 0; first < count; first += kWarp) {
@@ -61,17 +70,29 @@ __global__ void __launch_bounds__(kThreads)
   }
   __syncthreads();
   const float* keys = heads.k_means + head * kHeadWidth * shape.key_blocks();
-  for (int j = thread; j < key_blocks; j += kThreads) {
-    float score[kQueries] = {};
+  // Two key blocks a thread at a time, which share what is read of the queries.
+  for (int j = thread; j < key_blocks; j += 2 * kThreads) {
+    const bool both = j + kThreads < key_blocks;
+    const float* key = keys + j;
+    const int apart = both ? kThreads : 0;
+    float score[2][kQueries] = {};
+#pragma unroll 16
     for (int d = 0; d < kHeadWidth; ++d) {
-      const float k = keys[d * shape.key_blocks() + j];
+      const float k[2] = {key[0], key[apart]};
+      key += key_blocks;
       float q[kQueries];
       load_floats(q, means + d * kQueries);
 #pragma unroll
-      for (int i = 0; i < kQueries; ++i) score[i] = fmaf(q[i], k, score[i]);
+      for (int i = 0; i < kQueries; ++i) {
+        score[0][i] = fmaf(q[i], k[0], score[0][i]);
+        score[1][i] = fmaf(q[i], k[1], score[1][i]);
+      }
     }
 #pragma unroll
-    for (int i = 0; i < kQueries; ++i) scores[i * key_blocks + j] = ordered_bits(score[i]);
+    for (int i = 0; i < kQueries; ++i) {
+      scores[i * key_blocks + j] = ordered_bits(score[0][i]);
+      if (both) scores[i * key_blocks + j + kThreads] = ordered_bits(score[1][i]);
+    }
   }
   __syncthreads();
   const int query = thread / kWarp;

@@ -16,7 +16,7 @@ int tile_columns(int out) {
 /// Weights by (phase, output, input, frame, row, column), in the kernel's order.
 class Packing {
  public:
-  Packing(const Tensor& weight, int phases, int frames, int side) {
+  Packing(const Queue& queue, const Tensor& weight, int phases, int frames, int side) {
     shape_.out = stored_channels(weight.size(0));
     shape_.channels = stored_channels(weight.size(1));
     shape_.columns = tile_columns(shape_.out);
@@ -26,8 +26,8 @@ class Packing {
     shape_.down = side;
     shape_.across = side;
     slices_ = ceil_div(shape_.channels, kConvDepth);
-    values_.resize(
-        static_cast<std::size_t>(phases * padded_out() * frames * slices_ * side * side * kConvDepth));
+    count_ = phases * padded_out() * frames * slices_ * side * side * kConvDepth;
+    if (!queue.counting()) values_.resize(static_cast<std::size_t>(count_));
   }
 
   float& at(std::int64_t phase, std::int64_t out, std::int64_t in, std::int64_t frame, std::int64_t row,
@@ -42,15 +42,20 @@ class Packing {
   }
 
   PackedConv upload(Queue& queue, const std::vector<float>& bias) {
+    PackedConv packed;
+    packed.shape = shape_;
+    if (queue.counting()) {
+      packed.values.allocate(queue, count_);
+      packed.bias.allocate(queue, padded_out());
+      return packed;
+    }
     std::vector<F16> halves(values_.size());
     std::transform(values_.begin(), values_.end(), halves.begin(), to_f16);
     std::vector<float> padded(bias);
     padded.resize(static_cast<std::size_t>(padded_out()));
-    PackedConv packed;
     packed.values.upload(queue, halves);
     packed.bias.upload(queue, padded);
     (void)queue.finish();  // before the host's copies go
-    packed.shape = shape_;
     packed.shape.values = packed.values.data();
     packed.shape.bias = packed.bias.data();
     return packed;
@@ -61,6 +66,7 @@ class Packing {
 
   ConvWeight shape_{};
   std::int64_t slices_ = 0;  // of 32 input channels
+  std::int64_t count_ = 0;
   std::vector<float> values_;
 };
 
@@ -70,8 +76,8 @@ PackedConv pack_conv(Queue& queue, const Tensor& weight, const std::vector<float
   const std::int64_t frames = weight.size(2);
   const std::int64_t rows = weight.size(3);
   const std::int64_t columns = weight.size(4);
-  Packing packing(weight, 1, static_cast<int>(frames), static_cast<int>(rows));
-  for (std::int64_t i = 0; i < element_count(weight.shape); ++i) {
+  Packing packing(queue, weight, 1, static_cast<int>(frames), static_cast<int>(rows));
+  for (std::int64_t i = 0; i < element_count(weight.shape) && !queue.counting(); ++i) {
     const std::int64_t pair = i / (columns * rows * frames);
     packing.at(0, pair / weight.size(1), pair % weight.size(1), i / (columns * rows) % frames,
                i / columns % rows, i % columns) = weight.values[static_cast<std::size_t>(i)];
@@ -80,11 +86,11 @@ PackedConv pack_conv(Queue& queue, const Tensor& weight, const std::vector<float
 }
 
 PackedConv pack_doubling_conv(Queue& queue, const Tensor& weight, const std::vector<float>& bias) {
-  Packing packing(weight, kConvPhases, 1, 2);
+  Packing packing(queue, weight, kConvPhases, 1, 2);
   // An output of even parity sees input (-1, 0) through taps (0), (1, 2); of odd parity (0, +1) through taps
   // (0, 1), (2).
   const auto folded = [](std::int64_t parity, std::int64_t tap) { return (tap + 1 - parity) / 2; };
-  for (std::int64_t i = 0; i < element_count(weight.shape); ++i) {
+  for (std::int64_t i = 0; i < element_count(weight.shape) && !queue.counting(); ++i) {
     const std::int64_t pair = i / 9;
     for (std::int64_t phase = 0; phase < kConvPhases; ++phase) {
       packing.at(phase, pair / weight.size(1), pair % weight.size(1), 0, folded(phase / 2, i / 3 % 3),

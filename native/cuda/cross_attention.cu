@@ -1,7 +1,7 @@
 // Dense attention over few keys, in bfloat16: eight warps of 16 rows, keys in tiles of 32. q stays in shared
 // memory: in registers it would leave room for one block on a multiprocessor.
 #include "cuda/attention_tile.cuh"
-#include "cuda/cross_attention.h"
+#include "cuda/cross_attention_wgmma.h"
 
 namespace turboclip::cuda {
 namespace {
@@ -34,11 +34,10 @@ __global__ void __launch_bounds__(kThreads) text_key_kernel(TextKeys keys, int c
   store_bf16(at, k);
 }
 
-/// Scores of the tile's keys for 16 rows of q, still to be multiplied by `scale`; those from `count` on
-/// become those of no key, and the last gets `bias`, in the softmax's exponent.
-__device__ __forceinline__ void score(float (&out)[kKeys / 8][4], const unsigned char* q,
-                                      const unsigned char* keys, int count, float bias,
-                                      const float (&scale)[2], int lane) {
+/// Scores of the tile's keys for 16 rows of q, still to be multiplied by `scale`. line and swizzle: of the
+/// lane, in q and in the keys.
+__device__ __forceinline__ void score(float (&out)[kKeys / 8][4], const unsigned char* q, int q_swizzle,
+                                      const unsigned char* keys, int k_swizzle) {
 #pragma unroll
   for (int j = 0; j < kKeys / 8; ++j) {
 #pragma unroll
@@ -47,11 +46,11 @@ __device__ __forceinline__ void score(float (&out)[kKeys / 8][4], const unsigned
 #pragma unroll
   for (int step = 0; step < kHeadWidth / 16; ++step) {
     std::uint32_t a[4];
-    load_tiles(a, head_chunk(q, lane % 16, 2 * step + lane / 16));
+    load_tiles(a, q + (q_swizzle ^ 2 * step << 4));
 #pragma unroll
     for (int j = 0; j < kKeys / 16; ++j) {
       std::uint32_t b[4];
-      load_tiles(b, head_chunk(keys, 16 * j + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
+      load_tiles(b, keys + 16 * j * kHeadRowBytes + (k_swizzle ^ 2 * step << 4));
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const std::uint32_t right[2] = {b[2 * half], b[2 * half + 1]};
@@ -59,14 +58,19 @@ __device__ __forceinline__ void score(float (&out)[kKeys / 8][4], const unsigned
       }
     }
   }
-  if (count > kKeys) return;
+}
+
+/// Scores from the key `count` on become those of no key, and the last gets `bias`, in the softmax's
+/// exponent.
+__device__ __forceinline__ void mask(float (&scores)[kKeys / 8][4], int count, float bias,
+                                     const float (&scale)[2], int lane) {
 #pragma unroll
   for (int j = 0; j < kKeys / 8; ++j) {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int key = 8 * j + lane % 4 * 2 + e % 2;
-      if (key + 1 == count) out[j][e] += bias * kLog2E * reciprocal(scale[e / 2]);
-      if (key >= count) out[j][e] = kMinusInfinity;
+      if (key + 1 == count) scores[j][e] += bias * kLog2E * reciprocal(scale[e / 2]);
+      if (key >= count) scores[j][e] = kMinusInfinity;
     }
   }
 }
@@ -95,11 +99,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   copy_head_rows<kRows, kThreads>(shared, queries.values + head * kHeadWidth, first, tokens, channels,
                                   static_cast<int>(place));
   copy(0, static_cast<int>(place));
-  const int row = first + static_cast<int>(place) / kWarp * 16;
   float scale[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int r = row + 8 * half + static_cast<int>(place) % kWarp / 4;
+    const int r =
+        first + static_cast<int>(place) / kWarp * 16 + 8 * half + static_cast<int>(place) % kWarp / 4;
     scale[half] = r < tokens ? queries.inverse[r] * kScoreScale : 1.0f;
   }
   OutputRows<0> rows[1];
@@ -107,16 +111,23 @@ __global__ void __launch_bounds__(kThreads, 2)
   for (int tile = 0; tile < tiles; ++tile) {
     copy_wait<0>();
     __syncthreads();
-    forget(place);
+    forget(place);  // or what is computed from it would wait in registers
     const auto thread = static_cast<int>(place);
     const int lane = thread % kWarp;
     copy(tile + 1, thread);
     const unsigned char* stage = stages + tile % kStages * kStageBytes;
+    const unsigned char* q = shared + (thread / kWarp * 16 + lane % 16) * kHeadRowBytes;
+    const unsigned char* k = stage + (lane / 16 * 8 + lane % 8) * kHeadRowBytes;
+    const int q_swizzle = (lane / 16 ^ lane % 8) << 4;
+    const int k_swizzle = (lane / 8 % 2 ^ lane % 8) << 4;
+    const int count = text_rows - tile * kKeys;
     float scores[kKeys / 8][4];
-    score(scores, shared + thread / kWarp * 16 * kHeadRowBytes, stage, text_rows - tile * kKeys,
-          text.last_bias, scale, lane);
-    if (__any_sync(kAllLanes, rows[0].outgrown(scores, scale))) rows[0].rescale(scores, scale);
-    rows[0].weigh(scores, scale);
+    score(scores, q, q_swizzle, k, k_swizzle);
+    if (count <= kKeys) mask(scores, count, text.last_bias, scale, lane);
+    if (__any_sync(kAllLanes, rows[0].outgrown(scores, scale))) rows[0].raise_and_shrink(scores, scale);
+    float part[2];
+    rows[0].weigh(scores, part, scores, scale);
+    rows[0].add(part);
     std::uint32_t weights[1][kKeys / 16][4];
 #pragma unroll
     for (int step = 0; step < kKeys / 16; ++step) {
@@ -125,6 +136,8 @@ __global__ void __launch_bounds__(kThreads, 2)
     add_values(rows, weights, stage + kTileBytes, 0, lane);
   }
   rows[0].normalize();
+  forget(place);
+  const int row = first + static_cast<int>(place) / kWarp * 16;
   // Over the warp's own rows of q.
   unsigned char* slab = shared + place / kWarp * 16 * kHeadRowBytes;
   const auto lane = static_cast<int>(place % kWarp);
@@ -152,7 +165,11 @@ void prepare_text_keys(Queue& queue, const TextKeys& keys, std::int64_t heads, c
 }
 
 void cross_attention(Queue& queue, const CrossQueries& q, const TextKeys& keys, std::int8_t* y,
-                     float* y_scales) {
+                     float* y_scales, ChosenAttention tiles) {
+  const AttentionTiles taken = tiles.value_or(best_attention_tiles(queue.device()));
+  if (taken == AttentionTiles::wgmma && keys.rows <= kWgmmaTextRows) {
+    return cross_attention_wgmma(queue, q, keys, y, y_scales);
+  }
   queue.launch("cross_attention", cross_attention_kernel,
                {dim3(static_cast<unsigned>(ceil_div(q.tokens, kRows)), static_cast<unsigned>(q.heads)),
                 kThreads, kSharedBytes},

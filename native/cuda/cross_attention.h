@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "cuda/gemm_tiles.h"
 #include "cuda/numbers.h"
 #include "cuda/queue.h"
 
@@ -31,7 +32,8 @@ struct CrossQueries {
 };
 
 /// Dense softmax attention over the text rows, quantised for `o`: y [L, C] INT8, scales [H][scale_stride(L)].
+/// wgmma takes prompts of at most 128 rows; longer ones are the portable kernel's everywhere.
 void cross_attention(Queue& queue, const CrossQueries& q, const TextKeys& keys, std::int8_t* y,
-                     float* y_scales);
+                     float* y_scales, ChosenAttention tiles = {});
 
 }  // namespace turboclip::cuda

@@ -1,5 +1,4 @@
-// Device memory as an owner. Every array is an allocation of its own: there are few and they live long, and a
-// memory checker sees where each one ends.
+// Device memory: an allocation of its own, or a place in one that somebody else owns.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -21,23 +20,42 @@ class DeviceArray {
     DeviceArray(std::move(other)).swap(*this);
     return *this;
   }
-  ~DeviceArray() { cudaFree(data_); }
+  ~DeviceArray() {
+    if (owned_) cudaFree(data_);
+  }
 
   /// Room for `count` values, uninitialised; what was held before is given back first.
   void allocate(Queue& queue, std::int64_t count) {
     *this = DeviceArray();
     if (!queue.status() || count == 0) return;
+    if (queue.counting()) {
+      count_ = count;
+      return;
+    }
     void* pointer = nullptr;
     queue.check("device memory", cudaMalloc(&pointer, static_cast<std::size_t>(count) * sizeof(Value)));
     if (pointer == nullptr) return;
     data_ = static_cast<Value*>(pointer);
     count_ = count;
+    owned_ = true;
   }
 
-  /// The same, filled from the host.
+  /// `count` values in memory that outlives this.
+  void place(Value* data, std::int64_t count) {
+    *this = DeviceArray();
+    data_ = data;
+    count_ = count;
+  }
+
+  /// Fills what is there from the host.
+  void fill(Queue& queue, const std::vector<Value>& values) {
+    queue.copy("upload", data_, values.data(), values.size() * sizeof(Value), cudaMemcpyHostToDevice);
+  }
+
+  /// Room of its own, filled from the host.
   void upload(Queue& queue, const std::vector<Value>& values) {
     allocate(queue, static_cast<std::int64_t>(values.size()));
-    queue.copy("upload", data_, values.data(), values.size() * sizeof(Value), cudaMemcpyHostToDevice);
+    fill(queue, values);
   }
 
   /// All values on the host, once the queue has come so far.
@@ -57,10 +75,12 @@ class DeviceArray {
   void swap(DeviceArray& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(count_, other.count_);
+    std::swap(owned_, other.owned_);
   }
 
   Value* data_ = nullptr;
   std::int64_t count_ = 0;
+  bool owned_ = false;
 };
 
 }  // namespace turboclip::cuda

@@ -1,7 +1,8 @@
-// Sixteen warps compute 256 outputs of up to 128 rows: W is mma's left operand, so that rows count in eights. A block of
-// K is 128 bytes of a row, bfloat16 or INT8 alike; of INT8 that is one group of scales, whose int32 sums are promoted to
-// float32. In bfloat16 a warp has 32 outputs and half of the rows, which takes least of shared memory; beside int32 sums
-// the registers hold the left operand of 16 outputs only, and then a warp has all rows.
+// Sixteen warps compute 256 outputs of up to 128 rows: W is mma's left operand, so that rows count in eights.
+// A block of K is 128 bytes of a row, bfloat16 or INT8 alike; of INT8 that is one group of scales, whose
+// int32 sums are promoted to float32. In bfloat16 a warp has 32 outputs and half of the rows, which takes
+// least of shared memory; beside int32 sums the registers hold the left operand of 16 outputs only, and then
+// a warp has all rows.
 #include <algorithm>
 
 #include "cuda/gemm_few_rows.h"
@@ -61,7 +62,8 @@ __device__ __forceinline__ void load_left(std::uint32_t (&a)[4], const unsigned 
 template <int Groups, int Tiles>
 struct WarpSums {
   static constexpr int kSlabStride = 16 * Groups + 4;  // keeps rows off one another's banks
-  static constexpr int kPairs = (Tiles + 1) / 2;  // of tiles that are loaded together; of the last, one may be in vain
+  static constexpr int kPairs =
+      (Tiles + 1) / 2;  // of tiles that are loaded together; of the last, one may be in vain
   float sums[Groups][Tiles][4];
 
   __device__ __forceinline__ void clear() {
@@ -149,9 +151,10 @@ struct WarpSums {
     }
   }
 
-  /// Through the warp's slab, eight rows at a time, so that whole lines go to memory. to: the warp's first row and
-  /// column of the part; rows from `rows` on are left out.
-  __device__ __forceinline__ void store(float* slab, float* to, std::int64_t out, int rows, unsigned lane) const {
+  /// Through the warp's slab, eight rows at a time, so that whole lines go to memory. to: the warp's first
+  /// row and column of the part; rows from `rows` on are left out.
+  __device__ __forceinline__ void store(float* slab, float* to, std::int64_t out, int rows,
+                                        unsigned lane) const {
     constexpr int kLanes = 4 * Groups;  // that store a row
 #pragma unroll
     for (int j = 0; j < Tiles; ++j) {
@@ -225,11 +228,12 @@ __device__ __forceinline__ void start_copies(const Work& work, const Place& at, 
 template <bool Int8, int Tiles>
 __global__ void __launch_bounds__(kThreads, 1) few_rows_kernel(Work work) {
   constexpr int kRows = 8 * Tiles;
-  constexpr int kGroups = Int8 ? 1 : 2;  // of 16 outputs of a warp
+  constexpr int kGroups = Int8 ? 1 : 2;                      // of 16 outputs of a warp
   constexpr int kAcross = kFewRowsColumns / (16 * kGroups);  // warps
   constexpr int kTiles = Tiles * kAcross / (kThreads / kWarp);
   using Sums = WarpSums<kGroups, kTiles>;
-  static_assert(kThreads / kWarp * 8 * Sums::kSlabStride * static_cast<int>(sizeof(float)) <= kStrips * kStripBytes);
+  static_assert(kThreads / kWarp * 8 * Sums::kSlabStride * static_cast<int>(sizeof(float)) <=
+                kStrips * kStripBytes);
   unsigned char* shared = shared_memory();
   unsigned thread = threadIdx.x;
   const unsigned first_row = blockIdx.x * kRows;
@@ -312,11 +316,11 @@ void launch(Queue& queue, Work& work) {
   constexpr int kStage = stage_bytes<Tiles>();
   const int stages = static_cast<int>(queue.device().shared_bytes) / kStage;
   work.stages = static_cast<unsigned>(std::clamp(stages, 2, kMostStages));
-  queue.launch(Int8 ? "few_rows_int8" : "few_rows_bf16", few_rows_kernel<Int8, Tiles>,
-               {dim3(static_cast<unsigned>(ceil_div(work.rows, 8 * Tiles)),
-                     static_cast<unsigned>(work.shares.count)),
-                kThreads, static_cast<std::size_t>(work.stages) * kStage},
-               work);
+  queue.launch(
+      Int8 ? "few_rows_int8" : "few_rows_bf16", few_rows_kernel<Int8, Tiles>,
+      {dim3(static_cast<unsigned>(ceil_div(work.rows, 8 * Tiles)), static_cast<unsigned>(work.shares.count)),
+       kThreads, static_cast<std::size_t>(work.stages) * kStage},
+      work);
 }
 
 template <bool Int8>
@@ -405,7 +409,8 @@ __global__ void __launch_bounds__(kPackThreads)
 void pack_weight(Queue& queue, const void* matrix, std::int64_t rows, std::int64_t row_bytes,
                  unsigned char* packed) {
   const std::int64_t words = rows * row_bytes / 4;
-  queue.launch("pack_weight", pack_kernel, {dim3(static_cast<unsigned>(ceil_div(words, kPackThreads))), kPackThreads},
+  queue.launch("pack_weight", pack_kernel,
+               {dim3(static_cast<unsigned>(ceil_div(words, kPackThreads))), kPackThreads},
                static_cast<const unsigned char*>(matrix), row_bytes, static_cast<unsigned>(words), packed);
 }
 
@@ -417,18 +422,18 @@ void quantize_weight(Queue& queue, const Bf16* matrix, std::int64_t rows, std::i
                matrix, columns, values, scales);
 }
 
-Shares few_rows_shares(const Device& device, std::int64_t rows, const PackedWeight& weight) {
-  return weight.scales == nullptr ? shares_of<false>(device, rows, weight.out, weight.in)
-                                  : shares_of<true>(device, rows, weight.out, weight.in);
+Shares few_rows_shares(const Device& device, std::int64_t rows, std::int64_t out, std::int64_t in,
+                       bool int8) {
+  return int8 ? shares_of<true>(device, rows, out, in) : shares_of<false>(device, rows, out, in);
 }
 
 PartialSums multiply_few_rows(Queue& queue, const Bf16Rows& x, const PackedWeight& weight, float* sums) {
-  return multiply<false>(queue, {reinterpret_cast<const unsigned char*>(x.values), nullptr, x.rows,
-                                 2 * x.width, weight, sums});
+  return multiply<false>(
+      queue, {reinterpret_cast<const unsigned char*>(x.values), nullptr, x.rows, 2 * x.width, weight, sums});
 }
 PartialSums multiply_few_rows(Queue& queue, const Int8Rows& x, const PackedWeight& weight, float* sums) {
-  return multiply<true>(queue, {reinterpret_cast<const unsigned char*>(x.values), x.scales, x.rows, x.width,
-                                weight, sums});
+  return multiply<true>(
+      queue, {reinterpret_cast<const unsigned char*>(x.values), x.scales, x.rows, x.width, weight, sums});
 }
 
 }  // namespace turboclip::cuda

@@ -15,8 +15,8 @@ inline constexpr int kStripRows = 32;
 inline constexpr int kDepthBytes = 128;
 
 /// W [out, in] in the order in which a warp reads it: [out / 32][bytes of a row / 128], and in each of these
-/// 4096 bytes the left operands of mma, lane by lane: [2 x 16 rows][4 x 32 bytes][32 lanes][16 bytes]. out is a
-/// multiple of 32 and in of 128.
+/// 4096 bytes the left operands of mma, lane by lane: [2 x 16 rows][4 x 32 bytes][32 lanes][16 bytes]. out is
+/// a multiple of 32 and in of 128.
 struct PackedWeight {
   const unsigned char* values;
   const float* scales;  // INT8: [out / 128, in / 128], out a multiple of 128; bfloat16: nullptr
@@ -28,13 +28,13 @@ struct PackedWeight {
 void pack_weight(Queue& queue, const void* matrix, std::int64_t rows, std::int64_t row_bytes,
                  unsigned char* packed);
 
-/// INT8 of a bfloat16 matrix [rows, columns], multiples of 128, as quantize_int8_blocks() makes it on the host:
-/// values [rows, columns], scales [rows / 128, columns / 128].
+/// INT8 of a bfloat16 matrix [rows, columns], multiples of 128, as quantize_int8_blocks() makes it on the
+/// host: values [rows, columns], scales [rows / 128, columns / 128].
 void quantize_weight(Queue& queue, const Bf16* matrix, std::int64_t rows, std::int64_t columns,
                      std::int8_t* values, float* scales);
 
-/// How the product of such a matrix with so many rows is divided on this device.
-Shares few_rows_shares(const Device& device, std::int64_t rows, const PackedWeight& weight);
+/// How the product of a matrix [out, in] with so many rows is divided on this device.
+Shares few_rows_shares(const Device& device, std::int64_t rows, std::int64_t out, std::int64_t in, bool int8);
 
 /// sums: room for most_parts() of the shares times rows times out. Returns what add_sums() reads.
 PartialSums multiply_few_rows(Queue& queue, const Bf16Rows& x, const PackedWeight& weight, float* sums);

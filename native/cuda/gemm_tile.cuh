@@ -1,7 +1,8 @@
 // A block's tile of the portable W8A8 product: its shape, its place, and the copies of its operands.
 //
 // K goes in blocks of 128. Rows of a stage are 128 bytes, their 16-byte chunks swizzled by the row so that
-// neither ldmatrix nor the copies meet a bank twice.
+// neither ldmatrix nor the copies meet a bank twice. Eight lanes fill one row: spread over several rows, each
+// 16 bytes were fetched from L2 by themselves, at half the rate (bench/results/cuda-log.md).
 #pragma once
 
 #include "cuda/gemm_epilogue.cuh"
@@ -19,21 +20,19 @@ inline constexpr int kGemmGroupRows = 1920;
 /// A warp's share of a tile: 48 x 64, its columns 16 at a time.
 inline constexpr int kGemmRows = 192;
 inline constexpr int kWarpRows = 48;
+inline constexpr int kWarpColumns = 64;
 inline constexpr int kGroupColumns = 16;
-inline constexpr int kWarpsAcross = kGemmThreads / kWarp / (kGemmRows / kWarpRows);
-inline constexpr int kWarpColumns = kGemmColumns / kWarpsAcross;
+inline constexpr int kWarpsAcross = kGemmColumns / kWarpColumns;
 inline constexpr int kGemmStages = 2;
-/// The groups of columns before which a warp starts a share of the next stage's copies. With two stages they
-/// must start early in the block before.
-inline constexpr int kCopyGroups = 3;
-/// Every thread copies a scale; those of no row go behind the tile's.
-inline constexpr int kStageScales = static_cast<int>(ceil_div(kGemmThreads, kWarpRows)) * kWarpRows;
-inline constexpr int kStageBytes =
-    (kGemmRows + kGemmColumns) * kGemmDepth + kStageScales * static_cast<int>(sizeof(float));
-inline constexpr int kGemmSharedBytes = kGemmStages * kStageBytes;
-inline constexpr int kPartBytes = kWarpsAcross * kGemmRows * static_cast<int>(sizeof(float));
-static_assert(kWarpColumns % kSlabColumns == 0 && kWarpColumns / kGroupColumns >= kCopyGroups);
-static_assert(kSlabBytes * (kGemmThreads / kWarp) + kPartBytes <= kGemmSharedBytes);
+inline constexpr int kStageScales = (kGemmRows + kGemmColumns) * kGemmDepth;  // where they begin
+/// Every thread copies a scale. The first of those that have no row copies the weight's; it and what the
+/// others copy again lies behind the rows'.
+inline constexpr int kWeightScale = kGemmRows;
+inline constexpr int kStageBytes = kStageScales + static_cast<int>(ceil_div(kGemmThreads, kWarpRows)) *
+                                                      kWarpRows * static_cast<int>(sizeof(float));
+inline constexpr int kBiasBytes = kGemmColumns * static_cast<int>(sizeof(float));
+inline constexpr int kGemmSharedBytes = kGemmStages * kStageBytes + kBiasBytes;
+static_assert(kGemmThreads / kWarp == kGemmRows / kWarpRows * kWarpsAcross && kGemmRows < kGemmThreads);
 static_assert(kGemmSharedBytes <= kSharedLimit);
 
 /// A block's tile: blocks go down the rows of a group first, then to the next column, then to the next group.
@@ -50,55 +49,76 @@ struct TilePlace {
   }
 };
 
+/// The warp's first row and column in the block's tile.
+__device__ __forceinline__ unsigned warp_row(unsigned thread) {
+  return thread / kWarp / kWarpsAcross * kWarpRows;
+}
+__device__ __forceinline__ unsigned warp_column(unsigned thread) {
+  return thread / kWarp % kWarpsAcross * kWarpColumns;
+}
+
 /// Where a row's scale lies in a stage: those that a lane needs, every eighth of its warp's rows, side by
 /// side.
 __device__ __forceinline__ unsigned scale_place(unsigned row) {
   return row / kWarpRows * kWarpRows + row % 8 * (kWarpRows / 8) + row % kWarpRows / 8;
 }
 
-/// The copies of one thread: 16 bytes of each 32nd row of x and of W, and one row's scale. What depends on
-/// the thread is computed anew in each block of K; registers are dearer.
+/// The copies of one thread: 16 bytes of each 32nd row of x and of W, and one scale, block of K after block.
 struct GemmCopies {
   static constexpr int kStep = kGemmThreads / 8;  // rows, a multiple of 8: the swizzle is the same in all
   static constexpr int kOfX = kGemmRows / kStep;
   static constexpr int kCount = kOfX + kGemmColumns / kStep;
 
-  const Int8Rows& x;
-  const Int8Weight& w;
-  const TilePlace& place;
+  const Int8Rows& rows;
+  const std::int8_t* x;  // of row 0, the thread's 16 bytes
+  const std::int8_t* w;  // of the thread's first row
+  const float* scale;
+  unsigned row, to, scale_to, scale_step;
 
-  /// Starts copies first .. end - 1 of block k; of no more than zeros unless `inside`, which costs less than
-  /// a branch. Rows past the last are copies of it: nothing of them is stored.
-  __device__ __forceinline__ void start(unsigned char* stage, int k, bool inside, int first, int end,
-                                        unsigned thread) const {
-    const unsigned row = thread / 8;
-    const int last = static_cast<int>(x.rows) - 1;
-    const unsigned column = k * kGemmDepth + thread % 8 * 16;
-    unsigned char* to = stage + row * kGemmDepth + ((thread % 8 ^ row % 8) << 4);
+  __device__ __forceinline__ GemmCopies(const Int8Rows& of_rows, const Int8Weight& weight,
+                                        const TilePlace& place, const float* w_scales, unsigned thread)
+      : rows(of_rows) {
+    const unsigned first = thread / 8;
+    const unsigned chunk = thread % 8;
+    row = static_cast<unsigned>(place.row) + first;
+    x = rows.values + chunk * 16;
+    w = weight.values + chunk * 16 + static_cast<std::uint64_t>(place.column + first) * width();
+    to = first * kGemmDepth + ((chunk ^ first % 8) << 4);
+    const unsigned own = static_cast<unsigned>(place.row) + thread;
+    const bool of_row = thread < kGemmRows;
+    scale = of_row ? rows.scales + (own < last() ? own : last()) : w_scales;
+    scale_step = of_row ? static_cast<unsigned>(scale_stride(rows.rows)) : 1;
+    scale_to = kStageScales + 4 * scale_place(thread);
+  }
+
+  /// Starts copies first .. end - 1 of the block of K at hand; of no more than zeros unless `inside`, which
+  /// costs less than a branch. Rows past the last are copies of it: nothing of them is stored.
+  __device__ __forceinline__ void start(unsigned char* stage, int first, int end, bool inside) const {
+    const int bytes = inside ? 16 : 0;
+    unsigned char* at = stage + to;
 #pragma unroll
     for (int i = first; i < end; ++i) {
-      const int of_x = place.row + static_cast<int>(row) + i * kStep;
-      const int of_w = place.column + static_cast<int>(row) + (i - kOfX) * kStep;
-      const std::int8_t* from =
-          i < kOfX ? x.values + wide(of_x < last ? of_x : last, static_cast<unsigned>(x.width), column)
-                   : w.values + wide(of_w, static_cast<unsigned>(w.in), column);
-      copy_async(to + i * kStep * kGemmDepth, from, inside ? 16 : 0);
+      const unsigned of_x = row + i * kStep;
+      const unsigned of_w = (i - kOfX) * kStep;
+      const std::int8_t* from = i < kOfX
+                                    ? x + static_cast<std::uint64_t>(of_x < last() ? of_x : last()) * width()
+                                    : w + static_cast<std::uint64_t>(of_w) * width();
+      copy_async(at + i * kStep * kGemmDepth, from, bytes);
     }
   }
-  __device__ __forceinline__ void start_scale(unsigned char* stage, int k, bool inside,
-                                              unsigned thread) const {
-    const int last = static_cast<int>(x.rows) - 1;
-    int row = place.row + static_cast<int>(thread);
-    if (row > last) row = last;
-    copy_async_word(stage + (kGemmRows + kGemmColumns) * kGemmDepth + 4 * scale_place(thread),
-                    x.scales + static_cast<unsigned>(k * static_cast<int>(scale_stride(x.rows)) + row),
-                    inside ? 4 : 0);
+  __device__ __forceinline__ void start_scale(unsigned char* stage, bool inside) const {
+    copy_async_word(stage + scale_to, scale, inside ? 4 : 0);
+  }
+  /// On to the next block of K.
+  __device__ __forceinline__ void advance() {
+    x += kGemmDepth;
+    w += kGemmDepth;
+    scale += scale_step;
   }
 
  private:
-  static __device__ __forceinline__ std::uint64_t wide(int row, unsigned width, unsigned column) {
-    return static_cast<std::uint64_t>(static_cast<unsigned>(row)) * width + column;
-  }
+  __device__ __forceinline__ unsigned width() const { return static_cast<unsigned>(rows.width); }
+  __device__ __forceinline__ unsigned last() const { return static_cast<unsigned>(rows.rows) - 1; }
 };
 
 }  // namespace turboclip::cuda

@@ -19,7 +19,7 @@ void multiply(Queue& queue, const char* name, const Int8Rows& x, const Int8Weigh
 
 void linear_bf16(Queue& queue, const Int8Rows& x, const Int8Weight& weight, Bf16* y, float* squares,
                  ChosenTiles tiles) {
-  const StoreBf16 plain{y, weight.out};
+  const StoreBf16 plain{y};
   if (squares == nullptr) return multiply(queue, "linear_bf16", x, weight, plain, tiles);
   multiply(queue, "linear_bf16_squares", x, weight,
            StoreBf16WithSquares{plain, squares, scale_stride(x.rows)}, tiles);
@@ -27,13 +27,12 @@ void linear_bf16(Queue& queue, const Int8Rows& x, const Int8Weight& weight, Bf16
 
 void linear_gelu_int8(Queue& queue, const Int8Rows& x, const Int8Weight& weight, std::int8_t* y,
                       float* y_scales, ChosenTiles tiles) {
-  multiply(queue, "linear_gelu_int8", x, weight, StoreGeluInt8{y, y_scales, weight.out, scale_stride(x.rows)},
-           tiles);
+  multiply(queue, "linear_gelu_int8", x, weight, StoreGeluInt8{y, y_scales, scale_stride(x.rows)}, tiles);
 }
 
 void linear_add(Queue& queue, const Int8Rows& x, const Int8Weight& weight, Bf16* sum, const float* gate,
                 ChosenTiles tiles) {
-  multiply(queue, "linear_add", x, weight, AddToResidual{sum, gate, weight.out}, tiles);
+  multiply(queue, "linear_add", x, weight, AddToResidual{sum, gate}, tiles);
 }
 
 }  // namespace turboclip::cuda

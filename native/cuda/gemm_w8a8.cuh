@@ -1,12 +1,17 @@
 // The W8A8 product's portable main loop.
 //
-// Eight warps compute a tile of 48 rows a warp by 64 columns. A block of K has int32 sums, which are
-// promoted to float32 with its scales. A warp holds its rows of the block in registers and takes its
-// columns 16 at a time, so that sums are promoted and copies started between one group's products and the
-// next, never all at once.
+// Eight warps compute a tile of 48 rows a warp by 64 columns. A warp holds its rows of a block of K in
+// registers and takes its columns 16 at a time; the int32 sums of a group are promoted to float32, with the
+// block's scales, between the products of the next, and what is multiplied next is loaded between them too,
+// over the barrier into the next block. So the tensor cores always have products at hand, and the barrier
+// finds every warp busy.
+//
+// The order of instructions is the source's: ptxas, left to schedule, puts the products of a group in a row
+// and the promotions after them, so this file is assembled with -O1 (CMakeLists.txt;
+// docs/decisions/0110-ptxas-keeps-the-order.md).
 #pragma once
 
-#include "cuda/gemm_tile.cuh"
+#include "cuda/gemm_store.cuh"
 
 namespace turboclip::cuda {
 
@@ -16,171 +21,154 @@ struct GemmWarp {
   static constexpr int kGroups = kWarpColumns / kGroupColumns;
   static constexpr int kSteps = kGemmDepth / 32;
 
-  float sums[kRowTiles][kGroups * kGroupTiles][4] = {};  // [rows / 16][columns / 8][fragment]
+  float sums[kRowTiles][kWarpColumns / 8][4] = {};          // [rows / 16][columns / 8][fragment]
+  std::int32_t partial[2][kGroupTiles][kRowTiles][4] = {};  // of a group and of the one before it
+  float scale[kRowTiles][2] = {};                           // of the partial sums to be promoted, by row
+  std::uint32_t x[kSteps][kRowTiles][4];
+  std::uint32_t w[kGroupTiles][2][4];  // two steps each
 
-  /// The warp's first row and column in the block's tile.
-  static __device__ __forceinline__ unsigned row(unsigned thread) {
-    return thread / kWarp / kWarpsAcross * kWarpRows;
-  }
-  static __device__ __forceinline__ unsigned column(unsigned thread) {
-    return thread / kWarp % kWarpsAcross * kWarpColumns;
-  }
+  unsigned x_at, w_at, scale_at;  // where the lane's first pieces lie in a stage
 
-  /// Adds one block of K. `between(group)` runs before the products of each group of columns.
-  template <class Between>
-  __device__ __forceinline__ void multiply(const unsigned char* stage, float w_scale, unsigned thread,
-                                           const Between& between) {
+  __device__ __forceinline__ explicit GemmWarp(unsigned thread) {
     const unsigned lane = thread % kWarp;
-    const unsigned char* w = stage + kGemmRows * kGemmDepth;
-    const float* scales = reinterpret_cast<const float*>(w + kGemmColumns * kGemmDepth) + row(thread) +
-                          lane / 4 * (kWarpRows / 8);
-    // Tiles of 8 rows by 16 bytes in the order of a fragment: rows, then K, of x; K, then columns, of W.
-    const unsigned char* x_line = stage + (row(thread) + lane % 16) * kGemmDepth;
-    const unsigned x_swizzle = (lane / 16 ^ lane % 8) << 4;
-    const unsigned char* w_line = w + (column(thread) + lane / 16 * 8 + lane % 8) * kGemmDepth;
-    const unsigned w_swizzle = (lane / 8 % 2 ^ lane % 8) << 4;
-    std::uint32_t a[kSteps][kRowTiles][4];
+    x_at = (warp_row(thread) + lane % 16) * kGemmDepth + ((lane / 16 ^ lane % 8) << 4);
+    w_at = (kGemmRows + warp_column(thread) + lane % 8) * kGemmDepth + ((lane / 8 ^ lane % 8) << 4);
+    scale_at = kStageScales + 4 * (warp_row(thread) + lane / 4 * (kWarpRows / 8));
+  }
+
+  __device__ __forceinline__ void load_x(const unsigned char* stage, int step) {
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
+    for (int i = 0; i < kRowTiles; ++i) {
+      load_tiles(x[step][i], stage + (x_at ^ step << 5) + 16 * i * kGemmDepth);
+    }
+  }
+  /// Two steps of a group's columns.
+  __device__ __forceinline__ void load_w(const unsigned char* stage, int group, int half) {
+#pragma unroll
+    for (int j = 0; j < kGroupTiles; ++j) {
+      load_tiles(w[j][half], stage + (w_at ^ half << 6) + (group * kGroupColumns + 8 * j) * kGemmDepth);
+    }
+  }
+  __device__ __forceinline__ void load_scales(const unsigned char* stage) {
+    const float w_scale = *reinterpret_cast<const float*>(stage + kStageScales + 4 * kWeightScale);
+#pragma unroll
+    for (int i = 0; i < kRowTiles; ++i) {
+      const float2 two = *reinterpret_cast<const float2*>(stage + scale_at + 8 * i);
+      scale[i][0] = two.x * w_scale;
+      scale[i][1] = two.y * w_scale;
+    }
+  }
+  __device__ __forceinline__ void multiply(int group, int step) {
+#pragma unroll
+    for (int j = 0; j < kGroupTiles; ++j) {
+      const std::uint32_t right[2] = {w[j][step / 2][step % 2 * 2], w[j][step / 2][step % 2 * 2 + 1]};
 #pragma unroll
       for (int i = 0; i < kRowTiles; ++i) {
-        load_tiles(a[step][i], x_line + 16 * i * kGemmDepth + (x_swizzle ^ 2 * step << 4));
+        constexpr std::int32_t kZeros[4] = {};
+        std::int32_t(&sum)[4] = partial[group % 2][j][i];
+        if (step == 0) {
+          multiply_s8(sum, x[step][i], right, kZeros);
+        } else {
+          multiply_s8(sum, x[step][i], right, sum);
+        }
       }
     }
+  }
+  /// A quarter of a group's sums.
+  __device__ __forceinline__ void promote(int group, int quarter) {
+    constexpr int kTiles = kGroupTiles * kRowTiles;
 #pragma unroll
-    for (int group = 0; group < kGroups; ++group) {
-      between(group);
-      std::uint32_t b[kSteps][4];  // of 8 columns, and of the next 8
+    for (int t = 0; t < kTiles; ++t) {
+      if (t * 4 / kTiles != quarter) continue;
+      const int j = t / kRowTiles;
+      const int i = t % kRowTiles;
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        load_tiles(b[step], w_line + group * kGroupColumns * kGemmDepth + (w_swizzle ^ 2 * step << 4));
-      }
-      std::int32_t partial[kRowTiles][kGroupTiles][4];
-      fill(partial, kIntegerOrigin);
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-#pragma unroll
-        for (int j = 0; j < kGroupTiles; ++j) {
-          const std::uint32_t right[2] = {b[step][2 * j], b[step][2 * j + 1]};
-#pragma unroll
-          for (int i = 0; i < kRowTiles; ++i) {
-            multiply_s8(partial[i][j], a[step][i], right, partial[i][j]);
-          }
-        }
-      }
-#pragma unroll
-      for (int i = 0; i < kRowTiles; ++i) {
-        const float2 two = *reinterpret_cast<const float2*>(scales + 2 * i);
-        const float scale[2] = {two.x * w_scale, two.y * w_scale};
-#pragma unroll
-        for (int j = 0; j < kGroupTiles; ++j) {
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            float& sum = sums[i][group * kGroupTiles + j][e];
-            sum = fmaf(from_origin(partial[i][j][e]), scale[e / 2], sum);
-          }
-        }
+      for (int e = 0; e < 4; ++e) {
+        float& sum = sums[i][group * kGroupTiles + j][e];
+        sum = fmaf(static_cast<float>(partial[group % 2][j][i][e]), scale[i][e / 2], sum);
       }
     }
   }
 };
 
 template <class Epilogue>
-__device__ __forceinline__ void finish_tile(GemmWarp& warp, const TilePlace& place, int rows,
-                                            const float* bias, const Epilogue& epilogue,
-                                            unsigned char* shared, unsigned thread) {
-  constexpr RowStatistic kStatistic = Epilogue::kStatistic;
-  auto* parts = reinterpret_cast<float*>(shared + kSlabBytes * (kGemmThreads / kWarp));
-  const int lane = static_cast<int>(thread % kWarp);
-  const int warp_row = static_cast<int>(warp.row(thread));
-  const int warp_column = static_cast<int>(warp.column(thread));
-  const int quad = lane / 4;
-  const int first_column = place.column + warp_column;
-#pragma unroll
-  for (int i = 0; i < GemmWarp::kRowTiles; ++i) {
-    add_bias(warp.sums[i], epilogue, bias + first_column, lane);
-    if constexpr (kStatistic != RowStatistic::none) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const float part = row_statistic<kStatistic>(warp.sums[i], half);
-        const int r = warp_row + 16 * i + 8 * half + quad;
-        if (lane % 4 == 0) parts[warp_column / kWarpColumns * kGemmRows + r] = part;
-      }
-    }
-  }
-  if constexpr (kStatistic != RowStatistic::none) {
-    __syncthreads();
-    for (int r = static_cast<int>(thread); r < kGemmRows; r += kGemmThreads) {
-      float whole = parts[r];
-#pragma unroll
-      for (int i = 1; i < kWarpsAcross; ++i) whole = join<kStatistic>(whole, parts[i * kGemmRows + r]);
-      parts[r] = whole;
-      if (place.row + r < rows) epilogue.row_done(place.row + r, place.column, whole);
-    }
-    __syncthreads();
-  }
-  auto* slab = reinterpret_cast<float*>(shared + kSlabBytes * (thread / kWarp));
-#pragma unroll
-  for (int i = 0; i < GemmWarp::kRowTiles; ++i) {
-    float statistic[2] = {0, 0};
-    if constexpr (kStatistic == RowStatistic::largest) {
-      statistic[0] = parts[warp_row + 16 * i + quad];
-      statistic[1] = parts[warp_row + 16 * i + 8 + quad];
-    }
-#pragma unroll
-    for (int c = 0; c < kWarpColumns; c += kSlabColumns) {
-      store_rows(slab, warp.sums[i] + c / 8, epilogue, statistic, place.row + warp_row + 16 * i, rows,
-                 first_column + c, lane);
-    }
-  }
-}
-
-template <class Epilogue>
 __global__ void __launch_bounds__(kGemmThreads, 1)
     gemm_w8a8_kernel(Int8Rows x, Int8Weight weight, Epilogue epilogue) {
-  unsigned thread = threadIdx.x;
+  constexpr int kGroups = GemmWarp::kGroups;
+  constexpr int kShare = 2;  // of a stage's copies, between two steps
+  constexpr int kShares = GemmCopies::kCount / kShare;
+  static_assert(kShares * kShare == GemmCopies::kCount && kShares < 2 * GemmWarp::kSteps);
+  const unsigned thread = threadIdx.x;
   const TilePlace place = TilePlace::of_block();
   if (place.row >= x.rows) return;
   unsigned char* shared = shared_memory();
+  unsigned char* bias = shared + kGemmStages * kStageBytes;
   const int blocks_of_k = static_cast<int>(weight.in / kGemmDepth);
-  const float* w_scales = weight.scales + place.column / kScaleGroup * blocks_of_k;
-  const GemmCopies copies{x, weight, place};
-#pragma unroll 1
+  GemmCopies copies(x, weight, place, weight.scales + place.column / kScaleGroup * blocks_of_k, thread);
+  if (thread < kBiasBytes / 16) copy_async(bias + 16 * thread, weight.bias + place.column + 4 * thread, 16);
+#pragma unroll
   for (int k = 0; k < kGemmStages - 1; ++k) {
-    const bool inside = k < blocks_of_k;
-    copies.start(shared + k * kStageBytes, k, inside, 0, GemmCopies::kCount, thread);
-    copies.start_scale(shared + k * kStageBytes, k, inside, thread);
+    unsigned char* stage = shared + k * kStageBytes;
+    copies.start(stage, 0, GemmCopies::kCount, k < blocks_of_k);
+    copies.start_scale(stage, k < blocks_of_k);
+    copies.advance();
     copy_commit();
   }
-  GemmWarp warp;
-  int stage = 0;
-  int ahead = kGemmStages - 1;
+  // A stage is filled in shares, from the last group of columns on into the next block of K.
+  const auto copy_share = [&](unsigned char* stage, int share, bool inside) {
+    if (share < kShares) copies.start(stage, share * kShare, (share + 1) * kShare, inside);
+    if (share != kShares) return;
+    copies.start_scale(stage, inside);
+    copies.advance();
+    copy_commit();
+  };
+  unsigned char* to = shared + (kGemmStages - 1) * kStageBytes;
+#pragma unroll
+  for (int step = 0; step < GemmWarp::kSteps; ++step) copy_share(to, step, kGemmStages - 1 < blocks_of_k);
+  copy_wait<kGemmStages - 2>();
+  __syncthreads();
+
+  GemmWarp warp(thread);
+  unsigned char* here = shared;
+#pragma unroll
+  for (int step = 0; step < GemmWarp::kSteps; ++step) warp.load_x(here, step);
+  warp.load_w(here, 0, 0);
+  warp.load_w(here, 0, 1);
 #pragma unroll 1
   for (int k = 0; k < blocks_of_k; ++k) {
-    copy_wait<kGemmStages - 2>();
-    // The block's copies are here, and all warps have left the stage that is filled next.
-    __syncthreads();
-    forget(thread);
-    const int next = k + kGemmStages - 1;
-    const bool inside = next < blocks_of_k;
-    unsigned char* to = shared + ahead * kStageBytes;
-    warp.multiply(shared + stage * kStageBytes, w_scales[k], thread, [&](int group) {
-      constexpr int kShare = (GemmCopies::kCount + kCopyGroups - 1) / kCopyGroups;
-      if (group >= kCopyGroups) return;
-      const int end = (group + 1) * kShare;
-      copies.start(to, next, inside, group * kShare, end < GemmCopies::kCount ? end : GemmCopies::kCount,
-                   thread);
-      if (group == kCopyGroups - 1) copies.start_scale(to, next, inside, thread);
-    });
-    copy_commit();
-    stage = stage + 1 == kGemmStages ? 0 : stage + 1;
-    ahead = ahead + 1 == kGemmStages ? 0 : ahead + 1;
+    unsigned char* next = here + kStageBytes;
+    if (next == shared + kGemmStages * kStageBytes) next = shared;
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group) {
+      const bool last = group == kGroups - 1;
+      if (last) {
+        copy_wait<kGemmStages - 2>();
+        // The next block's copies are here, and all warps have read what they need of this one: its stage is
+        // filled anew. Past the last block the loads below read what was there before; nothing is made of it.
+        __syncthreads();
+      }
+#pragma unroll
+      for (int step = 0; step < GemmWarp::kSteps; ++step) {
+        warp.multiply(group, step);
+        if (last) warp.load_x(next, step);
+        if (step % 2 == 1) warp.load_w(last ? next : here, last ? 0 : group + 1, step / 2);
+        if (last) copy_share(here, step, k + kGemmStages < blocks_of_k);
+        if (group == 0) copy_share(to, GemmWarp::kSteps + step, k + kGemmStages - 1 < blocks_of_k);
+        warp.promote((group + kGroups - 1) % kGroups, step);
+      }
+      if (group == 0) warp.load_scales(here);  // until here those of the block before were needed
+    }
+    to = here;
+    here = next;
   }
+#pragma unroll
+  for (int quarter = 0; quarter < 4; ++quarter) warp.promote(kGroups - 1, quarter);
   // The last stages' zeros, too, or they would land on what the epilogue puts there.
+  copy_commit();
   copy_wait<0>();
   __syncthreads();
-  forget(thread);
-  finish_tile(warp, place, static_cast<int>(x.rows), weight.bias, epilogue, shared, thread);
+  finish_tile(warp.sums, place, static_cast<int>(x.rows), weight.out, reinterpret_cast<const float*>(bias),
+              epilogue, shared, thread);
 }
 
 }  // namespace turboclip::cuda

@@ -155,13 +155,30 @@ __device__ __forceinline__ void multiply_64x64(std::int32_t (&d)[8][4], std::uin
       : TURBOCLIP_32("+r", 0)
       : "l"(x), "l"(w), "r"(static_cast<int>(add)));
 }
-/// d += x w of 64 x 16 by 16 x 128 bfloat16 values: x in mma's fragments, 16 rows a warp, w by describe_columns.
-__device__ __forceinline__ void multiply_add_64x128(float (&d)[16][4], const std::uint32_t (&x)[4], std::uint64_t w) {
+/// The same of 64 x 16 by 128 x 16 bfloat16 values.
+__device__ __forceinline__ void multiply_64x128(float (&d)[16][4], std::uint64_t x, std::uint64_t w, bool add) {
   asm volatile(
+      "{\n"
+      ".reg .pred add;\n"
+      "setp.ne.b32 add, %66, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" TURBOCLIP_FIRST_32 ", " TURBOCLIP_NEXT_32 "}, "
-      "{%64, %65, %66, %67}, %68, 1, 1, 1, 1;"
+      "%64, %65, add, 1, 1, 0, 0;\n"
+      "}"
       : TURBOCLIP_32("+f", 0), TURBOCLIP_32("+f", 8)
-      : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "l"(w));
+      : "l"(x), "l"(w), "r"(static_cast<int>(add)));
+}
+/// d (+)= x w of 64 x 16 by 16 x 128 bfloat16 values: x in mma's fragments, 16 rows a warp, w by describe_columns.
+__device__ __forceinline__ void multiply_add_64x128(float (&d)[16][4], const std::uint32_t (&x)[4], std::uint64_t w,
+                                                    bool add = true) {
+  asm volatile(
+      "{\n"
+      ".reg .pred add;\n"
+      "setp.ne.b32 add, %69, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" TURBOCLIP_FIRST_32 ", " TURBOCLIP_NEXT_32 "}, "
+      "{%64, %65, %66, %67}, %68, add, 1, 1, 1;\n"
+      "}"
+      : TURBOCLIP_32("+f", 0), TURBOCLIP_32("+f", 8)
+      : "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "l"(w), "r"(static_cast<int>(add)));
 }
 #undef TURBOCLIP_FOUR
 #undef TURBOCLIP_32

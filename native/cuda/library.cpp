@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -68,13 +69,18 @@ std::int32_t turboclip_cuda_describe(std::int32_t device, turboclip_cuda_device*
 }
 
 turboclip_cuda_denoiser* turboclip_cuda_load(std::int32_t device, const char* checkpoint,
-                                             std::int64_t memory_limit, turboclip_cuda_error* error) {
+                                             const turboclip_cuda_placement* placement,
+                                             turboclip_cuda_error* error) {
   auto loaded = std::make_unique<turboclip_cuda_denoiser>();
   const bool done = guarded(error, [&]() -> turboclip::Status {
     const turboclip::Result<turboclip::Checkpoint> file = turboclip::Checkpoint::open(checkpoint);
     if (!file) return file.error();
-    auto model =
-        turboclip::cuda::Transformer::load(device, file.value(), turboclip::cuda::MemoryShare(memory_limit));
+    const std::lock_guard lock(turboclip::cuda::holdings_of(device).computing);
+    auto model = turboclip::cuda::Transformer::load(device, file.value(),
+                                                    {placement->memory_limit,
+                                                     placement->most_resident,
+                                                     placement->clip_bytes,
+                                                     {placement->other_weights, placement->other_scratch}});
     if (!model) return model.error();
     loaded->model = std::move(model).value();
     return turboclip::success();
@@ -92,6 +98,10 @@ turboclip_cuda_config turboclip_cuda_config_of(const turboclip_cuda_denoiser* de
 
 std::int64_t turboclip_cuda_weight_bytes(const turboclip_cuda_denoiser* denoiser) {
   return denoiser->model->weight_bytes();
+}
+
+std::int64_t turboclip_cuda_streamed_blocks(const turboclip_cuda_denoiser* denoiser) {
+  return denoiser->model->streamed();
 }
 
 std::int32_t turboclip_cuda_begin_clip(turboclip_cuda_denoiser* denoiser, const turboclip_cuda_clip* clip,
@@ -113,6 +123,8 @@ std::int32_t turboclip_cuda_begin_clip(turboclip_cuda_denoiser* denoiser, const 
     }
     const turboclip::Attention attention =
         clip->sla != 0 ? turboclip::Attention::sla : turboclip::Attention::original;
+    const std::lock_guard lock(denoiser->model->computing());
+    denoiser->model->expect_stage(clip->other_scratch);
     const turboclip::Status begun =
         denoiser->model->begin_clip(shape, conditioning, {attention, clip->topk_ratio}, {});
     if (begun) denoiser->shape = shape;
@@ -125,6 +137,7 @@ std::int32_t turboclip_cuda_velocity(turboclip_cuda_denoiser* denoiser, const fl
   return guarded(error, [&]() -> turboclip::Status {
     turboclip::Tensor state(denoiser->latent());
     std::copy_n(x, state.values.size(), state.data());
+    const std::lock_guard lock(denoiser->model->computing());
     return copy_values(denoiser->model->velocity(state, timestep, {}, {}, {}), v);
   });
 }
@@ -141,6 +154,7 @@ std::int32_t turboclip_cuda_sample(turboclip_cuda_denoiser* denoiser, const turb
       if (sampling->step_done != nullptr && sampling->step_done(sampling->user, step) != 0)
         stop.requested = true;
     };
+    const std::lock_guard lock(denoiser->model->computing());
     return copy_values(denoiser->model->sample(settings, sampling->seed, stop, progress), latent);
   });
 }

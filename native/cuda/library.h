@@ -32,6 +32,7 @@ typedef struct {
   const float* image; /* [in_channels - 16, frames, height, width], or NULL */
   int32_t sla;        /* 0: dense attention */
   double topk_ratio;
+  int64_t other_scratch; /* bytes of the device that another stage takes after the steps */
 } turboclip_cuda_clip;
 
 typedef struct {
@@ -57,13 +58,22 @@ int32_t turboclip_cuda_abi(void);
 /* How many devices there are; 0 with the reason in `error` if none can be used. */
 int32_t turboclip_cuda_devices(turboclip_cuda_error* error);
 int32_t turboclip_cuda_describe(int32_t device, turboclip_cuda_device* out, turboclip_cuda_error* error);
-/* memory_limit: bytes of device memory that the model and its clips may take; 0 is all that is free. */
-turboclip_cuda_denoiser* turboclip_cuda_load(int32_t device, const char* checkpoint, int64_t memory_limit,
+/* Where a transformer's weights go, as TransformerPlacement has it. */
+typedef struct {
+  int64_t memory_limit;  /* bytes of the device that this process may take; 0 is all that is free */
+  int64_t most_resident; /* blocks on the device at most; negative: as many as fit */
+  int64_t clip_bytes;    /* of its largest clip's steps, if known */
+  int64_t other_weights, other_scratch; /* of models that are still to be loaded */
+} turboclip_cuda_placement;
+turboclip_cuda_denoiser* turboclip_cuda_load(int32_t device, const char* checkpoint,
+                                             const turboclip_cuda_placement* placement,
                                              turboclip_cuda_error* error);
 void turboclip_cuda_free(turboclip_cuda_denoiser* denoiser);
 turboclip_cuda_config turboclip_cuda_config_of(const turboclip_cuda_denoiser* denoiser);
 /* Bytes of device memory that the weights take. */
 int64_t turboclip_cuda_weight_bytes(const turboclip_cuda_denoiser* denoiser);
+/* Its blocks, and how many of them come from the host's memory at each step. */
+int64_t turboclip_cuda_streamed_blocks(const turboclip_cuda_denoiser* denoiser);
 int32_t turboclip_cuda_begin_clip(turboclip_cuda_denoiser* denoiser, const turboclip_cuda_clip* clip,
                                   turboclip_cuda_error* error);
 /* x, v: [16, frames, height, width]. */
@@ -92,15 +102,21 @@ typedef struct {
      clip that they end, in [0, 1]. Anything but 0 stops the clip. */
   int32_t (*take)(void* user, int64_t first, int64_t count, int64_t height, int64_t width, const float* rgb,
                   double done);
+  /* If not NULL, it gets the frames, as NV12 (engine/nv12.h), and `take` none. */
+  int32_t (*take_nv12)(void* user, int64_t first, int64_t count, int64_t height, int64_t width,
+                       const uint8_t* nv12, double done);
   /* Asked between latent frames; anything but 0 cancels the clip. */
   int32_t (*stopped)(void* user);
   void* user;
 } turboclip_cuda_decoding;
 turboclip_cuda_decoder* turboclip_cuda_load_decoder(int32_t device, const char* checkpoint,
-                                                    turboclip_cuda_error* error);
+                                                    int64_t memory_limit, turboclip_cuda_error* error);
 void turboclip_cuda_free_decoder(turboclip_cuda_decoder* decoder);
 /* Bytes of device memory that the weights take. */
 int64_t turboclip_cuda_decoder_bytes(const turboclip_cuda_decoder* decoder);
+/* Bytes of device memory that decoding a latent of this shape takes beside them. */
+int64_t turboclip_cuda_decoding_bytes(turboclip_cuda_decoder* decoder, int64_t frames, int64_t height,
+                                      int64_t width);
 int32_t turboclip_cuda_decode(turboclip_cuda_decoder* decoder, const turboclip_cuda_decoding* clip,
                               turboclip_cuda_error* error);
 
@@ -117,18 +133,52 @@ typedef struct {
   int32_t (*stopped)(void* user);
   void* user;
 } turboclip_cuda_prompt;
-/* int8: quantise the weights to INT8, or keep them in bfloat16. memory_limit: as of turboclip_cuda_load(). */
-turboclip_cuda_text_encoder* turboclip_cuda_load_text_encoder(int32_t device, const char* checkpoint, int32_t int8,
-                                                              int64_t memory_limit, turboclip_cuda_error* error);
+/* int8: quantise the weights to INT8, or keep them in bfloat16. memory_limit: as in
+   turboclip_cuda_placement. */
+turboclip_cuda_text_encoder* turboclip_cuda_load_text_encoder(int32_t device, const char* checkpoint,
+                                                              int32_t int8, int64_t memory_limit,
+                                                              turboclip_cuda_error* error);
 void turboclip_cuda_free_text_encoder(turboclip_cuda_text_encoder* encoder);
 turboclip_cuda_text_config turboclip_cuda_text_config_of(const turboclip_cuda_text_encoder* encoder);
 /* rows: [tokens, width]. */
-int32_t turboclip_cuda_encode(turboclip_cuda_text_encoder* encoder, const turboclip_cuda_prompt* prompt, float* rows,
-                              turboclip_cuda_error* error);
-/* Bytes of device memory that such a file takes, from its headers: its weights, and the most that loading it takes
-   besides. No device is asked. */
-int32_t turboclip_cuda_text_encoder_bytes(const char* checkpoint, int32_t int8, int64_t* weights, int64_t* loading,
-                                          turboclip_cuda_error* error);
+int32_t turboclip_cuda_encode(turboclip_cuda_text_encoder* encoder, const turboclip_cuda_prompt* prompt,
+                              float* rows, turboclip_cuda_error* error);
+/* Bytes that such a file takes of this device, from its headers: its weights, and the most that loading them
+   or a prompt takes besides for as long as it lasts. */
+int32_t turboclip_cuda_text_encoder_bytes(int32_t device, const char* checkpoint, int32_t int8,
+                                          int64_t* weights, int64_t* scratch, turboclip_cuda_error* error);
+
+/* What a model set and a clip take, from the files' headers: plan_library.cpp. No device is asked. */
+typedef struct {
+  const char* denoiser;
+  const char* decoder;
+  const char* tiny_decoder;           /* "": none */
+  int32_t decoder_there, tiny_there;  /* loaded already, by another engine of the process */
+  int64_t text_weights, text_scratch; /* bytes of the text encoder, if it is on the device */
+  int64_t frames, height, width;      /* of the latent */
+  int64_t text_rows;
+  int32_t sla;
+  double topk_ratio;
+  int32_t tiny;          /* decoded by the tiny decoder */
+  int64_t available;     /* bytes of the device */
+  int64_t most_resident; /* as in turboclip_cuda_placement */
+} turboclip_cuda_plan_request;
+typedef struct {
+  int64_t layers, streamed;                    /* blocks */
+  int64_t transformer, text_encoder, decoders; /* bytes of weights on the device */
+  int64_t denoise, ring, decode, text;         /* bytes of the stages; the ring is part of denoise */
+  int64_t peak;
+  int64_t host; /* bytes of pinned memory */
+  int32_t fits;
+  char remedy[512]; /* what would fit, if it does not */
+} turboclip_cuda_plan_answer;
+int32_t turboclip_cuda_plan(const turboclip_cuda_plan_request* request, turboclip_cuda_plan_answer* answer,
+                            turboclip_cuda_error* error);
+/* Bytes of a device that this process may still take, with the limit as in turboclip_cuda_placement. */
+int32_t turboclip_cuda_available(int32_t device, int64_t memory_limit, int64_t* bytes,
+                                 turboclip_cuda_error* error);
+/* Bytes that this process holds of a device, and the most that it held. */
+void turboclip_cuda_held(int32_t device, int64_t* held, int64_t* peak);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -42,19 +42,23 @@ bool Library::bind() {
          find(handle_, "turboclip_cuda_describe", describe) && find(handle_, "turboclip_cuda_load", load) &&
          find(handle_, "turboclip_cuda_free", free) && find(handle_, "turboclip_cuda_config_of", config_of) &&
          find(handle_, "turboclip_cuda_weight_bytes", weight_bytes) &&
+         find(handle_, "turboclip_cuda_streamed_blocks", streamed_blocks) &&
          find(handle_, "turboclip_cuda_begin_clip", begin_clip) &&
          find(handle_, "turboclip_cuda_velocity", velocity) &&
          find(handle_, "turboclip_cuda_sample", sample) &&
          find(handle_, "turboclip_cuda_load_decoder", load_decoder) &&
          find(handle_, "turboclip_cuda_free_decoder", free_decoder) &&
          find(handle_, "turboclip_cuda_decoder_bytes", decoder_bytes) &&
+         find(handle_, "turboclip_cuda_decoding_bytes", decoding_bytes) &&
          find(handle_, "turboclip_cuda_decode", decode) &&
          find(handle_, "turboclip_cuda_load_text_encoder", load_text_encoder) &&
          find(handle_, "turboclip_cuda_free_text_encoder", free_text_encoder) &&
          find(handle_, "turboclip_cuda_text_config_of", text_config_of) &&
          find(handle_, "turboclip_cuda_encode", encode) &&
          find(handle_, "turboclip_cuda_text_encoder_bytes", text_encoder_bytes) &&
-         find(handle_, "turboclip_cuda_int8_product", int8_product);
+         find(handle_, "turboclip_cuda_int8_product", int8_product) &&
+         find(handle_, "turboclip_cuda_plan", plan) && find(handle_, "turboclip_cuda_available", available) &&
+         find(handle_, "turboclip_cuda_held", held);
 }
 
 }  // namespace turboclip

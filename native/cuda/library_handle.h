@@ -29,12 +29,14 @@ class Library {
   decltype(&turboclip_cuda_free) free = nullptr;
   decltype(&turboclip_cuda_config_of) config_of = nullptr;
   decltype(&turboclip_cuda_weight_bytes) weight_bytes = nullptr;
+  decltype(&turboclip_cuda_streamed_blocks) streamed_blocks = nullptr;
   decltype(&turboclip_cuda_begin_clip) begin_clip = nullptr;
   decltype(&turboclip_cuda_velocity) velocity = nullptr;
   decltype(&turboclip_cuda_sample) sample = nullptr;
   decltype(&turboclip_cuda_load_decoder) load_decoder = nullptr;
   decltype(&turboclip_cuda_free_decoder) free_decoder = nullptr;
   decltype(&turboclip_cuda_decoder_bytes) decoder_bytes = nullptr;
+  decltype(&turboclip_cuda_decoding_bytes) decoding_bytes = nullptr;
   decltype(&turboclip_cuda_decode) decode = nullptr;
   decltype(&turboclip_cuda_int8_product) int8_product = nullptr;
   decltype(&turboclip_cuda_load_text_encoder) load_text_encoder = nullptr;
@@ -42,6 +44,9 @@ class Library {
   decltype(&turboclip_cuda_text_config_of) text_config_of = nullptr;
   decltype(&turboclip_cuda_encode) encode = nullptr;
   decltype(&turboclip_cuda_text_encoder_bytes) text_encoder_bytes = nullptr;
+  decltype(&turboclip_cuda_plan) plan = nullptr;
+  decltype(&turboclip_cuda_available) available = nullptr;
+  decltype(&turboclip_cuda_held) held = nullptr;
 
  private:
   explicit Library(void* handle) : handle_(handle) {}

@@ -11,11 +11,11 @@ __device__ __forceinline__ unsigned parts_of(const PartialSums& sums, int column
   return sums.values == nullptr ? 0 : sums.shares.parts(static_cast<unsigned>(column) / kFewRowsColumns);
 }
 
-/// values += the sums of eight neighbouring columns, part after part: the same bits every time. Of several rows at
-/// once, `Apart` rows apart, those before `end`, so that more is on its way from memory.
+/// values += the sums of eight neighbouring columns, part after part: the same bits every time. Of several
+/// rows at once, `Apart` rows apart, those before `end`, so that more is on its way from memory.
 template <int Rows, int Apart>
-__device__ __forceinline__ void add_sums(float (&values)[Rows][8], const PartialSums& sums, unsigned parts, int row,
-                                         int end, int column) {
+__device__ __forceinline__ void add_sums(float (&values)[Rows][8], const PartialSums& sums, unsigned parts,
+                                         int row, int end, int column) {
   const std::int64_t stride = sums.rows * sums.out;
   const float* from = sums.values + row * sums.out + column;
 #pragma unroll(Rows == 1 ? 8 : 2)

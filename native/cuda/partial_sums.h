@@ -11,9 +11,9 @@ namespace turboclip::cuda {
 /// Output columns that a thread block computes at a time.
 inline constexpr int kFewRowsColumns = 256;
 
-/// Tiles of kFewRowsColumns columns, each `depth` blocks of K deep, laid end to end and cut into `count` shares
-/// of equal length but for one block: then every multiprocessor has as many bytes of the weights to read. A
-/// tile that is cut has a part of its sums from each share that it lies in.
+/// Tiles of kFewRowsColumns columns, each `depth` blocks of K deep, laid end to end and cut into `count`
+/// shares of equal length but for one block: then every multiprocessor has as many bytes of the weights to
+/// read. A tile that is cut has a part of its sums from each share that it lies in.
 struct Shares {
   unsigned depth = 1;
   unsigned total = 1;  // depth * tiles

@@ -49,6 +49,11 @@ class Queue {
     return status();
   }
 
+  /// Opens no device: nothing runs, nothing is copied, and arrays have sizes but no memory, so that what a
+  /// model takes is known from loading it so.
+  void count_only() { counting_ = true; }
+  bool counting() const { return counting_; }
+
   cudaStream_t stream() const { return stream_; }
   const Device& device() const { return device_; }
 
@@ -57,12 +62,12 @@ class Queue {
   void enter(const char* stage) {
     stage_ = stage;
     failure_.reset();
-    check("the device", cudaSetDevice(index_));
+    if (!counting_) check("the device", cudaSetDevice(index_));
   }
 
   template <class... Expected, class... Given>
   void launch(const char* name, void (*kernel)(Expected...), const Grid& grid, Given&&... arguments) {
-    if (failure_) return;
+    if (failure_ || counting_) return;
     constexpr std::size_t kWithoutAsking = 48 << 10;
     if (grid.shared_bytes > kWithoutAsking) {
       check(name, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -78,7 +83,7 @@ class Queue {
   }
 
   void copy(const char* what, void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-    if (!failure_ && bytes > 0) check(what, cudaMemcpyAsync(to, from, bytes, kind, stream_));
+    if (!failure_ && !counting_ && bytes > 0) check(what, cudaMemcpyAsync(to, from, bytes, kind, stream_));
   }
 
   /// Keeps the error of a call that was made for `what` (a kernel's name, or words).
@@ -97,7 +102,7 @@ class Queue {
 
   /// Waits until all is done. Faults inside kernels show here.
   Status finish() {
-    if (!failure_) check("the kernels so far", cudaStreamSynchronize(stream_));
+    if (!failure_ && !counting_) check("the kernels so far", cudaStreamSynchronize(stream_));
     return status();
   }
 
@@ -131,6 +136,7 @@ class Queue {
   }
 
   int index_ = 0;
+  bool counting_ = false;
   cudaStream_t stream_ = nullptr;
   Device device_;
   const char* stage_ = "start";

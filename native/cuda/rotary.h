@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "cuda/device_array.h"
+#include "cuda/device_share.h"
 #include "cuda/self_attention.h"
 
 namespace turboclip::cuda {
@@ -12,20 +12,29 @@ namespace turboclip::cuda {
 class RotaryTables {
  public:
   /// Angles are computed in float64: position * 10000^(-i / pairs).
+  /// In memory of their own.
   void upload(Queue& queue, const HeadShape& shape) {
-    time_.upload(queue, axis(shape.frames, kTimePairs));
-    height_.upload(queue, axis(shape.height, kSpacePairs));
-    width_.upload(queue, axis(shape.width, kSpacePairs));
+    table_.allocate(queue, values(shape));
+    fill(queue, shape);
   }
-  static std::int64_t planned_bytes(const HeadShape& shape) {
-    return static_cast<std::int64_t>(sizeof(float2)) *
-           (shape.frames * kTimePairs + (shape.height + shape.width) * kSpacePairs);
+  void fill(Queue& queue, const HeadShape& shape) {
+    std::vector<float2> turns;
+    append(turns, shape.frames, kTimePairs);
+    height_ = static_cast<int>(turns.size());
+    append(turns, shape.height, kSpacePairs);
+    width_ = static_cast<int>(turns.size());
+    append(turns, shape.width, kSpacePairs);
+    table_.fill(queue, turns);
+    (void)queue.finish();  // before the host's copy goes
   }
-  RotaryAngles view() const { return {time_.data(), height_.data(), width_.data()}; }
+  void place(Placing& where, const HeadShape& shape) { put(where, table_, values(shape)); }
+  RotaryAngles view() const { return {table_.data(), height_, width_}; }
 
  private:
-  static std::vector<float2> axis(std::int64_t positions, int pairs) {
-    std::vector<float2> turns;
+  static std::int64_t values(const HeadShape& shape) {
+    return shape.frames * kTimePairs + (shape.height + shape.width) * kSpacePairs;
+  }
+  static void append(std::vector<float2>& turns, std::int64_t positions, int pairs) {
     for (std::int64_t position = 0; position < positions; ++position) {
       for (int i = 0; i < pairs; ++i) {
         const double angle =
@@ -34,10 +43,11 @@ class RotaryTables {
             make_float2(static_cast<float>(std::cos(angle)), static_cast<float>(std::sin(angle))));
       }
     }
-    return turns;
   }
 
-  DeviceArray<float2> time_, height_, width_;
+  DeviceArray<float2> table_;
+  int height_ = 0;
+  int width_ = 0;
 };
 
 }  // namespace turboclip::cuda

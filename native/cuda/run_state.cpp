@@ -14,64 +14,66 @@ void RunState::shape_for(const DenoiserConfig& config, const LatentShape& shape,
   kept = sla ? std::clamp<std::int64_t>(share, 1, blocks) : blocks;
 }
 
-/// Calls reserve(array, values) for each array of a step and of the sampler.
-template <class Reserve>
-void RunState::reserve_arrays(const DenoiserConfig& config, const LatentShape& shape,
-                              const Reserve& reserve) {
+std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, const LatentShape& shape,
+                             const DenoiserSettings& settings, std::int64_t text) {
+  shape_for(config, shape, settings);
+  Placing where(base);
   const std::int64_t blocks = heads.key_blocks();
   const std::int64_t tokens_count = heads.tokens;
   const std::int64_t stride = scale_stride(tokens_count);
   const std::int64_t width = config.width;
   const std::int64_t state_values = kLatentChannels * shape.plane();
-  reserve(x, state_values);
-  reserve(v, state_values);
-  reserve(state, state_values);
-  reserve(step, 1);
-  reserve(modulation, (6 * config.layers + 2) * width);
-  reserve(tokens, tokens_count * config.in_channels * kPatchValues);
-  reserve(stream, tokens_count * width);
-  reserve(rows, tokens_count * width);
-  reserve(row_scales, config.heads * stride);
-  reserve(projections, tokens_count * 3 * width);
-  reserve(squares, 3 * config.heads * stride);
-  reserve(q_inverse, tokens_count);
-  reserve(k_inverse, tokens_count);
-  reserve(hidden, tokens_count * config.ffn);
-  reserve(hidden_scales, config.ffn / kScaleGroup * stride);
-  reserve(outputs, tokens_count * kHeadOutputs);
+  angles.place(where, heads);
+  put(where, image, (config.in_channels - kLatentChannels) * shape.plane());
+  cross_keys.resize(static_cast<std::size_t>(config.layers));
+  for (DeviceArray<Bf16>& keys : cross_keys) put(where, keys, text * 2 * width);
+  put(where, x, state_values);
+  put(where, v, state_values);
+  put(where, state, state_values);
+  put(where, step, 1);
+  put(where, modulation, (6 * config.layers + 2) * width);
+
+  put(where, text_in, text * config.text_width);
+  put(where, text_hidden, text * width);
+  put(where, text_embedded, text * width);
+  put(where, text_values, text * width);
+  put(where, text_scales, config.heads * scale_stride(text));
+  put(where, text_squares, 2 * config.heads * scale_stride(text));
+  put(where, text_inverse, text);
+
+  put(where, tokens, tokens_count * config.in_channels * kPatchValues);
+  put(where, stream, tokens_count * width);
+  put(where, rows, tokens_count * width);
+  put(where, row_scales, config.heads * stride);
+  put(where, projections, tokens_count * 3 * width);
+  put(where, squares, 3 * config.heads * stride);
+  put(where, q_inverse, tokens_count);
+  put(where, k_inverse, tokens_count);
+  put(where, hidden, tokens_count * config.ffn);
+  put(where, hidden_scales, config.ffn / kScaleGroup * stride);
+  put(where, outputs, tokens_count * kHeadOutputs);
 
   const std::int64_t head_blocks = config.heads * blocks;
-  reserve(k_offset, width);
-  reserve(q, tokens_count * width);
-  reserve(k, tokens_count * width);
-  reserve(q_scales, config.heads * stride);
-  reserve(k_scales, head_blocks);
-  reserve(q_sums, head_blocks * kHeadWidth);
-  reserve(k_means, head_blocks * kHeadWidth);
-  reserve(feature_sums, head_blocks * kHeadWidth);
-  if (!sla) return;
-  reserve(parts, config.heads * linear_parts(tokens_count) * kHeadWidth * kHeadWidth);
-  reserve(matrix, width * kHeadWidth);
-  reserve(sums, width);
-  reserve(lut, config.heads * heads.query_blocks() * kept);
+  put(where, k_offset, width);
+  put(where, q, tokens_count * width);
+  put(where, k, tokens_count * width);
+  put(where, q_scales, config.heads * stride);
+  put(where, k_scales, head_blocks);
+  put(where, q_sums, head_blocks * kHeadWidth);
+  put(where, k_means, head_blocks * kHeadWidth);
+  if (!sla) return where.bytes();
+  put(where, parts, config.heads * linear_parts(tokens_count) * kPartFloats);
+  put(where, matrix, width * kHeadWidth);
+  put(where, sums, width);
+  put(where, lut, config.heads * heads.query_blocks() * kept);
+  return where.bytes();
 }
 
 void RunState::allocate(Queue& queue, const DenoiserConfig& config, const LatentShape& shape,
                         const DenoiserSettings& settings) {
-  shape_for(config, shape, settings);
-  angles.upload(queue, heads);
-  reserve_arrays(config, shape, [&](auto& array, std::int64_t count) { array.allocate(queue, count); });
-}
-
-std::int64_t RunState::planned_bytes(const DenoiserConfig& config, const LatentShape& shape,
-                                     const DenoiserSettings& settings) {
-  RunState plan;
-  plan.shape_for(config, shape, settings);
-  std::int64_t bytes = RotaryTables::planned_bytes(plan.heads);
-  plan.reserve_arrays(config, shape, [&](auto& array, std::int64_t count) {
-    bytes += count * static_cast<std::int64_t>(sizeof *array.data());
-  });
-  return bytes;
+  own_.allocate(queue, place(nullptr, config, shape, settings, 1));
+  place(own_.data(), config, shape, settings, 1);
+  angles.fill(queue, heads);
 }
 
 }  // namespace turboclip::cuda

@@ -1,6 +1,7 @@
 // Device memory of one clip: what stays the same over its steps, and the activations of a step.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "cuda/cross_attention.h"
@@ -29,6 +30,11 @@ struct RunState {
   DeviceArray<double> state;
   DeviceArray<SamplerStep> step;
   DeviceArray<float> modulation;  // [layers][6][C], [2][C]
+  // What the prompt goes through on its way to the keys.
+  DeviceArray<Bf16> text_in, text_hidden,
+      text_embedded;                     // [text rows, text width], [text rows, C], [text rows, C]
+  DeviceArray<std::int8_t> text_values;  // [text rows, C]
+  DeviceArray<float> text_scales, text_squares, text_inverse;
   // A step's.
   DeviceArray<Bf16> tokens;       // [L, in_channels * 4]
   DeviceArray<Bf16> stream;       // [L, C], the residual stream
@@ -41,30 +47,34 @@ struct RunState {
   DeviceArray<float> hidden_scales;         // [ffn / 128][scale_stride(L)]
   DeviceArray<float> outputs;               // [L, 64], the head's
   // Self-attention's (self_attention.h).
-  DeviceArray<float> k_offset, q_scales, k_scales, q_sums, k_means, feature_sums, parts, sums;
+  DeviceArray<float> k_offset, q_scales, k_scales, q_sums, k_means, parts, sums;
   DeviceArray<std::int8_t> q, k;
   DeviceArray<Bf16> matrix;
   DeviceArray<std::int32_t> lut;
 
-  /// Allocates for a clip of this shape.
+  /// Places all of it, for a clip of this shape whose prompt has `text` rows, and returns its bytes; without
+  /// a base it only counts.
+  std::int64_t place(unsigned char* base, const DenoiserConfig& config, const LatentShape& shape,
+                     const DenoiserSettings& settings, std::int64_t text);
+  /// The same in memory of its own.
   void allocate(Queue& queue, const DenoiserConfig& config, const LatentShape& shape,
                 const DenoiserSettings& settings);
-  /// Bytes of device memory that allocate() takes.
-  static std::int64_t planned_bytes(const DenoiserConfig& config, const LatentShape& shape,
-                                    const DenoiserSettings& settings);
 
   Projections head_projections() { return {projections.data(), q_inverse.data(), k_inverse.data()}; }
   Heads head_views() {
     return {k_offset.data(), q.data(),      q_scales.data(), k.data(),
-            k_scales.data(), q_sums.data(), k_means.data(),  feature_sums.data()};
+            k_scales.data(), q_sums.data(), k_means.data()};
   }
   LinearState linear_state() { return {parts.data(), matrix.data(), sums.data()}; }
   TextKeys text_keys(std::size_t block) { return {cross_keys[block].data(), text_rows, last_bias}; }
 
  private:
   void shape_for(const DenoiserConfig& config, const LatentShape& shape, const DenoiserSettings& settings);
-  template <class Reserve>
-  void reserve_arrays(const DenoiserConfig& config, const LatentShape& shape, const Reserve& reserve);
+
+  DeviceArray<unsigned char> own_;  // of allocate()
 };
+
+/// Rows of keys that stand for a prompt of so many tokens: one more for all the rows past it.
+inline std::int64_t key_rows(std::int64_t tokens) { return std::min(kTextRows, tokens + 1); }
 
 }  // namespace turboclip::cuda

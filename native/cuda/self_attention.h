@@ -32,13 +32,13 @@ struct Projections {
 };
 
 /// Rotary angles by axis, each with its own frequencies: cosine and sine for position p and pair i at
-/// [p][i]: time [frames][22], height [height][21], width [width][21].
+/// [p][i]: time [frames][22], then height [height][21] and width [width][21] from these places on.
 inline constexpr int kTimePairs = 22;
 inline constexpr int kSpacePairs = 21;
 struct RotaryAngles {
-  const float2* time;
-  const float2* height;
-  const float2* width;
+  const float2* table;
+  int height;
+  int width;
 };
 
 struct HeadWeights {
@@ -49,36 +49,38 @@ struct HeadWeights {
 /// What attention reads of q and k, by head. k is less an offset of its head, which leaves the softmax
 /// unchanged; any vector near its mean will do.
 struct Heads {
-  float* k_offset;      // [H][128]
-  std::int8_t* q;       // [H][L][128]
-  float* q_scales;      // [H][scale_stride(L)]
-  std::int8_t* k;       // [H][L][128]
-  float* k_scales;      // [H][key blocks]
-  float* q_sums;        // [H][key blocks][128]: sums over 64 rows; two make a query block
-  float* k_means;       // [H][128][key blocks]
-  float* feature_sums;  // [H][key blocks][128]: of f(k)
+  float* k_offset;  // [H][128]
+  std::int8_t* q;   // [H][L][128]
+  float* q_scales;  // [H][scale_stride(L)]
+  std::int8_t* k;   // [H][L][128]
+  float* k_scales;  // [H][key blocks]
+  float* q_sums;    // [H][key blocks][128]: sums over 64 rows; two make a query block
+  float* k_means;   // [H][128][key blocks]
 };
 
-/// RMS norm, rotary embedding, INT8, block sums; then q and k inside `projections` become f(q) and f(k), the
-/// softmax over their head's 128 channels.
-void prepare_heads(Queue& queue, const HeadShape& shape, const Projections& projections,
-                   const HeadWeights& weights, const RotaryAngles& angles, const Heads& heads);
-
-/// Kept key blocks, ascending: lut [H][query blocks][kept].
-void block_map(Queue& queue, const HeadShape& shape, const Heads& heads, std::int64_t kept,
-               std::int32_t* lut);
-
-/// The linear branch's state with proj_l folded in: o = f(q) M / (1e-5 + f(q) . s) + bias, with
-/// M = (f(k)^T v) proj_l^T and s = sum f(k).
+/// The linear branch's state with proj_l folded in: o = f(q) M / (1e-5 + f(q) . s) + bias, with f the softmax
+/// over a head's 128 channels, M = (f(k)^T v) proj_l^T and s = sum f(k).
+inline constexpr int kPartFloats = kHeadWidth * kHeadWidth + kHeadWidth;
 struct LinearState {
-  float* parts;  // [H][linear_parts(L)][128][128]
+  float* parts;  // [H][linear_parts(L)][kPartFloats]: of ranges of rows, f(k)^T v [128][128] and sum f(k)
   Bf16* matrix;  // [H][128 outputs][128 features]: M transposed
   float* sums;   // [H][128]
 };
 /// Ranges of rows that are summed apart from one another.
 std::int64_t linear_parts(std::int64_t tokens);
-void linear_state(Queue& queue, const HeadShape& shape, const Projections& projections, const Heads& heads,
-                  const float* proj_l, const LinearState& state);
+
+/// RMS norm, rotary embedding, INT8, block sums. With a linear branch (parts is not nullptr), also its
+/// state's parts, and q inside `projections` becomes f(q).
+void prepare_heads(Queue& queue, const HeadShape& shape, const Projections& projections,
+                   const HeadWeights& weights, const RotaryAngles& angles, const Heads& heads,
+                   const LinearState& state);
+
+/// From the state's parts to its matrix and sums.
+void fold_linear_state(Queue& queue, const HeadShape& shape, const float* proj_l, const LinearState& state);
+
+/// Kept key blocks, ascending: lut [H][query blocks][kept].
+void block_map(Queue& queue, const HeadShape& shape, const Heads& heads, std::int64_t kept,
+               std::int32_t* lut);
 
 /// Softmax attention over the kept key blocks (all, if lut is nullptr), plus the linear branch (if matrix is
 /// not), quantised for `o`: y [L, C] INT8, scales [H][scale_stride(L)].

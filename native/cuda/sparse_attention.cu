@@ -1,5 +1,5 @@
-// Softmax attention over the kept key blocks: INT8 q . k, bfloat16 p . v, float32 state. Four warps of 32
-// rows with q in registers; two stages of k and v within 48 KiB, so that two blocks share a multiprocessor of
+// Softmax attention over the kept key blocks: INT8 q . k, bfloat16 p . v, float32 state. Warps with their
+// rows of q in registers; two stages of k and v within 48 KiB, so that two blocks share a multiprocessor of
 // 100. (Online softmax: FlashAttention, https://arxiv.org/abs/2205.14135.)
 #include "cuda/attention_output.cuh"
 #include "cuda/sparse_attention_wgmma.h"
@@ -7,9 +7,9 @@
 namespace turboclip::cuda {
 namespace {
 
-constexpr int kThreads = kOutputThreads;
-constexpr int kGroups = 2;       // of 16 rows, a warp
-constexpr int kKeysAtOnce = 16;  // a step of p . v; 32 spill 10 registers beside q and the output
+constexpr int kGroups = 2;  // of 16 rows, a warp
+constexpr int kThreads = kQueryBlock / 16 / kGroups * kWarp;
+constexpr int kKeysAtOnce = 16;  // a step of p . v; 32 spill beside q and the output
 constexpr int kKeyBytes = kKeyBlock * kHeadWidth;
 constexpr int kStageBytes = kKeyBytes + kKeyBlock * kHeadRowBytes;
 constexpr int kStages = 2;
@@ -157,48 +157,56 @@ __global__ void __launch_bounds__(kThreads, 2)
     // The copies are here, and all warps have left the stage that is filled next.
     __syncthreads();
     const unsigned char* keys = shared + index % kStages * kStageBytes;
-    float scores[kGroups][kKeysAtOnce / 8][4];
-    score(scores, q, keys, 0, lane);
-    // Behind the first products, which would else wait for the map and for a hundred instructions.
     if (index + 1 < kept) {
       block = block_at(index + 1);
-      forget(thread);
       copy(index + 1, block, thread);
     }
+    float scores[kGroups][kKeysAtOnce / 8][4];
+    score(scores, q, keys, 0, lane);
     float scale[kGroups][2];
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
       scale[i][0] = q_scales()[16 * i + lane / 4] * k_scale;
       scale[i][1] = q_scales()[16 * i + 8 + lane / 4] * k_scale;
     }
-    // The next keys' scores are begun before these keys' values are added, and done when those are.
-#pragma unroll 2
+    const bool whole = count >= kKeyBlock;
+#pragma unroll
     for (int key = 0; key < kKeyBlock; key += kKeysAtOnce) {
-      if (key >= count) break;  // a softmax over no key is not defined
-      if (count < key + kKeysAtOnce) mask(scores, count - key, lane);
-      bool outgrown = false;
+      float part[kGroups][2];
+      bool fits = whole;
 #pragma unroll
       for (int i = 0; i < kGroups; ++i) {
-        outgrown = outgrown | rows[i].outgrown(scores[i], scale[i]);
+        rows[i].weigh(scores[i], part[i], scores[i], scale[i]);
+        fits = fits && SoftmaxRows::fit(part[i]);
       }
-      if (__any_sync(kAllLanes, outgrown)) {
+      // Rare: a row's first keys, the clip's last keys, or scores that grow by 2^40.
+      if (__any_sync(kAllLanes, !fits)) {
+        if (key >= count) break;  // a softmax over no key is not defined
+        score(scores, q, keys, key, lane);
+        if (count < key + kKeysAtOnce) mask(scores, count - key, lane);
 #pragma unroll
-        for (int i = 0; i < kGroups; ++i) rows[i].rescale(scores[i], scale[i]);
+        for (int i = 0; i < kGroups; ++i) {
+          rows[i].raise_and_shrink(scores[i], scale[i]);
+          rows[i].weigh(scores[i], part[i], scores[i], scale[i]);
+        }
       }
-      std::uint32_t weights[kGroups][1][4];
+      std::uint32_t weights[kGroups][kKeysAtOnce / 16][4];
 #pragma unroll
       for (int i = 0; i < kGroups; ++i) {
-        rows[i].weigh(scores[i], scale[i]);
-        pack_weights(weights[i][0], scores[i][0], scores[i][1]);
+        rows[i].add(part[i]);
+#pragma unroll
+        for (int step = 0; step < kKeysAtOnce / 16; ++step) {
+          pack_weights(weights[i][step], scores[i][2 * step], scores[i][2 * step + 1]);
+        }
       }
-      if (key + kKeysAtOnce < kKeyBlock) score(scores, q, keys, key + kKeysAtOnce, lane);
       add_values(rows, weights, keys + kKeyBytes, key, lane);
+      if (key + kKeysAtOnce < kKeyBlock) score(scores, q, keys, key + kKeysAtOnce, lane);
     }
   }
 #pragma unroll
   for (int i = 0; i < kGroups; ++i) rows[i].normalize();
   forget(thread);
-  finish<16>(rows, shared, shape, projections, sparse, head, first_row(), thread, y, y_scales);
+  finish<16, kThreads>(rows, shared, shape, projections, sparse, head, first_row(), thread, y, y_scales);
 }
 
 }  // namespace

@@ -9,8 +9,7 @@
 namespace turboclip::cuda {
 namespace {
 
-constexpr int kThreads = kOutputThreads;
-static_assert(kThreads == hopper::kWarpgroup);
+constexpr int kThreads = hopper::kWarpgroup;
 constexpr int kHalves = 2;
 constexpr int kHalfRows = kQueryBlock / kHalves;
 constexpr int kStages = 3;
@@ -116,17 +115,32 @@ __device__ __forceinline__ void begin_values(SoftmaxRows& rows,
   }
 }
 
-/// Turns a tile's scores into weights; keys from `count` on get none. What the rows have summed may be in
-/// use: it is left to be multiplied by `shrink`, if that is the result.
-__device__ __forceinline__ bool weigh(float (&weights)[kKeyBlock / 8][4], float (&shrink)[2],
-                                      SoftmaxRows& rows, const Scores& scores, const float (&scale)[2],
-                                      int count, int lane) {
+/// A tile's scores as floats that are kFloatOrigin more.
+__device__ __forceinline__ void to_floats(float (&out)[kKeyBlock / 8][4], const Scores& scores) {
 #pragma unroll
   for (int j = 0; j < kKeyBlock / 8; ++j) {
 #pragma unroll
-    for (int e = 0; e < 4; ++e) weights[j][e] = __int_as_float(scores[j][e] + kIntegerOrigin);
+    for (int e = 0; e < 4; ++e) out[j][e] = __int_as_float(scores[j][e] + kIntegerOrigin);
   }
-  if (count < kKeyBlock) {
+}
+
+/// Turns a tile's scores into weights; keys from `count` on get none. What the rows have summed may be in
+/// use: it is left to be multiplied by `shrink`, if that is the result.
+__device__ __forceinline__ bool weigh(std::uint32_t (&packed)[kKeyBlock / 16][4], float (&shrink)[2],
+                                      SoftmaxRows& rows, float2& total, const Scores& scores,
+                                      const float (&scale)[2], int count, int lane) {
+  float part[2];
+  float weights[kKeyBlock / 8][4];
+  to_floats(weights, scores);
+  rows.weigh(weights, part, weights, scale);
+  const bool fits = SoftmaxRows::fit(part) && count >= kKeyBlock;
+#pragma unroll
+  for (int step = 0; step < kKeyBlock / 16; ++step) {
+    pack_weights(packed[step], weights[2 * step], weights[2 * step + 1]);
+  }
+  const bool outgrown = __any_sync(kAllLanes, !fits);
+  if (outgrown) {
+    to_floats(weights, scores);
 #pragma unroll
     for (int j = 0; j < kKeyBlock / 8; ++j) {
 #pragma unroll
@@ -134,10 +148,15 @@ __device__ __forceinline__ bool weigh(float (&weights)[kKeyBlock / 8][4], float 
         if (8 * j + lane % 4 * 2 + e % 2 >= count) weights[j][e] = kMinusInfinity;
       }
     }
+    rows.raise(shrink, weights, scale);
+    rows.weigh(weights, part, weights, scale);
+    total = make_float2(total.x * shrink[0], total.y * shrink[1]);
+#pragma unroll
+    for (int step = 0; step < kKeyBlock / 16; ++step) {
+      pack_weights(packed[step], weights[2 * step], weights[2 * step + 1]);
+    }
   }
-  const bool outgrown = __any_sync(kAllLanes, rows.outgrown(weights, scale));
-  if (outgrown) rows.raise(shrink, weights, scale);
-  rows.weigh(weights, scale);
+  total = make_float2(total.x + part[0], total.y + part[1]);
   return outgrown;
 }
 
@@ -214,6 +233,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   // The zeros are in their registers before the first products: none may be made while others are under way.
   hopper::settle(rows[0].sums);
   hopper::settle(rows[1].sums);
+#pragma unroll
+  for (int half = 0; half < kHalves; ++half) shared.total(half, thread) = make_float2(0, 0);
   hopper::wait(shared.queries_filled(), 0);
   hopper::wait(shared.keys_filled(0), 0);
   hopper::wait(shared.values_filled(0), 0);
@@ -235,15 +256,10 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
     for (int half = 0; half < kHalves; ++half) {
       const float scale[2] = {q_scale[half][0] * k_scale, q_scale[half][1] * k_scale};
-      float floats[kKeyBlock / 8][4];
+      std::uint32_t weights[kKeyBlock / 16][4];
       float shrink[2];
-      // Totals live in shared memory: ptxas moves exponentials behind wait_products, but no store of their
-      // sum.
-      float2& total = shared.total(half, thread);
-      rows[half].total[0] = tile == 0 ? 0 : total.x;
-      rows[half].total[1] = tile == 0 ? 0 : total.y;
-      const bool outgrown = weigh(floats, shrink, rows[half], scores[half], scale, count, lane);
-      total = make_float2(rows[half].total[0], rows[half].total[1]);
+      const bool outgrown =
+          weigh(weights, shrink, rows[half], shared.total(half, thread), scores[half], scale, count, lane);
       hopper::wait(half == 0 ? shared.keys_filled(next) : shared.values_filled(next), round_of(next));
       __syncwarp();
       // The other half's products: ptxas lets none be under way while operands of others are made.
@@ -251,11 +267,6 @@ __global__ void __launch_bounds__(kThreads, 2)
       hopper::settle(scores[1 - half]);
       hopper::settle(rows[1 - half].sums);
       if (outgrown) rows[half].shrink(shrink);
-      std::uint32_t weights[kKeyBlock / 16][4];
-#pragma unroll
-      for (int step = 0; step < kKeyBlock / 16; ++step) {
-        pack_weights(weights[step], floats[2 * step], floats[2 * step + 1]);
-      }
       hopper::begin_products();
       begin_values(rows[half], weights, shared.values(tile));
       begin_scores(scores[half], shared.base + half * kHalfRows * kHeadWidth, shared.keys(next));
@@ -279,7 +290,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     rows[half].total[1] = shared.total(half, thread).y;
     rows[half].normalize();
   }
-  finish<kHalfRows>(rows, shared.base, shape, projections, sparse, head, row, thread, y, y_scales);
+  finish<kHalfRows, kThreads>(rows, shared.base, shape, projections, sparse, head, row, thread, y, y_scales);
 }
 
 }  // namespace

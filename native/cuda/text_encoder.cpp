@@ -7,7 +7,8 @@
 namespace turboclip {
 
 Result<CudaTextEncoder> CudaTextEncoder::load(std::shared_ptr<const Library> library, int device,
-                                              const Checkpoint& checkpoint, bool int8, std::int64_t memory_limit) {
+                                              const Checkpoint& checkpoint, bool int8,
+                                              std::int64_t memory_limit) {
   turboclip_cuda_error error{};
   Model model(
       library->load_text_encoder(device, checkpoint.path().c_str(), int8 ? 1 : 0, memory_limit, &error),

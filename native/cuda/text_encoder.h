@@ -11,8 +11,8 @@ namespace turboclip {
 class CudaTextEncoder : public TextEncoder {
  public:
   /// int8: weights quantised to INT8, or as bfloat16. memory_limit: as of turboclip_cuda_load().
-  static Result<CudaTextEncoder> load(std::shared_ptr<const Library> library, int device, const Checkpoint& checkpoint,
-                                      bool int8, std::int64_t memory_limit);
+  static Result<CudaTextEncoder> load(std::shared_ptr<const Library> library, int device,
+                                      const Checkpoint& checkpoint, bool int8, std::int64_t memory_limit);
 
   std::int64_t width() const override { return sizes_.width; }
   std::int64_t vocabulary() const override { return sizes_.vocabulary; }
@@ -25,7 +25,9 @@ class CudaTextEncoder : public TextEncoder {
  private:
   using Model = std::unique_ptr<turboclip_cuda_text_encoder, decltype(&turboclip_cuda_free_text_encoder)>;
   CudaTextEncoder(std::shared_ptr<const Library> library, Model model)
-      : library_(std::move(library)), model_(std::move(model)), sizes_(library_->text_config_of(model_.get())) {}
+      : library_(std::move(library)),
+        model_(std::move(model)),
+        sizes_(library_->text_config_of(model_.get())) {}
 
   std::shared_ptr<const Library> library_;
   Model model_;

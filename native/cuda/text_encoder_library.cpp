@@ -1,6 +1,7 @@
 // The text encoder's part of the C interface.
 #include <algorithm>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "cuda/library_errors.h"
@@ -27,8 +28,8 @@ turboclip_cuda_text_encoder* turboclip_cuda_load_text_encoder(std::int32_t devic
   const bool done = guarded(error, [&]() -> turboclip::Status {
     const turboclip::Result<turboclip::Checkpoint> file = turboclip::Checkpoint::open(checkpoint);
     if (!file) return file.error();
-    auto model = turboclip::cuda::Umt5Encoder::load(device, file.value(), precision_of(int8),
-                                                    turboclip::cuda::MemoryShare(memory_limit));
+    const std::lock_guard lock(turboclip::cuda::holdings_of(device).computing);
+    auto model = turboclip::cuda::Umt5Encoder::load(device, file.value(), precision_of(int8), memory_limit);
     if (!model) return model.error();
     loaded->model = std::move(model).value();
     return turboclip::success();
@@ -45,6 +46,7 @@ turboclip_cuda_text_config turboclip_cuda_text_config_of(const turboclip_cuda_te
 std::int32_t turboclip_cuda_encode(turboclip_cuda_text_encoder* encoder, const turboclip_cuda_prompt* prompt,
                                    float* rows, turboclip_cuda_error* error) {
   return guarded(error, [&]() -> turboclip::Status {
+    const std::lock_guard lock(encoder->model->computing());
     const auto result = encoder->model->encode({prompt->ids, static_cast<std::size_t>(prompt->tokens)},
                                                [&] { return prompt->stopped(prompt->user) != 0; });
     if (!result) return result.error();
@@ -53,15 +55,24 @@ std::int32_t turboclip_cuda_encode(turboclip_cuda_text_encoder* encoder, const t
   });
 }
 
-std::int32_t turboclip_cuda_text_encoder_bytes(const char* checkpoint, std::int32_t int8, std::int64_t* weights,
-                                               std::int64_t* loading, turboclip_cuda_error* error) {
+std::int32_t turboclip_cuda_text_encoder_bytes(std::int32_t device, const char* checkpoint, std::int32_t int8,
+                                               std::int64_t* weights, std::int64_t* scratch,
+                                               turboclip_cuda_error* error) {
   return guarded(error, [&]() -> turboclip::Status {
+    turboclip::cuda::Queue queue;
+    const turboclip::Status opened = queue.open(device);
+    if (!opened) return opened;
     const turboclip::Result<turboclip::Checkpoint> file = turboclip::Checkpoint::open(checkpoint);
     if (!file) return file.error();
     const turboclip::Result<turboclip::Umt5Config> config = turboclip::read_umt5_config(file.value());
     if (!config) return config.error();
-    *weights = turboclip::cuda::umt5_weight_bytes(config.value(), precision_of(int8));
-    *loading = turboclip::cuda::umt5_loading_bytes(config.value(), precision_of(int8));
+    const turboclip::Status taken = turboclip::cuda::check_umt5(file.value(), config.value());
+    if (!taken) return taken;
+    const turboclip::cuda::TextPrecision precision = precision_of(int8);
+    *weights = turboclip::cuda::umt5_weight_bytes(config.value(), precision);
+    *scratch = std::max(turboclip::cuda::umt5_loading_bytes(config.value(), precision),
+                        turboclip::cuda::umt5_prompt_bytes(queue.device(), config.value(), precision,
+                                                           turboclip::kMaxPromptTokens));
     return turboclip::success();
   });
 }

@@ -1,7 +1,9 @@
 #include "cuda/time_modulation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "engine/text.h"
@@ -10,7 +12,8 @@ namespace turboclip::cuda {
 namespace {
 
 constexpr std::int64_t kFrequencies = 256;
-constexpr std::size_t kKept = 16;  // timesteps: those of four settings of the sampler
+constexpr std::int64_t kRows = 64;  // of a layer, that a thread computes at a time
+constexpr std::size_t kKept = 16;   // timesteps: those of four settings of the sampler
 
 void silu(std::vector<float>& x) {
   for (float& value : x) value /= 1 + std::exp(-value);
@@ -48,14 +51,19 @@ const std::vector<float>& TimeModulation::table(double timestep) {
 }
 
 std::vector<float> TimeModulation::linear(const std::string& name, const std::vector<float>& x) const {
-  const Tensor weight = to_float(*checkpoint_.find(name + ".weight"));
+  const TensorView& weight = *checkpoint_.find(name + ".weight");
   Tensor y = to_float(*checkpoint_.find(name + ".bias"));
-  for (std::size_t o = 0; o < y.values.size(); ++o) {
-    const float* row = weight.data() + o * x.size();
-    double sum = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) sum += static_cast<double>(row[i]) * x[i];
-    y.values[o] += static_cast<float>(sum);
-  }
+  const std::int64_t out = y.size(0);
+  pool_->for_each((out + kRows - 1) / kRows, [&](std::int64_t part) {
+    const std::int64_t first = part * kRows;
+    const Tensor rows = to_float(rows_of(weight, first, std::min(kRows, out - first)));
+    for (std::int64_t o = 0; o < rows.size(0); ++o) {
+      const float* row = rows.data() + o * std::ssize(x);
+      double sum = 0;
+      for (std::size_t i = 0; i < x.size(); ++i) sum += static_cast<double>(row[i]) * x[i];
+      y.values[static_cast<std::size_t>(first + o)] += static_cast<float>(sum);
+    }
+  });
   return std::move(y.values);
 }
 

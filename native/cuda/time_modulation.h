@@ -3,9 +3,11 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "engine/backend.h"
+#include "engine/thread_pool.h"
 
 namespace turboclip::cuda {
 
@@ -20,7 +22,7 @@ class TimeModulation {
 
  private:
   TimeModulation(const Checkpoint& checkpoint, const DenoiserConfig& config)
-      : checkpoint_(checkpoint), config_(config) {}
+      : checkpoint_(checkpoint), config_(config), pool_(std::make_unique<ThreadPool>(host_threads())) {}
 
   std::vector<float> compute(double timestep) const;
   /// x through the layer `name`.
@@ -28,6 +30,7 @@ class TimeModulation {
 
   Checkpoint checkpoint_;
   DenoiserConfig config_;
+  std::unique_ptr<ThreadPool> pool_;
   std::vector<float> own_;  // the learnt part: what the table is at e = 0
   std::map<double, std::vector<float>> tables_;
 };

@@ -1,5 +1,6 @@
 #include "cuda/transformer.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <utility>
@@ -19,23 +20,75 @@ Error cancelled() { return Error{ErrorCode::cancelled, "cancelled while denoisin
 }  // namespace
 
 Result<std::unique_ptr<Transformer>> Transformer::load(int device, const Checkpoint& checkpoint,
-                                                       MemoryShare memory) {
+                                                       const TransformerPlacement& placement) {
   auto queue = std::make_unique<Queue>();
   const Status opened = queue->open(device);
   if (!opened) return opened.error();
   const Result<DenoiserConfig> config = read_config(checkpoint);
   if (!config) return config.error();
-  const Result<std::int64_t> available = memory.available(*queue, 0);
+  const MemoryShare memory(placement.memory_limit, device);
+  memory.drop_scratch();
+  const Result<std::int64_t> available = memory.available(*queue);
   if (!available) return available.error();
-  const Status fits = check_weights(config.value(), available.value());
-  if (!fits) return fits.error();
+  const BlockPlan plan = plan_blocks(config.value(), placement.clip, placement.others, available.value(),
+                                     placement.most_resident);
+  if (!plan.fits) {
+    return too_little(
+        "the transformer, with its blocks in the host's memory,",
+        plan.weights + placement.others.weights + std::max(plan.denoise, placement.others.scratch),
+        available.value(), "load a smaller one, or give the engine more of the card");
+  }
   queue->enter("load");
   Result<TransformerWeights> weights = load_transformer(*queue, checkpoint, config.value());
   if (!weights) return weights.error();
+  Result<TransformerBlocks> blocks =
+      TransformerBlocks::load(*queue, checkpoint, config.value(), plan.streamed);
+  if (!blocks) return blocks.error();
   Result<TimeModulation> time = TimeModulation::load(checkpoint, weights->config);
   if (!time) return time.error();
-  return std::unique_ptr<Transformer>(
-      new Transformer(std::move(queue), memory, std::move(weights).value(), std::move(time).value()));
+  return std::unique_ptr<Transformer>(new Transformer(std::move(queue), memory, std::move(weights).value(),
+                                                      std::move(blocks).value(), std::move(time).value()));
+}
+
+Status Transformer::check_begun() const {
+  if (latent_.frames > 0 && owner_ == memory_.holdings().owner) return success();
+  return Error{ErrorCode::request_invalid,
+               latent_.frames == 0 ? "no clip was begun"
+                                   : "the clip that was begun has ended: another stage has its memory"};
+}
+
+/// The scratch for a clip; blocks leave the device if it needs their room.
+Result<unsigned char*> Transformer::make_room(const ModelLatentShape& shape, std::int64_t text_rows) {
+  const Result<std::int64_t> available = memory_.available(*queue_);
+  if (!available) return available.error();
+  // What this model has on the device already is its own to divide.
+  const std::int64_t room = available.value() + held_.bytes();
+  const auto plan = [&](const ModelLatentShape& of) {
+    return plan_blocks(config(), clip_bytes(config(), of, settings_, text_rows), {0, other_stage_}, room,
+                       blocks_.count() - blocks_.streamed());
+  };
+  const BlockPlan needed = plan(shape);
+  if (!needed.fits) {
+    ModelLatentShape fits = shape;
+    while (fits.frames > 0 && !plan(fits).fits) --fits.frames;
+    if (other_stage_ > needed.denoise) {
+      return too_little(concat("decoding ", clip_words(shape)), needed.weights + other_stage_, room,
+                        "ask for a smaller size, decode by TAEHV, or give the engine more of the card");
+    }
+    return too_little(clip_words(shape), needed.weights + needed.denoise, room,
+                      fits.frames > 0
+                          ? concat("what fits: ", 1 + 4 * (fits.frames - 1), " frames, or a smaller size")
+                          : "ask for a smaller size, or give the engine more of the card");
+  }
+  if (needed.streamed > blocks_.streamed()) {
+    memory_.drop_scratch();
+    const Status moved = blocks_.stream(*queue_, needed.streamed);
+    if (!moved) return moved.error();
+    held_.change(embedding_bytes(config()) + blocks_.device_bytes() - held_.bytes());
+  }
+  unsigned char* base = memory_.take_scratch(*queue_, std::max(needed.denoise, other_stage_));
+  if (base == nullptr) return queue_->status().error();
+  return base;
 }
 
 Status Transformer::begin_clip(const ModelLatentShape& shape, const Conditioning& conditioning,
@@ -46,26 +99,27 @@ Status Transformer::begin_clip(const ModelLatentShape& shape, const Conditioning
   queue_->enter("begin_clip");
   velocity_graph_.clear();
   step_graph_.clear();
-  run_ = {};  // the last clip's memory goes before this one's comes
   latent_ = {};
-  const Result<std::int64_t> available = memory_.available(*queue_, weight_bytes());
-  if (!available) return available.error();
-  const Status fits =
-      check_clip_bytes(config(), shape, settings, conditioning.text.size(0), available.value());
-  if (!fits) return fits;
   settings_ = settings;
-  latent_ = {shape.frames, shape.height, shape.width};
-  run_.allocate(*queue_, config(), latent_, settings);
-  run_.image.upload(*queue_, conditioning.image.values);
+  const Result<unsigned char*> base = make_room(shape, conditioning.text.size(0));
+  if (!base) return base.error();
+  const LatentShape latent{shape.frames, shape.height, shape.width};
+  run_ = {};
+  run_.text_rows = key_rows(conditioning.text.size(0));
+  ring_ = base.value() + run_.place(base.value(), config(), latent, settings, run_.text_rows);
+  owner_ = memory_.holdings().owner;
+  run_.angles.fill(*queue_, run_.heads);
+  run_.image.fill(*queue_, conditioning.image.values);
   prepare_text(conditioning.text);
-  return queue_->finish();
+  const Status begun = queue_->finish();
+  if (begun) latent_ = latent;
+  return begun;
 }
 
 /// Text rows through text_embedding, then keys and values of every block. The rows past the prompt are all
 /// the same: one of zeros stands for them.
 void Transformer::prepare_text(const Tensor& text) {
   const std::int64_t padded = kTextRows - text.size(0);
-  run_.text_rows = text.size(0) + (padded > 0 ? 1 : 0);
   run_.last_bias = padded > 0 ? std::log(static_cast<float>(padded)) : 0;
   std::vector<Bf16> values(static_cast<std::size_t>(run_.text_rows * config().text_width));
   for (std::size_t i = 0; i < text.values.size(); ++i) {
@@ -73,31 +127,25 @@ void Transformer::prepare_text(const Tensor& text) {
         static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(round_to_bf16(text.values[i])) >> 16);
   }
   const std::int64_t width = config().width;
-  DeviceArray<Bf16> rows, hidden, embedded;
-  DeviceArray<std::int8_t> quantised;
-  DeviceArray<float> scales, squares, inverse;
-  rows.upload(*queue_, values);
-  hidden.allocate(*queue_, run_.text_rows * width);
-  embedded.allocate(*queue_, run_.text_rows * width);
-  quantised.allocate(*queue_, run_.text_rows * width);
-  scales.allocate(*queue_, config().heads * scale_stride(run_.text_rows));
-  squares.allocate(*queue_, 2 * config().heads * scale_stride(run_.text_rows));
-  inverse.allocate(*queue_, run_.text_rows);
-  linear_gelu(*queue_, {rows.data(), run_.text_rows, config().text_width}, weights_.text_in.view(),
-              hidden.data());
-  linear(*queue_, {hidden.data(), run_.text_rows, width}, weights_.text_out.view(), embedded.data());
-  quantize_rows(*queue_, {embedded.data(), run_.text_rows, width}, quantised.data(), scales.data());
-  run_.cross_keys.resize(weights_.blocks.size());
-  for (std::size_t i = 0; i < weights_.blocks.size(); ++i) {
-    const BlockWeights& block = weights_.blocks[i];
-    run_.cross_keys[i].allocate(*queue_, run_.text_rows * 2 * width);
-    linear_bf16(*queue_, {quantised.data(), scales.data(), run_.text_rows, width}, block.cross_kv.view(),
-                run_.cross_keys[i].data(), squares.data());
-    inverse_rms(*queue_, squares.data(), config().heads, run_.text_rows, inverse.data());
-    prepare_text_keys(*queue_, run_.text_keys(i), config().heads, inverse.data(), block.cross_norm_k.data(),
-                      block.cross_norm_q.data());
+  run_.text_in.fill(*queue_, values);
+  linear_gelu(*queue_, {run_.text_in.data(), run_.text_rows, config().text_width}, weights_.text_in.view(),
+              run_.text_hidden.data());
+  linear(*queue_, {run_.text_hidden.data(), run_.text_rows, width}, weights_.text_out.view(),
+         run_.text_embedded.data());
+  quantize_rows(*queue_, {run_.text_embedded.data(), run_.text_rows, width}, run_.text_values.data(),
+                run_.text_scales.data());
+  blocks_.begin(*queue_, BlockPass::once, ring_);
+  for (std::int64_t i = 0; i < blocks_.count(); ++i) {
+    const BlockWeights block = blocks_.take(*queue_, i);
+    const auto index = static_cast<std::size_t>(i);
+    linear_bf16(*queue_, {run_.text_values.data(), run_.text_scales.data(), run_.text_rows, width},
+                block.cross_kv, run_.cross_keys[index].data(), run_.text_squares.data());
+    inverse_rms(*queue_, run_.text_squares.data(), config().heads, run_.text_rows, run_.text_inverse.data());
+    prepare_text_keys(*queue_, run_.text_keys(index), config().heads, run_.text_inverse.data(),
+                      block.cross_norm_k, block.cross_norm_q);
+    blocks_.leave(*queue_, i);
   }
-  (void)queue_->finish();  // before the temporaries go
+  (void)queue_->finish();  // before the host's values go
 }
 
 Int8Rows Transformer::rows(std::int64_t width) const {
@@ -114,54 +162,51 @@ const float* Transformer::gate(std::size_t block, int row) const {
   return run_.modulation.data() + (static_cast<std::int64_t>(block) * kModulationRows + row) * config().width;
 }
 
-void Transformer::self_attention(std::size_t index) {
-  const BlockWeights& block = weights_.blocks[index];
+void Transformer::self_attention(const BlockWeights& block) {
   const HeadShape& shape = run_.heads;
-  linear_bf16(*queue_, rows(config().width), block.qkv.view(), run_.projections.data(), run_.squares.data());
+  linear_bf16(*queue_, rows(config().width), block.qkv, run_.projections.data(), run_.squares.data());
   inverse_rms(*queue_, run_.squares.data(), shape.heads, shape.tokens, run_.q_inverse.data());
   inverse_rms(*queue_, run_.squares.data() + shape.heads * scale_stride(shape.tokens), shape.heads,
               shape.tokens, run_.k_inverse.data());
   const Projections projections = run_.head_projections();
   const Heads heads = run_.head_views();
-  prepare_heads(*queue_, shape, projections, {block.norm_q.data(), block.norm_k.data()}, run_.angles.view(),
-                heads);
+  const LinearState state = run_.sla ? run_.linear_state() : LinearState{nullptr, nullptr, nullptr};
+  prepare_heads(*queue_, shape, projections, {block.norm_q, block.norm_k}, run_.angles.view(), heads, state);
   Sparse sparse{nullptr, run_.kept, nullptr, nullptr, nullptr};
   if (run_.sla) {
     block_map(*queue_, shape, heads, run_.kept, run_.lut.data());
-    linear_state(*queue_, shape, projections, heads, block.proj_l.data(), run_.linear_state());
-    sparse = {run_.lut.data(), run_.kept, run_.matrix.data(), run_.sums.data(), block.bias_l.data()};
+    fold_linear_state(*queue_, shape, block.proj_l, state);
+    sparse = {run_.lut.data(), run_.kept, run_.matrix.data(), run_.sums.data(), block.bias_l};
   }
   sparse_attention(*queue_, shape, projections, heads, sparse, run_.rows.data(), run_.row_scales.data());
 }
 
-void Transformer::cross_attention(std::size_t index) {
+void Transformer::cross_attention(std::size_t index, const BlockWeights& block) {
   const std::int64_t tokens = run_.heads.tokens;
   Bf16* q = run_.projections.data();
-  linear_bf16(*queue_, rows(config().width), weights_.blocks[index].cross_q.view(), q, run_.squares.data());
+  linear_bf16(*queue_, rows(config().width), block.cross_q, q, run_.squares.data());
   inverse_rms(*queue_, run_.squares.data(), config().heads, tokens, run_.q_inverse.data());
   cuda::cross_attention(*queue_, {q, run_.q_inverse.data(), tokens, config().heads}, run_.text_keys(index),
                         run_.rows.data(), run_.row_scales.data());
 }
 
-void Transformer::run_block(std::size_t index) {
-  const BlockWeights& block = weights_.blocks[index];
+void Transformer::run_block(std::size_t index, const BlockWeights& block) {
   const std::int64_t width = config().width;
   const std::int64_t tokens = run_.heads.tokens;
   const Bf16Rows stream{run_.stream.data(), tokens, width};
   Bf16* sum = run_.stream.data();
   layer_norm_int8(*queue_, stream, modulation(index, kAttnShift), run_.rows.data(), run_.row_scales.data());
-  self_attention(index);
-  linear_add(*queue_, rows(width), block.o.view(), sum, gate(index, kAttnGate));
+  self_attention(block);
+  linear_add(*queue_, rows(width), block.o, sum, gate(index, kAttnGate));
 
-  layer_norm_int8(*queue_, stream, {block.gain3.data(), block.shift3.data()}, run_.rows.data(),
-                  run_.row_scales.data());
-  cross_attention(index);
-  linear_add(*queue_, rows(width), block.cross_o.view(), sum, nullptr);
+  layer_norm_int8(*queue_, stream, {block.gain3, block.shift3}, run_.rows.data(), run_.row_scales.data());
+  cross_attention(index, block);
+  linear_add(*queue_, rows(width), block.cross_o, sum, nullptr);
 
   layer_norm_int8(*queue_, stream, modulation(index, kFfnShift), run_.rows.data(), run_.row_scales.data());
-  linear_gelu_int8(*queue_, rows(width), block.ffn_in.view(), run_.hidden.data(), run_.hidden_scales.data());
-  linear_add(*queue_, {run_.hidden.data(), run_.hidden_scales.data(), tokens, config().ffn},
-             block.ffn_out.view(), sum, gate(index, kFfnGate));
+  linear_gelu_int8(*queue_, rows(width), block.ffn_in, run_.hidden.data(), run_.hidden_scales.data());
+  linear_add(*queue_, {run_.hidden.data(), run_.hidden_scales.data(), tokens, config().ffn}, block.ffn_out,
+             sum, gate(index, kFfnGate));
 }
 
 /// From run_.tokens to run_.outputs.
@@ -169,12 +214,16 @@ void Transformer::run_blocks(const Tap& tap) {
   const std::int64_t tokens = run_.heads.tokens;
   linear(*queue_, {run_.tokens.data(), tokens, config().in_channels * kPatchValues},
          weights_.patch_embedding.view(), run_.stream.data());
-  for (std::size_t i = 0; i < weights_.blocks.size(); ++i) {
-    run_block(i);
+  const auto blocks = static_cast<std::size_t>(blocks_.count());
+  blocks_.begin(*queue_, BlockPass::step, ring_);
+  for (std::size_t i = 0; i < blocks; ++i) {
+    const auto number = static_cast<std::int64_t>(i);
+    run_block(i, blocks_.take(*queue_, number));
+    blocks_.leave(*queue_, number);
     if (tap) show_block(i, tap);
   }
   const Bf16Rows stream{run_.stream.data(), tokens, config().width};
-  layer_norm_bf16(*queue_, stream, modulation(weights_.blocks.size(), 0), run_.projections.data());
+  layer_norm_bf16(*queue_, stream, modulation(blocks, 0), run_.projections.data());
   linear_float(*queue_, {run_.projections.data(), tokens, config().width}, weights_.head.view(),
                run_.outputs.data());
 }
@@ -202,6 +251,8 @@ Result<Tensor> Transformer::velocity(const Tensor& x, double timestep, const Can
     return Error{ErrorCode::request_invalid, concat("the state has shape ", shape_text(x.shape),
                                                     ", expected that of the clip that was begun")};
   }
+  const Status begun = check_begun();
+  if (!begun) return begun.error();
   if (cancel.requested) return cancelled();
   queue_->enter("velocity");
   set_timestep(timestep);
@@ -227,7 +278,8 @@ Result<Tensor> Transformer::velocity(const Tensor& x, double timestep, const Can
 
 Result<Tensor> Transformer::sample(const SamplerSettings& settings, std::uint64_t seed,
                                    const CancelFlag& cancel, const StepProgress& progress) {
-  if (latent_.frames == 0) return Error{ErrorCode::request_invalid, "no clip was begun"};
+  const Status begun = check_begun();
+  if (!begun) return begun.error();
   if (settings.model_input != ModelInput::bf16) {
     return Error{ErrorCode::request_invalid, "on the device the model's input is rounded to bfloat16"};
   }

@@ -1,6 +1,6 @@
-// A block has 128 channels, which are two heads of 64 or four of 32, and 64 queries: eight warps of 16 queries
-// and half of the channels. q, k and v are added up from the product's parts and rounded to bfloat16 on their
-// way to shared memory; scores, softmax and sums are float32.
+// A block has 128 channels, which are two heads of 64 or four of 32, and 64 queries: eight warps of 16
+// queries and half of the channels. q, k and v are added up from the product's parts and rounded to bfloat16
+// on their way to shared memory; scores, softmax and sums are float32.
 #include "cuda/attention_tile.cuh"
 #include "cuda/partial_sums.cuh"
 #include "cuda/row_store.cuh"
@@ -14,8 +14,9 @@ constexpr int kChannels = kHeadWidth;  // of a block, which fill a tile's rows (
 constexpr int kQueries = 64;
 constexpr int kKeys = 64;  // of a tile
 constexpr int kTileBytes = 64 * kHeadRowBytes;
-constexpr int kBiases = static_cast<int>(kMostTokens) + kQueries;  // of a head: distances from this block's queries
-constexpr int kOutStride = kChannels + 8;  // keeps rows off one another's banks
+constexpr int kBiases =
+    static_cast<int>(kMostTokens) + kQueries;  // of a head: distances from this block's queries
+constexpr int kOutStride = kChannels + 8;      // keeps rows off one another's banks
 constexpr float kLog2E = 1.4426950408889634f;
 static_assert(kQueries * kOutStride * static_cast<int>(sizeof(float)) <= 3 * kTileBytes);
 
@@ -30,18 +31,20 @@ struct Columns {
   int first;
   unsigned parts;
 
-  __device__ __forceinline__ Columns(const PartialSums& sums, int column) : first(column), parts(parts_of(sums, column)) {}
+  __device__ __forceinline__ Columns(const PartialSums& sums, int column)
+      : first(column), parts(parts_of(sums, column)) {}
 };
 
 /// Rows first .. first + 63 as a tile; those past the last become zeros.
-__device__ __forceinline__ void load_tile(unsigned char* tile, const PartialSums& sums, const Columns& columns, int first,
-                                          int thread) {
+__device__ __forceinline__ void load_tile(unsigned char* tile, const PartialSums& sums,
+                                          const Columns& columns, int first, int thread) {
   constexpr int kApart = kThreads / 16;
   constexpr int kRows = 64 / kApart;
   const int row = thread / 16;
   const int chunk = thread % 16;
   float v[kRows][8] = {};
-  add_sums<kRows, kApart>(v, sums, columns.parts, first + row, static_cast<int>(sums.rows), columns.first + 8 * chunk);
+  add_sums<kRows, kApart>(v, sums, columns.parts, first + row, static_cast<int>(sums.rows),
+                          columns.first + 8 * chunk);
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
     *reinterpret_cast<uint4*>(tile + head_offset(row + i * kApart, chunk)) =
@@ -57,8 +60,8 @@ struct HeadSums {
   float largest[2] = {kMinusInfinity, kMinusInfinity};
   float total[2] = {0, 0};  // of this lane's weights; the quad's sum is the row's
 
-  /// q, k, v: tiles; chunk: the head's first 16 bytes in their rows; bias: of the head, at the tile's first key
-  /// and the lane's first query.
+  /// q, k, v: tiles; chunk: the head's first 16 bytes in their rows; bias: of the head, at the tile's first
+  /// key and the lane's first query.
   __device__ __forceinline__ void add_keys(const unsigned char* q, const unsigned char* k,
                                            const unsigned char* v, int query, int chunk, const float* bias,
                                            int keys, int lane) {
@@ -104,7 +107,8 @@ struct HeadSums {
     }
   }
 
-  /// Scores, as exponents of 2, to weights; what was summed follows the new largest. A tile has a key at least.
+  /// Scores, as exponents of 2, to weights; what was summed follows the new largest. A tile has a key at
+  /// least.
   __device__ __forceinline__ void weigh(float (&scores)[kKeys / 8][4]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {

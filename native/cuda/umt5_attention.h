@@ -16,8 +16,8 @@ struct TextHeads {
   std::int64_t width;  // of a head: 32 or 64; heads * width is a multiple of 128
 };
 
-/// projections: sums of [rows, 3 * heads * width], columns q, then k, then v. bias: [heads][kDistances] at key -
-/// query + kMostTokens - 1, times log2 e. Writes [rows, heads * width].
+/// projections: sums of [rows, 3 * heads * width], columns q, then k, then v. bias: [heads][kDistances] at
+/// key - query + kMostTokens - 1, times log2 e. Writes [rows, heads * width].
 void text_attention(Queue& queue, const PartialSums& projections, const TextHeads& heads, const float* bias,
                     const TextRows& out);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cuda/device_plan.h"
 #include "engine/memory_plan.h"
 #include "engine/text.h"
 
@@ -21,19 +22,17 @@ Status check_room(const Umt5Config& config, TextPrecision precision, std::int64_
   if (need <= available) return success();
   const std::int64_t int8 = load_bytes(config, TextPrecision::int8);
   const bool smaller = precision != TextPrecision::int8 && int8 <= available;
-  return Error{ErrorCode::out_of_memory,
-               concat("the text encoder needs ", gigabytes(need), " of the device's memory and ",
-                      gigabytes(available),
-                      " may be taken (TURBOCLIP_DEVICE_MEMORY_GIB, and what the card has free); ",
-                      smaller ? concat("in INT8 it needs ", gigabytes(int8), " (TURBOCLIP_TEXT_ENCODER=int8), and "
-                                       "on the host none (TURBOCLIP_TEXT_ENCODER=host)")
-                              : "encode on the host (TURBOCLIP_TEXT_ENCODER=host)")};
+  return too_little("the text encoder", need, available,
+                    smaller ? concat("in INT8 it needs ", gigabytes(int8),
+                                     " (TURBOCLIP_TEXT_ENCODER=int8), and on the host none "
+                                     "(TURBOCLIP_TEXT_ENCODER=host)")
+                            : "encode on the host (TURBOCLIP_TEXT_ENCODER=host)");
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Umt5Encoder>> Umt5Encoder::load(int device, const Checkpoint& checkpoint,
-                                                       TextPrecision precision, MemoryShare memory) {
+                                                       TextPrecision precision, std::int64_t memory_limit) {
   auto queue = std::make_unique<Queue>();
   const Status opened = queue->open(device);
   if (!opened) return opened.error();
@@ -41,24 +40,26 @@ Result<std::unique_ptr<Umt5Encoder>> Umt5Encoder::load(int device, const Checkpo
   if (!config) return config.error();
   const Status taken = check_umt5(checkpoint, config.value());
   if (!taken) return taken.error();
-  const Result<std::int64_t> available = memory.available(*queue, 0);
+  const MemoryShare memory(memory_limit, device);
+  memory.drop_scratch();
+  const Result<std::int64_t> available = memory.available(*queue);
   if (!available) return available.error();
   const Status fits = check_room(config.value(), precision, available.value());
   if (!fits) return fits.error();
   queue->enter("load");
-  Result<Umt5Weights> weights = load_umt5(*queue, checkpoint, config.value(), precision);
+  // Counted before it is there, so that a load that fails gives its scratch back.
+  HeldWeights held(device, umt5_weight_bytes(config.value(), precision));
+  unsigned char* scratch = memory.take_scratch(*queue, umt5_loading_bytes(config.value(), precision));
+  if (scratch == nullptr) return queue->status().error();
+  Result<Umt5Weights> weights = load_umt5(*queue, checkpoint, config.value(), precision, scratch);
   if (!weights) return weights.error();
   std::unique_ptr<Umt5Encoder> encoder(
-      new Umt5Encoder(std::move(queue), memory, std::move(weights).value(), checkpoint));
-  encoder->held_ = HeldWeights(encoder->weight_bytes());
+      new Umt5Encoder(std::move(queue), memory, std::move(held), std::move(weights).value(), checkpoint));
   encoder->rows_ = Pinned(*encoder->queue_, kMaxPromptTokens * encoder->width() * 4);
   const Status loaded = encoder->queue_->finish();
   if (!loaded) return loaded.error();
+  memory.drop_scratch();
   return encoder;
-}
-
-std::int64_t Umt5Encoder::prompt_bytes(std::int64_t tokens) const {
-  return Umt5State().place(nullptr, queue_->device(), weights_, tokens);
 }
 
 /// A row of the table at a time, whatever type it is stored in.
@@ -66,7 +67,8 @@ void Umt5Encoder::embed(std::span<const std::int32_t> ids, float* rows) const {
   const TensorView& table = *checkpoint_.find(kEmbedding);
   const auto stride = table.strides[0] * static_cast<std::int64_t>(dtype_size(table.dtype));
   for (const std::int32_t id : ids) {
-    const Tensor row = to_float({table.dtype, {table.shape[1]}, {table.strides[1]}, table.data + id * stride});
+    const Tensor row =
+        to_float({table.dtype, {table.shape[1]}, {table.strides[1]}, table.data + id * stride});
     rows = std::copy(row.values.begin(), row.values.end(), rows);
   }
 }
@@ -76,28 +78,25 @@ Result<Tensor> Umt5Encoder::encode(std::span<const std::int32_t> ids, const Stop
   if (!valid) return valid.error();
   queue_->enter("encode");
   const auto tokens = static_cast<std::int64_t>(ids.size());
-  const Result<std::int64_t> available = memory_.available(*queue_, 0);
+  const Result<std::int64_t> available = memory_.available(*queue_);
   if (!available) return available.error();
   const std::int64_t need = prompt_bytes(tokens);
   if (need > available.value()) {
-    return Error{ErrorCode::out_of_memory,
-                 concat("a prompt of ", tokens, " tokens needs ", gigabytes(need), " of the device's memory and ",
-                        gigabytes(available.value()),
-                        " may be taken (TURBOCLIP_DEVICE_MEMORY_GIB, and what the card has free); give the engine "
-                        "more of the card, or encode on the host (TURBOCLIP_TEXT_ENCODER=host)")};
+    return too_little(
+        concat("a prompt of ", tokens, " tokens"), need, available.value(),
+        "give the engine more of the card, or encode on the host (TURBOCLIP_TEXT_ENCODER=host)");
   }
-  DeviceArray<unsigned char> memory;
-  memory.allocate(*queue_, need);
-  if (!queue_->status()) return queue_->status().error();
+  unsigned char* memory = memory_.take_scratch(*queue_, need);
+  if (memory == nullptr) return queue_->status().error();
   Umt5State state;
-  state.place(memory.data(), queue_->device(), weights_, tokens);
+  state.place(memory, queue_->device(), weights_.config, weights_.precision, tokens);
   auto* rows = reinterpret_cast<float*>(rows_.data());
   const auto bytes = static_cast<std::size_t>(tokens * width()) * sizeof(float);
   embed(ids, rows);
   queue_->copy("tokens", state.x, rows, bytes, cudaMemcpyHostToDevice);
   const bool whole = run_umt5(*queue_, weights_, state, tokens, stopped);
   queue_->copy("text rows", rows, state.x, bytes, cudaMemcpyDeviceToHost);
-  const Status done = queue_->finish();  // also before the memory goes
+  const Status done = queue_->finish();  // also before the memory is another's
   if (!done) return done.error();
   if (!whole) return Error{ErrorCode::cancelled, "cancelled while encoding the prompt"};
   Tensor out({tokens, width()});

@@ -77,11 +77,11 @@ void launch_norm(Queue& queue, const PartialSums& sums, float* x, std::int64_t r
 
 template <class Store>
 void launch_gate(Queue& queue, const PartialSums& sums, std::int64_t ffn, const Store& store) {
-  queue.launch("gate", gate_kernel<Store>,
-               {dim3(static_cast<unsigned>(ceil_div(ffn, kGateThreads * kPerLane)),
-                     static_cast<unsigned>(sums.rows)),
-                kGateThreads},
-               sums, static_cast<int>(ffn), store);
+  queue.launch(
+      "gate", gate_kernel<Store>,
+      {dim3(static_cast<unsigned>(ceil_div(ffn, kGateThreads * kPerLane)), static_cast<unsigned>(sums.rows)),
+       kGateThreads},
+      sums, static_cast<int>(ffn), store);
 }
 
 }  // namespace

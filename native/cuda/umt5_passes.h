@@ -17,8 +17,8 @@ struct TextRows {
   float* scales = nullptr;
 };
 
-/// The residual stream x [rows, width] += sums, and its RMS norm x / sqrt(mean(x^2) + 1e-6) * weight to `out`.
-/// width is a multiple of 128 and at most kMostTextWidth.
+/// The residual stream x [rows, width] += sums, and its RMS norm x / sqrt(mean(x^2) + 1e-6) * weight to
+/// `out`. width is a multiple of 128 and at most kMostTextWidth.
 void add_and_norm(Queue& queue, const PartialSums& sums, float* x, std::int64_t rows, std::int64_t width,
                   const float* weight, const TextRows& out);
 /// The last norm, in float32: y [rows, width].

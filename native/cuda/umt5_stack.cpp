@@ -1,17 +1,12 @@
 #include "cuda/umt5_stack.h"
 
 #include <algorithm>
-#include <type_traits>
 
+#include "cuda/device_share.h"
 #include "cuda/umt5_attention.h"
 
 namespace turboclip::cuda {
 namespace {
-
-/// Numbers of `layer`'s sums.
-std::int64_t sums_of(const Device& device, const PackedLayer& layer, std::int64_t tokens) {
-  return few_rows_shares(device, tokens, layer.view()).most_parts() * tokens * layer.out;
-}
 
 class Run {
  public:
@@ -36,7 +31,8 @@ class Run {
 
  private:
   TextRows rows() const {
-    if (weights_.precision == TextPrecision::bf16) return {reinterpret_cast<Bf16*>(state_.rows), nullptr, nullptr};
+    if (weights_.precision == TextPrecision::bf16)
+      return {reinterpret_cast<Bf16*>(state_.rows), nullptr, nullptr};
     return {nullptr, reinterpret_cast<std::int8_t*>(state_.rows), state_.scales};
   }
 
@@ -49,7 +45,8 @@ class Run {
     const TextRows x = rows();
     sums_ = x.bf16 != nullptr
                 ? multiply_few_rows(queue_, Bf16Rows{x.bf16, tokens_, layer.in}, layer.view(), state_.sums)
-                : multiply_few_rows(queue_, Int8Rows{x.int8, x.scales, tokens_, layer.in}, layer.view(), state_.sums);
+                : multiply_few_rows(queue_, Int8Rows{x.int8, x.scales, tokens_, layer.in}, layer.view(),
+                                    state_.sums);
   }
 
   Queue& queue_;
@@ -61,30 +58,24 @@ class Run {
 
 }  // namespace
 
-std::int64_t Umt5State::place(unsigned char* memory, const Device& device, const Umt5Weights& weights,
-                              std::int64_t tokens) {
-  const Umt5Config& config = weights.config;
+std::int64_t Umt5State::place(unsigned char* memory, const Device& device, const Umt5Config& config,
+                              TextPrecision precision, std::int64_t tokens) {
   const std::int64_t widest = std::max({config.width, config.inner, config.ffn});
-  const bool int8 = weights.precision == TextPrecision::int8;
-  std::int64_t taken = 0;
-  const auto next = [&](auto*& array, std::int64_t count) {
-    using Value = std::remove_reference_t<decltype(*array)>;
-    constexpr std::int64_t kAlignment = 256;
-    array = memory == nullptr ? nullptr : reinterpret_cast<Value*>(memory + taken);
-    taken += ceil_div(count * static_cast<std::int64_t>(sizeof(Value)), kAlignment) * kAlignment;
-  };
-  next(x, tokens * config.width);
-  next(rows, tokens * widest * (int8 ? 1 : 2));
-  next(scales, int8 ? widest / kScaleGroup * scale_stride(tokens) : 0);
+  const bool int8 = precision == TextPrecision::int8;
   std::int64_t most = 0;
-  if (!weights.blocks.empty()) {
-    const Umt5Block& block = weights.blocks.front();
-    for (const PackedLayer* layer : {&block.qkv, &block.o, &block.gate_up, &block.down}) {
-      most = std::max(most, sums_of(device, *layer, tokens));
-    }
-  }
-  next(sums, most);
-  return taken;
+  const auto sums_of = [&](std::int64_t out, std::int64_t in) {
+    most = std::max(most, few_rows_shares(device, tokens, out, in, int8).most_parts() * tokens * out);
+  };
+  sums_of(3 * config.inner, config.width);
+  sums_of(config.width, config.inner);
+  sums_of(2 * config.ffn, config.width);
+  sums_of(config.width, config.ffn);
+  Placing where(memory);
+  x = where.next<float>(tokens * config.width);
+  rows = where.next<unsigned char>(tokens * widest * (int8 ? 1 : 2));
+  scales = where.next<float>(int8 ? widest / kScaleGroup * scale_stride(tokens) : 0);
+  sums = where.next<float>(most);
+  return where.bytes();
 }
 
 bool run_umt5(Queue& queue, const Umt5Weights& weights, const Umt5State& state, std::int64_t tokens,

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "cuda/device_share.h"
 #include "cuda/umt5_attention.h"
 #include "cuda/umt5_passes.h"
 #include "engine/sampler/rcm.h"
@@ -22,15 +23,19 @@ std::int64_t layer_bytes(std::int64_t out, std::int64_t in, TextPrecision precis
   return out * in + 4 * (out / kScaleGroup) * (in / kScaleGroup);
 }
 
-std::int64_t largest_matrix(const Umt5Config& config) { return config.width * std::max(config.ffn, config.inner); }
+std::int64_t largest_matrix(const Umt5Config& config) {
+  return config.width * std::max(config.ffn, config.inner);
+}
 
 /// Reads tensor after tensor and remembers the first failure; what follows it is skipped.
 class Loader {
  public:
-  Loader(Queue& queue, const Checkpoint& checkpoint, const Umt5Config& config, TextPrecision precision)
+  Loader(Queue& queue, const Checkpoint& checkpoint, const Umt5Config& config, TextPrecision precision,
+         unsigned char* scratch)
       : queue_(queue), checkpoint_(checkpoint) {
-    matrix_.allocate(queue, largest_matrix(config));
-    if (precision == TextPrecision::int8) quantised_.allocate(queue, largest_matrix(config));
+    Placing where(scratch);
+    put(where, matrix_, largest_matrix(config));
+    if (precision == TextPrecision::int8) put(where, quantised_, largest_matrix(config));
   }
 
   Status status() const {
@@ -63,8 +68,8 @@ class Loader {
   }
 
  private:
-  /// Rows `done` and on of the layer. Strips of rows lie one after the other, so that a matrix is packed where it
-  /// belongs.
+  /// Rows `done` and on of the layer. Strips of rows lie one after the other, so that a matrix is packed
+  /// where it belongs.
   void matrix(const std::string& name, std::int64_t out, PackedLayer& layer, std::int64_t done) {
     if (!status()) return;
     const Result<const TensorView*> found = checkpoint_.require(name, {out, layer.in});
@@ -160,7 +165,8 @@ Umt5Weights Umt5Weights::allocate(Queue& queue, const Umt5Config& config, TextPr
 Status check_umt5(const Checkpoint& checkpoint, const Umt5Config& config) {
   const std::int64_t head = config.inner / config.heads;
   const bool whole = config.width % kScaleGroup == 0 && config.inner % kScaleGroup == 0 &&
-                     config.ffn % kScaleGroup == 0 && config.width >= kScaleGroup && config.ffn >= kScaleGroup;
+                     config.ffn % kScaleGroup == 0 && config.width >= kScaleGroup &&
+                     config.ffn >= kScaleGroup;
   if (whole && config.width <= kMostTextWidth && (head == 32 || head == 64)) return success();
   return Error{ErrorCode::tensor_shape,
                concat(checkpoint.path().string(), ": text rows of ", config.width, " values, ", config.heads,
@@ -182,9 +188,9 @@ std::int64_t umt5_loading_bytes(const Umt5Config& config, TextPrecision precisio
 }
 
 Result<Umt5Weights> load_umt5(Queue& queue, const Checkpoint& checkpoint, const Umt5Config& config,
-                              TextPrecision precision) {
+                              TextPrecision precision, unsigned char* scratch) {
   Umt5Weights weights = Umt5Weights::allocate(queue, config, precision);
-  Loader loader(queue, checkpoint, config, precision);
+  Loader loader(queue, checkpoint, config, precision, scratch);
   for (std::size_t i = 0; i < weights.blocks.size() && loader.status(); ++i) {
     load_block(loader, concat("blocks.", i, "."), config, weights.blocks[i]);
   }

@@ -46,14 +46,15 @@ struct Umt5Weights {
 /// tensor_shape, saying what the device takes, unless it takes a model of these sizes.
 Status check_umt5(const Checkpoint& checkpoint, const Umt5Config& config);
 
-/// Bytes of device memory that the weights of such a model take, and the most that loading them takes besides.
+/// Bytes of device memory that the weights of such a model take, and the most that loading them takes
+/// besides.
 std::int64_t umt5_weight_bytes(const Umt5Config& config, TextPrecision precision);
 std::int64_t umt5_loading_bytes(const Umt5Config& config, TextPrecision precision);
 
-/// Reads the weights; those of linear layers are rounded to bfloat16 if they are not stored so, and quantised on
-/// the device. The first tensor that is missing or of another shape is
-/// the error.
+/// Reads the weights; those of linear layers are rounded to bfloat16 if they are not stored so, and quantised
+/// on the device. scratch: umt5_loading_bytes() of the device. The first tensor that is missing or of another
+/// shape is the error.
 Result<Umt5Weights> load_umt5(Queue& queue, const Checkpoint& checkpoint, const Umt5Config& config,
-                              TextPrecision precision);
+                              TextPrecision precision, unsigned char* scratch);
 
 }  // namespace turboclip::cuda

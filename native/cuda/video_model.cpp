@@ -29,7 +29,10 @@ class Builder {
     return Value{};
   }
   Tensor tensor(const std::string& name, const Shape& shape) {
-    return ok() ? take(checkpoint_.require_float(name, shape)) : Tensor{};
+    if (!ok()) return {};
+    if (!queue_.counting()) return take(checkpoint_.require_float(name, shape));
+    const TensorView* view = take(checkpoint_.require(name, shape));
+    return view == nullptr ? Tensor{} : Tensor(view->shape);
   }
 
   /// `<name>.weight` [out, in, frames, k, k] and `<name>.bias`; sizes of -1 accept any.

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -107,11 +108,18 @@ class Denoiser {
                                                     const CancelFlag&, const StepProgress&) {
     return std::nullopt;
   }
+  /// Bytes of the device that another stage of the next clip takes, after its steps: begin_clip() sees to it
+  /// that they will be there, or refuses the clip.
+  virtual void expect_stage(std::int64_t /*bytes*/) {}
 };
 
 /// Frames [first, first + count) of a clip, as produced: rgb is [count, height, width, 3], nominally in
 /// [-1, 1] and not clamped.
 using FrameSink = std::function<Status(std::int64_t first, const Tensor& rgb)>;
+
+/// The same as `bytes` of NV12 (nv12.h), valid during the call.
+using Nv12Sink =
+    std::function<Status(std::int64_t first, std::int64_t count, std::span<const std::uint8_t> bytes)>;
 
 /// Latent to frames: Wan's VAE, or TAEHV, which is small and a likeness of it.
 class VideoDecoder {
@@ -121,6 +129,36 @@ class VideoDecoder {
   /// of (8 height) x (8 width) pixels to sink, one latent frame at a time.
   virtual Status decode(const Tensor& z, const FrameSink& sink, const CancelFlag& cancel,
                         const Progress& progress) = 0;
+  /// The same, with the bytes that to_nv12() makes of decode()'s frames. Nothing where there is no better way
+  /// than that.
+  virtual std::optional<Status> decode_nv12(const Tensor& /*z*/, const Nv12Sink&, const CancelFlag&,
+                                            const Progress&) {
+    return std::nullopt;
+  }
+  /// Bytes of the device that decoding such a latent takes beside the weights.
+  virtual std::int64_t device_bytes(const ModelLatentShape&) const { return 0; }
+};
+
+/// Files of a model set.
+struct EnginePaths {
+  std::filesystem::path denoiser;
+  std::filesystem::path text_encoder;
+  std::filesystem::path vae;
+  std::filesystem::path tiny_decoder{};  // TAEHV; empty: none
+};
+
+/// The largest clip that a set is going to make, as far as its memory goes.
+struct LargestClip {
+  std::int64_t width = 0;   // pixels
+  std::int64_t height = 0;  // pixels
+  std::int64_t frames = 0;
+  bool tiny = false;  // decoded by TAEHV
+  DenoiserSettings settings{};
+};
+
+struct DeviceBytes {
+  std::int64_t held = 0;
+  std::int64_t peak = 0;
 };
 
 /// Opens models on one device. A model that borrows weights from the checkpoint's mapping keeps a copy of the
@@ -141,6 +179,16 @@ class Backend {
   virtual bool denoises_on_host() const { return true; }
   /// The same of text encoders.
   virtual bool encodes_on_host() const { return true; }
+  /// Decides where the models of a set go, before the first of them is loaded: on the device, or partly in
+  /// the host's memory. out_of_memory, with need, have and what would fit, when there is no room for them and
+  /// the clip, if one is named.
+  virtual Status plan_load(const EnginePaths&, const std::optional<LargestClip>&) { return success(); }
+  /// Bytes of the device that the process holds, and the most that it held; nothing where models compute on
+  /// the host.
+  virtual std::optional<DeviceBytes> device_bytes() const { return std::nullopt; }
+  /// Where models of this backend compute, in words that tell it from others: engines of one process that
+  /// name the same place share what they read of one file. Empty: never.
+  virtual std::string place() const { return {}; }
   /// Bytes of host memory that loads and clips may still take; nothing when the backend does not compute
   /// there, or the system does not tell.
   virtual std::optional<std::int64_t> available_memory() const { return std::nullopt; }

@@ -7,6 +7,7 @@
 #include <new>
 #include <optional>
 
+#include "engine/nv12.h"
 #include "engine/request.h"
 #include "engine/text.h"
 
@@ -39,10 +40,6 @@ Error not_numbers(std::string_view model) {
                                            "the weights may be damaged")};
 }
 
-std::uint8_t to_level(float value) {
-  return static_cast<std::uint8_t>(std::clamp(std::floor(value * 127.5f + 128.0f), 0.0f, 255.0f));
-}
-
 Error out_of_memory(std::string_view what) {
   return Error{ErrorCode::out_of_memory,
                concat("no memory left to ", what, "; free memory or ask for a smaller clip or model")};
@@ -51,20 +48,6 @@ Error out_of_memory(std::string_view what) {
 /// What the standard library throws where no error is expected, such as a thread that does not start.
 Error unexpected(const std::exception& error) {
   return Error{ErrorCode::internal, concat("unexpected: ", error.what())};
-}
-
-/// Opens a checkpoint and hands it to one of the backend's loaders. The mapping ends with the call unless the
-/// model keeps a copy of the checkpoint.
-template <class Model>
-Status load_model(const std::filesystem::path& path, Backend& backend,
-                  Result<std::unique_ptr<Model>> (Backend::*loader)(const Checkpoint&),
-                  std::unique_ptr<Model>& out) {
-  const Result<Checkpoint> checkpoint = Checkpoint::open(path);
-  if (!checkpoint) return checkpoint.error();
-  Result<std::unique_ptr<Model>> model = (backend.*loader)(checkpoint.value());
-  if (!model) return model.error();
-  out = std::move(model).value();
-  return success();
 }
 
 }  // namespace
@@ -81,10 +64,15 @@ std::string_view stage_name(Stage stage) {
   return "decode";
 }
 
-Result<std::unique_ptr<Engine>> Engine::load(const EnginePaths& paths, std::unique_ptr<Backend> backend) {
+std::int64_t frame_bytes(PixelFormat format, std::int64_t height, std::int64_t width) {
+  return format == PixelFormat::nv12 ? nv12_bytes(height, width) : height * width * 3;
+}
+
+Result<std::unique_ptr<Engine>> Engine::load(const EnginePaths& paths, std::shared_ptr<Backend> backend,
+                                             const std::optional<LargestClip>& largest) {
   try {
     std::unique_ptr<Engine> engine(new Engine(std::move(backend)));
-    const Status planned = engine->plan_memory(paths);
+    const Status planned = engine->plan_memory(paths, largest);
     if (!planned) return planned.error();
     const Status loaded = engine->load_models(paths);
     if (!loaded) return loaded.error();
@@ -96,27 +84,33 @@ Result<std::unique_ptr<Engine>> Engine::load(const EnginePaths& paths, std::uniq
   }
 }
 
-Status Engine::plan_memory(const EnginePaths& paths) {
+Status Engine::plan_memory(const EnginePaths& paths, const std::optional<LargestClip>& largest) {
+  const Status planned = backend_->plan_load(paths, largest);
+  if (!planned) return planned;
   const std::optional<std::int64_t> available = backend_->available_memory();
   if (!available) return success();
-  const auto read = [](const std::filesystem::path& path, const auto& add) -> Status {
+  const auto read = [&](const std::filesystem::path& path, const char* kind, const auto& add) -> Status {
     const Result<Checkpoint> checkpoint = Checkpoint::open(path);
     if (!checkpoint) return checkpoint.error();
+    const WeightMemory before = sizes_.weights;
     add(checkpoint.value());
+    if (is_shared(kind, path, *backend_)) sizes_.weights = before;
     return success();
   };
+  const char* text = shared_kind(static_cast<const TextEncoder*>(nullptr));
+  const char* video = shared_kind(static_cast<const VideoDecoder*>(nullptr));
   Status status = success();
   if (backend_->denoises_on_host()) {
-    status = read(paths.denoiser, [&](const Checkpoint& file) { add_denoiser(sizes_, file); });
+    status = read(paths.denoiser, "denoiser", [&](const Checkpoint& file) { add_denoiser(sizes_, file); });
   }
   if (status && backend_->encodes_on_host()) {
-    status = read(paths.text_encoder, [&](const Checkpoint& file) { add_text_encoder(sizes_, file); });
+    status = read(paths.text_encoder, text, [&](const Checkpoint& file) { add_text_encoder(sizes_, file); });
   }
   if (status)
-    status = read(paths.vae, [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.vae); });
+    status = read(paths.vae, video, [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.vae); });
   if (status && !paths.tiny_decoder.empty()) {
-    status =
-        read(paths.tiny_decoder, [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.tiny); });
+    status = read(paths.tiny_decoder, video,
+                  [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.tiny); });
   }
   return status ? check_load_memory(sizes_, *available) : status;
 }
@@ -130,11 +124,15 @@ Status Engine::check_memory(const ClipRequest& request) const {
 }
 
 Status Engine::load_models(const EnginePaths& paths) {
-  Status status = load_model(paths.denoiser, *backend_, &Backend::load_denoiser, denoiser_);
-  if (status) status = load_model(paths.text_encoder, *backend_, &Backend::load_text_encoder, text_encoder_);
-  if (status) status = load_model(paths.vae, *backend_, &Backend::load_video_decoder, decoder_);
+  const Result<Checkpoint> checkpoint = Checkpoint::open(paths.denoiser);
+  if (!checkpoint) return checkpoint.error();
+  Result<std::unique_ptr<Denoiser>> denoiser = backend_->load_denoiser(checkpoint.value());
+  if (!denoiser) return denoiser.error();
+  denoiser_ = std::move(denoiser).value();
+  Status status = load_shared(paths.text_encoder, backend_, &Backend::load_text_encoder, text_encoder_);
+  if (status) status = load_shared(paths.vae, backend_, &Backend::load_video_decoder, decoder_);
   if (status && !paths.tiny_decoder.empty()) {
-    status = load_model(paths.tiny_decoder, *backend_, &Backend::load_video_decoder, tiny_decoder_);
+    status = load_shared(paths.tiny_decoder, backend_, &Backend::load_video_decoder, tiny_decoder_);
   }
   if (!status) return status;
   const DenoiserConfig& config = denoiser_->config();
@@ -145,9 +143,9 @@ Status Engine::load_models(const EnginePaths& paths) {
                " input channels, so it needs a "
                "picture; this engine makes clips from text alone: use a T2V checkpoint (16 channels)")};
   }
-  if (config.text_width != text_encoder_->width()) {
+  if (config.text_width != text_encoder_->model->width()) {
     return Error{ErrorCode::tensor_shape,
-                 concat(paths.text_encoder.string(), ": makes text rows of ", text_encoder_->width(),
+                 concat(paths.text_encoder.string(), ": makes text rows of ", text_encoder_->model->width(),
                         " values, but ", paths.denoiser.string(), " expects ", config.text_width,
                         "; use a text encoder and a denoiser of the same model set")};
   }
@@ -155,18 +153,19 @@ Status Engine::load_models(const EnginePaths& paths) {
 }
 
 EngineInfo Engine::info() const {
-  return {backend_->name(), denoiser_->config(), text_encoder_->vocabulary(), backend_->resident_bytes(),
-          tiny_decoder_ != nullptr, text_cache_.counts()};
+  return {backend_->name(),           denoiser_->config(),      text_encoder_->model->vocabulary(),
+          backend_->resident_bytes(), tiny_decoder_ != nullptr, backend_->device_bytes(),
+          text_cache_.counts()};
 }
 
 Result<Clip> Engine::generate(const ClipRequest& request, const ClipProgress& progress,
-                              const CancelFlag& cancel) {
+                              const CancelFlag& cancel, const FramesReady& frames) {
   const Status valid = check_request(request, info());
   if (!valid) return valid.error();
   const Status fits = check_memory(request);
   if (!fits) return fits.error();
   try {
-    return run(request, progress, cancel);
+    return run(request, progress, cancel, frames);
   } catch (const std::bad_alloc&) {
     return out_of_memory("make the clip");
   } catch (const std::exception& error) {
@@ -174,7 +173,8 @@ Result<Clip> Engine::generate(const ClipRequest& request, const ClipProgress& pr
   }
 }
 
-Result<Clip> Engine::run(const ClipRequest& request, const ClipProgress& progress, const CancelFlag& cancel) {
+Result<Clip> Engine::run(const ClipRequest& request, const ClipProgress& progress, const CancelFlag& cancel,
+                         const FramesReady& frames) {
   Clip clip{request.frames, request.height, request.width, {}, {}};
   const Stopwatch encoding;
   Result<Tensor> text = encode_text(request, progress, cancel);
@@ -187,8 +187,7 @@ Result<Clip> Engine::run(const ClipRequest& request, const ClipProgress& progres
   clip.seconds.denoise = denoising.seconds();
 
   const Stopwatch decoding;
-  VideoDecoder& decoder = request.decoder == Decoder::taehv ? *tiny_decoder_ : *decoder_;
-  const Status decoded = decode(decoder, latent.value(), clip, progress, cancel);
+  const Status decoded = decode(request, latent.value(), clip, progress, cancel, frames);
   if (!decoded) return decoded.error();
   clip.seconds.decode = decoding.seconds();
   return clip;
@@ -200,8 +199,9 @@ Result<Tensor> Engine::encode_text(const ClipRequest& request, const ClipProgres
     if (progress) progress(Stage::text_encode, 1, 1, 1);
     return *rows;
   }
+  const std::lock_guard lock(text_encoder_->use);
   Result<Tensor> rows =
-      text_encoder_->encode(request.token_ids, cancel, single_step(progress, Stage::text_encode));
+      text_encoder_->model->encode(request.token_ids, cancel, single_step(progress, Stage::text_encode));
   if (!rows) return rows;
   if (!all_finite(rows.value())) return not_numbers("text encoder");
   text_cache_.keep(request.token_ids, rows.value());
@@ -211,6 +211,7 @@ Result<Tensor> Engine::encode_text(const ClipRequest& request, const ClipProgres
 Result<Tensor> Engine::denoise(const ClipRequest& request, Tensor text, const ClipProgress& progress,
                                const CancelFlag& cancel) {
   const ModelLatentShape shape = latent_shape(request);
+  denoiser_->expect_stage(decoder_of(request).device_bytes(shape));
   const Status begun = denoiser_->begin_clip(shape, {std::move(text), {}}, request.denoiser, cancel);
   if (!begun) return begun.error();
   SamplerHooks hooks;
@@ -229,21 +230,52 @@ Result<Tensor> Engine::denoise(const ClipRequest& request, Tensor text, const Cl
   return latent;
 }
 
-Status Engine::decode(VideoDecoder& decoder, const Tensor& latent, Clip& clip, const ClipProgress& progress,
-                      const CancelFlag& cancel) {
-  const std::int64_t frame_bytes = clip.height * clip.width * 3;
-  clip.rgb.resize(static_cast<std::size_t>(clip.frames * frame_bytes));
+VideoDecoder& Engine::decoder_of(const ClipRequest& request) const {
+  return request.decoder == Decoder::taehv ? *tiny_decoder_->model : *decoder_->model;
+}
+
+Status Engine::decode(const ClipRequest& request, const Tensor& latent, Clip& clip,
+                      const ClipProgress& progress, const CancelFlag& cancel, const FramesReady& frames) {
+  const std::int64_t bytes = frame_bytes(request.pixels, clip.height, clip.width);
+  clip.pixels = std::make_shared<std::vector<std::uint8_t>>(static_cast<std::size_t>(clip.frames * bytes));
+  const auto misplaced = [&](const Shape& shape, std::int64_t first) {
+    return Error{ErrorCode::internal, concat("the decoder produced frames of shape ", shape_text(shape),
+                                             " at ", first, " of a clip of ", clip.frames)};
+  };
+  const auto tell = [&](std::int64_t first, std::int64_t count) {
+    if (frames) frames(clip.pixels, first, count);
+    return success();
+  };
   const FrameSink sink = [&](std::int64_t first, const Tensor& rgb) -> Status {
     const std::int64_t count = rgb.size(0);
     if (rgb.shape != Shape{count, clip.height, clip.width, 3} || first < 0 || first + count > clip.frames) {
-      return Error{ErrorCode::internal, concat("the decoder produced frames of shape ", shape_text(rgb.shape),
-                                               " at ", first, " of a clip of ", clip.frames)};
+      return misplaced(rgb.shape, first);
     }
     if (!all_finite(rgb)) return not_numbers("video decoder");
-    std::transform(rgb.values.begin(), rgb.values.end(), clip.rgb.begin() + first * frame_bytes, to_level);
-    return success();
+    std::uint8_t* out = clip.pixels->data() + first * bytes;
+    if (request.pixels == PixelFormat::nv12) {
+      to_nv12(rgb.data(), count, clip.height, clip.width, out);
+    } else {
+      std::transform(rgb.values.begin(), rgb.values.end(), out, to_level);
+    }
+    return tell(first, count);
   };
-  return decoder.decode(latent, sink, cancel, single_step(progress, Stage::decode));
+  SharedModel<VideoDecoder>& shared = request.decoder == Decoder::taehv ? *tiny_decoder_ : *decoder_;
+  const std::lock_guard lock(shared.use);
+  const Progress part = single_step(progress, Stage::decode);
+  if (request.pixels == PixelFormat::nv12) {
+    const Nv12Sink take = [&](std::int64_t first, std::int64_t count,
+                              std::span<const std::uint8_t> values) -> Status {
+      if (first < 0 || first + count > clip.frames || std::ssize(values) != count * bytes) {
+        return misplaced({count, clip.height, clip.width, 3}, first);
+      }
+      std::copy(values.begin(), values.end(), clip.pixels->begin() + first * bytes);
+      return tell(first, count);
+    };
+    if (const std::optional<Status> decoded = shared.model->decode_nv12(latent, take, cancel, part))
+      return *decoded;
+  }
+  return shared.model->decode(latent, sink, cancel, part);
 }
 
 }  // namespace turboclip

@@ -158,6 +158,13 @@ void copy_strided(const TensorView& view, float* out) {
 
 }  // namespace
 
+TensorView rows_of(const TensorView& view, std::int64_t first, std::int64_t count) {
+  TensorView part = view;
+  part.shape[0] = count;
+  part.data += first * view.strides[0] * static_cast<std::int64_t>(dtype_size(view.dtype));
+  return part;
+}
+
 Tensor to_float(const TensorView& view) {
   Tensor out(view.shape);
   if (view.dtype == DType::f32 && view.contiguous()) {

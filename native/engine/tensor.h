@@ -35,6 +35,9 @@ struct TensorView {
   bool contiguous() const;
 };
 
+/// `count` of the first dimension, from `first` on.
+TensorView rows_of(const TensorView& view, std::int64_t first, std::int64_t count);
+
 /// Owned float32 values, row-major (last dimension fastest).
 struct Tensor {
   Shape shape;

@@ -1,5 +1,5 @@
-// Text rows of the last prompts, by their tokens: the same prompt in another clip, with another seed or size, needs no
-// text encoder.
+// Text rows of the last prompts, by their tokens: the same prompt in another clip, with another seed or size,
+// needs no text encoder.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@
 
 namespace turboclip {
 
-/// At most so many bytes of text rows, the least recently used go first; of a 512-token prompt of umT5-xxl there are
-/// 8 MiB. Prompts stay in this process and go with the engine.
+/// At most so many bytes of text rows, the least recently used go first; of a 512-token prompt of umT5-xxl
+/// there are 8 MiB. Prompts stay in this process and go with the engine.
 inline constexpr std::int64_t kTextCacheBytes = std::int64_t{64} << 20;
 
 class TextCache {

@@ -42,8 +42,8 @@ Status check_prompt(std::span<const std::int32_t> ids, std::int64_t vocabulary) 
   for (std::size_t t = 0; t < ids.size(); ++t) {
     if (ids[t] >= 0 && ids[t] < vocabulary) continue;
     return Error{ErrorCode::request_invalid,
-                 concat("token ", t, " is ", ids[t], ", outside the text encoder's vocabulary of ", vocabulary,
-                        "; use the tokenizer that belongs to it")};
+                 concat("token ", t, " is ", ids[t], ", outside the text encoder's vocabulary of ",
+                        vocabulary, "; use the tokenizer that belongs to it")};
   }
   return success();
 }

@@ -22,15 +22,15 @@ struct Umt5Config {
   std::int64_t layers = 0;
 };
 
-/// The model's sizes, from the tensors' shapes. architecture_unknown if the file is of another model; the first
-/// tensor that is missing or does not fit is the error.
+/// The model's sizes, from the tensors' shapes. architecture_unknown if the file is of another model; the
+/// first tensor that is missing or does not fit is the error.
 Result<Umt5Config> read_umt5_config(const Checkpoint& checkpoint);
 
 /// request_invalid, naming the value, unless the prompt has 1 to 512 tokens, all of the vocabulary.
 Status check_prompt(std::span<const std::int32_t> ids, std::int64_t vocabulary);
 
-/// T5's bucket of a relative position (key - query), bidirectional: half of the buckets for each direction, half
-/// of those exact, the rest growing with the logarithm of the distance.
+/// T5's bucket of a relative position (key - query), bidirectional: half of the buckets for each direction,
+/// half of those exact, the rest growing with the logarithm of the distance.
 std::int64_t position_bucket(std::int64_t relative);
 
 }  // namespace turboclip

@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MODELS, type ModelSpec } from "../../shared/models.ts";
+import { checkpointVersion } from "./version.ts";
 
 /** Where a model's files are on this host. */
 export interface ModelFiles {
@@ -19,6 +20,8 @@ export const DECODERS = ["vae", "taehv"] as const;
 export type Decoder = (typeof DECODERS)[number];
 
 export interface ModelOnDisk extends ModelFiles {
+  /** Which transformer that is, by its content. */
+  readonly version: string;
   readonly sigmaMax: number;
   readonly topkRatio: number;
 }
@@ -83,7 +86,8 @@ export async function locateModel(
   const lacksTiny = isTiny && d === undefined;
   if (t !== undefined && v !== undefined && e !== undefined && k !== undefined && !lacksTiny) {
     const { id, sigmaMax, topkRatio } = model;
-    return { id, sigmaMax, topkRatio, transformer: t, vae: v, textEncoder: e, tokenizer: k, tinyDecoder: d };
+    const version = await checkpointVersion(t);
+    return { id, version, sigmaMax, topkRatio, transformer: t, vae: v, textEncoder: e, tokenizer: k, tinyDecoder: d };
   }
   const missing = [
     ...(t === undefined ? [transformer.join(" or ")] : []),

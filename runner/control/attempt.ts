@@ -1,6 +1,7 @@
 // One attempt at a clip, from the claim to its end: acknowledged, rendered, uploaded, completed; or failed,
 // handed back, or dropped because the edge does not want it any more.
-import type { Claim, CompleteRequest, OutputKind } from "../../shared/contract/runner.ts";
+import type { Timings } from "../../shared/contract/clips.ts";
+import type { Claim, CompleteRequest, HeartbeatRequest, OutputKind } from "../../shared/contract/runner.ts";
 import { FIRST_OUTPUT_KINDS, OUTPUT_KINDS } from "../../shared/contract/runner.ts";
 import { defaultSampling, type ModelOnDisk } from "../checkpoints/find.ts";
 import type { EngineHost } from "../engine/host.ts";
@@ -46,34 +47,49 @@ export class ReleaseRequested extends Error {}
 const MAX_UPLOAD_ROUNDS = 3;
 
 export interface RunningAttempt {
-  /** Resolves when the engine is free for another clip, if it comes to that before the end. */
-  readonly sampled: Promise<void>;
+  /** Resolves when the engine will be free in a moment, if it is known, or is free. */
+  readonly nearlySampled: Promise<void>;
+  /** Resolves when the engine is free for another clip, if it comes to that before the end, with what it took. */
+  readonly sampled: Promise<Timings>;
   /** Never rejects for what the edge, the engine or the disk does. */
   readonly ended: Promise<AttemptEnd>;
 }
 
 /** `release` aborted hands the clip back. */
 export function beginAttempt(tools: AttemptTools, claim: Claim, release: AbortSignal): RunningAttempt {
-  const sampled = Promise.withResolvers<void>();
-  const ended = new Attempt(tools, claim, release, sampled.resolve).run();
-  return { sampled: sampled.promise, ended };
+  const sampled = Promise.withResolvers<Timings>();
+  const nearly = Promise.withResolvers<void>();
+  const onSampled = (timings: Timings) => {
+    nearly.resolve();
+    sampled.resolve(timings);
+  };
+  const ended = new Attempt(tools, claim, release, { onNearlySampled: nearly.resolve, onSampled }).run();
+  return { nearlySampled: nearly.promise, sampled: sampled.promise, ended };
 }
+
+interface AttemptNews {
+  readonly onNearlySampled: () => void;
+  readonly onSampled: (timings: Timings) => void;
+}
+
+/** A decoding that is this near its end is told, so that the next clip's way is not waited for. */
+const NEARLY_MS = 2_000;
 
 class Attempt {
   readonly #tools: AttemptTools;
   readonly #claim: Claim;
   readonly #token: string;
   readonly #release: AbortSignal;
-  readonly #onSampled: () => void;
+  readonly #news: AttemptNews;
   readonly #log: Logger;
   readonly #heartbeats: Heartbeats;
 
-  constructor(tools: AttemptTools, claim: Claim, release: AbortSignal, onSampled: () => void) {
+  constructor(tools: AttemptTools, claim: Claim, release: AbortSignal, news: AttemptNews) {
     this.#tools = tools;
     this.#claim = claim;
     this.#token = claim.lease_token;
     this.#release = release;
-    this.#onSampled = onSampled;
+    this.#news = news;
     this.#log = tools.log.child({ clip: claim.clip_id, attempt: claim.attempt });
     const { edge, clock, times } = tools;
     this.#heartbeats = new Heartbeats({
@@ -125,10 +141,25 @@ class Attempt {
       return { kind: "failed", failure: { code: "no_capacity", message, retryable: true } };
     }
     const signal = AbortSignal.any([this.#heartbeats.ended, this.#release]);
-    const onProgress = this.#heartbeats.report.bind(this.#heartbeats);
+    const watch = this.#watchDecoding();
+    const onProgress = (progress: HeartbeatRequest) => {
+      watch(progress);
+      this.#heartbeats.report(progress);
+    };
     const sampling = defaultSampling(model);
-    const onSampled = this.#onSampled;
+    const { onSampled } = this.#news;
     return this.#tools.engine.render({ model, request, sampling, folder, onProgress, onSampled, signal });
+  }
+
+  /** Tells when the rest of the decoding will take but a moment, by what it has taken so far. */
+  #watchDecoding(): (progress: HeartbeatRequest) => void {
+    let began: number | undefined;
+    return ({ stage, fraction = 0 }) => {
+      if (stage === "denoise") began = this.#tools.clock.now();
+      if (stage !== "decode" || began === undefined || fraction <= 0) return;
+      const spent = this.#tools.clock.now() - began;
+      if ((spent * (1 - fraction)) / fraction <= NEARLY_MS) this.#news.onNearlySampled();
+    };
   }
 
   async #deliver(rendered: Rendered, signal: AbortSignal): Promise<void> {
@@ -180,6 +211,7 @@ class Attempt {
       },
       timings: { ...timings, upload },
       engine: this.#tools.engineName,
+      model_version: this.#tools.models.get(this.#claim.request.model)?.version,
     };
     await persist("complete", this.#persistence(this.#release), () =>
       this.#tools.edge.complete(this.#token, request, this.#release),

@@ -31,7 +31,8 @@ export function readDeviceEnv(env: NodeJS.ProcessEnv): DeviceOptions {
   if (device === undefined) throw new Error(`TURBOCLIP_DEVICE is ${env.TURBOCLIP_DEVICE}; the runner sets it`);
   const memoryLimit = readMemoryLimit(env.TURBOCLIP_DEVICE_MEMORY_GIB || undefined);
   const textEncoding = readTextEncoding(device, env.TURBOCLIP_TEXT_ENCODER || undefined);
-  return { device, cudaLibrary: env.TURBOCLIP_CUDA_LIBRARY || undefined, memoryLimit, textEncoding };
+  const mostResident = readResidentBlocks(env.TURBOCLIP_RESIDENT_BLOCKS || undefined);
+  return { device, cudaLibrary: env.TURBOCLIP_CUDA_LIBRARY || undefined, memoryLimit, mostResident, textEncoding };
 }
 
 function readTextEncoding(device: Device, text: string | undefined): TextEncoding | undefined {
@@ -45,6 +46,14 @@ function readTextEncoding(device: Device, text: string | undefined): TextEncodin
     );
   }
   return found;
+}
+
+function readResidentBlocks(blocks: string | undefined): number | undefined {
+  if (blocks === undefined) return undefined;
+  if (/^\d{1,3}$/.test(blocks)) return Number(blocks);
+  throw new Error(
+    `TURBOCLIP_RESIDENT_BLOCKS is ${JSON.stringify(blocks)}; give how many of a transformer's blocks may stay on the card`,
+  );
 }
 
 function readMemoryLimit(gib: string | undefined): number | undefined {

@@ -1,6 +1,7 @@
 // Keeps one engine process alive and gives it one clip at a time to sample; the files of the one before may
 // still be being written. A process that dies (a fault, the system short of memory, kill -9) costs the jobs it
 // had, told at once as failures that may be tried again, and a restart, whose wait grows while it keeps dying.
+import type { Timings } from "../../shared/contract/clips.ts";
 import type { ClipRequest, HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { ModelFiles, Sampling } from "../checkpoints/find.ts";
 import type { Logger } from "../log.ts";
@@ -41,7 +42,7 @@ export interface RenderJob {
   readonly folder: string;
   readonly onProgress: (progress: HeartbeatRequest) => void;
   /** The engine is free for the next clip; this one's outcome comes when its files are written. */
-  readonly onSampled?: () => void;
+  readonly onSampled?: (timings: Timings) => void;
   /** Aborted: the engine stops within a block and the outcome is `cancelled`. */
   readonly signal: AbortSignal;
 }
@@ -58,7 +59,7 @@ export class EngineUnusableError extends Error {}
 
 interface JobEvents {
   readonly onProgress: RenderJob["onProgress"];
-  readonly onSampled: () => void;
+  readonly onSampled: (timings: Timings) => void;
 }
 
 interface PendingJob extends JobEvents {
@@ -117,10 +118,10 @@ export class EngineHost {
     let sampled = false;
     const events: JobEvents = {
       onProgress,
-      onSampled: () => {
+      onSampled: (timings) => {
         sampled = true;
         this.#loadedModel = model.id;
-        onSampled?.();
+        onSampled?.(timings);
       },
     };
     const outcome = await this.#perform({ type: "render", model, request, sampling, folder }, events, signal);
@@ -195,7 +196,7 @@ export class EngineHost {
         return;
       case "sampled":
         if (this.#computing === event.job) this.#computing = undefined;
-        this.#pending.get(event.job)?.onSampled();
+        this.#pending.get(event.job)?.onSampled(event.timings);
         return;
       case "outcome":
         this.#pending.get(event.job)?.settle(event.outcome);

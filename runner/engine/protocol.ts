@@ -64,6 +64,8 @@ const outcomeSchema = z.discriminatedUnion("kind", [
     kind: z.literal("rendered"),
     outputs: z.object({ mp4: outputSchema, poster: outputSchema, preview: outputSchema }),
     timings: timingsSchema,
+    /** What the process holds of its card, and held at most; absent on the CPU. */
+    memory: z.object({ held_bytes: z.number(), peak_bytes: z.number() }).optional(),
   }),
   z.object({ kind: z.literal("failed"), failure: failureSchema }),
   z.object({ kind: z.literal("cancelled") }),
@@ -79,7 +81,7 @@ export const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("unusable"), message: z.string() }),
   z.object({ type: z.literal("progress"), job, progress: heartbeatRequestSchema }),
   /** The clip's frames are there: the process takes another job while it writes this one's files. */
-  z.object({ type: z.literal("sampled"), job }),
+  z.object({ type: z.literal("sampled"), job, timings: timingsSchema }),
   z.object({ type: z.literal("outcome"), job, outcome: outcomeSchema }),
 ]);
 export type EngineEvent = z.infer<typeof eventSchema>;

@@ -1,25 +1,25 @@
-// The engine process's loop: it holds at most one model and samples one clip at a time, as the control process
+// The engine process's loop: it holds the models that fit and samples one clip at a time, as the control process
 // asks, while the files of the one before are written. It ends when the control process is gone, however that
 // went, so that no engine is ever orphaned.
 import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
-import type { ModelFiles } from "../checkpoints/find.ts";
 import { type Ffmpeg, findFfmpeg } from "../media/locate.ts";
-import { loadTokenizer, type PromptTokenizer } from "../text/tokenizer.ts";
-import { EngineFileError, isCancellation, isDeviceLost, toFailure } from "./failures.ts";
+import { isCancellation, isDeviceLost, nativeCode, toFailure } from "./failures.ts";
+import { type LoadedModel, LoadedModels } from "./models.ts";
 import type { EngineBackend, LoadedEngine } from "./native.ts";
-import { type Command, commandSchema, type EngineEvent, type Outcome, type RenderCommand } from "./protocol.ts";
-import { sampleClip, writeClip } from "./render.ts";
+import {
+  type Command,
+  commandSchema,
+  type EngineEvent,
+  type Outcome,
+  type RenderCommand,
+  type Rendered,
+} from "./protocol.ts";
+import { type ReportProgress, type SampledClip, sampleClip, writeClip } from "./render.ts";
 
 /** A job that does not stop within this after the control process has gone is left to the system. */
 const LAST_STOP_MS = 2_000;
 
 const DEVICE_LOST_STATUS = 70;
-
-interface LoadedModel {
-  readonly id: string;
-  readonly engine: LoadedEngine;
-  readonly tokenizer: PromptTokenizer;
-}
 
 interface RunningJob {
   readonly stop: AbortController;
@@ -62,18 +62,17 @@ function sendEvent(event: EngineEvent): void {
 }
 
 class EngineServer {
-  readonly #backend: EngineBackend;
+  readonly #models: LoadedModels;
   readonly #ffmpeg: Ffmpeg;
-  readonly #threads: number;
-  #loaded: LoadedModel | undefined;
+  /** The engine that samples. */
+  #sampling: LoadedEngine | undefined;
   readonly #running = new Map<number, RunningJob>();
   /** The job that has the engine; the others are writing their files. */
   #computing: number | undefined;
 
   constructor(backend: EngineBackend, ffmpeg: Ffmpeg, threads: number) {
-    this.#backend = backend;
+    this.#models = new LoadedModels(backend, threads);
     this.#ffmpeg = ffmpeg;
-    this.#threads = threads;
   }
 
   readonly handle = (message: unknown): void => {
@@ -107,7 +106,7 @@ class EngineServer {
 
   #cancel(job: number): void {
     this.#running.get(job)?.stop.abort();
-    if (this.#computing === job) this.#loaded?.engine.cancel();
+    if (this.#computing === job) this.#sampling?.cancel();
   }
 
   #letGo(job: number): void {
@@ -116,7 +115,9 @@ class EngineServer {
 
   async #perform(command: Exclude<Command, { type: "cancel" }>, signal: AbortSignal): Promise<Outcome> {
     try {
-      return command.type === "load" ? await this.#load(command.model) : await this.#render(command, signal);
+      if (command.type === "render") return await this.#render(command, signal);
+      await this.#models.require(command.model, {});
+      return { kind: "loaded" };
     } catch (error) {
       if (isDeviceLost(error)) return this.#endProcess(error);
       if (signal.aborted || isCancellation(error)) return { kind: "cancelled" };
@@ -135,46 +136,48 @@ class EngineServer {
     process.exit(DEVICE_LOST_STATUS);
   }
 
-  async #load(model: ModelFiles): Promise<Outcome> {
-    await this.#require(model);
-    return { kind: "loaded" };
-  }
-
   async #render(command: RenderCommand, signal: AbortSignal): Promise<Outcome> {
+    const { job, model, request, sampling, folder } = command;
     const report = (progress: HeartbeatRequest) => {
-      sendEvent({ type: "progress", job: command.job, progress });
+      sendEvent({ type: "progress", job, progress });
     };
     const began = performance.now();
-    const wasLoaded = this.#loaded?.id === command.model.id;
+    const wasLoaded = this.#models.has(model.id);
     if (!wasLoaded) report({ stage: "load", step: 0, steps: 1 });
-    const { engine, tokenizer } = await this.#require(command.model);
+    const loaded = await this.#models.require(model, { request, sampling });
     const load = wasLoaded ? {} : { load: (performance.now() - began) / 1_000 };
     if (signal.aborted) return { kind: "cancelled" };
-    const sampled = await sampleClip({ engine, tokenizer }, command, report);
-    this.#letGo(command.job);
-    sendEvent({ type: "sampled", job: command.job });
+    const sampled = await this.#sample(loaded, command, signal, report);
+    const memory = deviceMemory(loaded.engine);
+    this.#letGo(job);
+    sendEvent({ type: "sampled", job, timings: sampled.timings });
     report({ stage: "encode", step: 0, steps: 1 });
-    const rendered = await writeClip(this.#ffmpeg, sampled, command.folder, signal);
-    return { ...rendered, timings: { ...load, ...rendered.timings } };
+    const rendered = await writeClip(this.#ffmpeg, sampled, folder, signal);
+    return { ...rendered, ...memory, timings: { ...load, ...rendered.timings } };
   }
 
-  /** The model, loaded if it is not. The one before goes first: two rarely fit. */
-  async #require(model: ModelFiles): Promise<LoadedModel> {
-    if (this.#loaded?.id === model.id) return this.#loaded;
-    this.#loaded?.engine.free();
-    this.#loaded = undefined;
-    const tokenizer = await loadTokenizer(model.tokenizer);
-    const { transformer, vae, textEncoder, tinyDecoder } = model;
-    const paths = { transformer, vae, textEncoder, ...(tinyDecoder === undefined ? {} : { tinyDecoder }) };
-    const engine = await this.#backend.load(paths, { threads: this.#threads });
-    if (tokenizer.vocabularySize > engine.vocabulary) {
-      engine.free();
-      throw new EngineFileError(
-        `${model.tokenizer} has ${tokenizer.vocabularySize} tokens, ${textEncoder} only ${engine.vocabulary}: ` +
-          "they do not belong together",
-      );
+  /** A clip that finds no room beside other models has it to itself. */
+  async #sample(
+    { id, engine, tokenizer }: LoadedModel,
+    command: RenderCommand,
+    signal: AbortSignal,
+    report: ReportProgress,
+  ): Promise<SampledClip> {
+    const tools = { engine, tokenizer, ffmpeg: this.#ffmpeg, signal, report };
+    this.#sampling = engine;
+    try {
+      return await sampleClip(tools, command);
+    } catch (error) {
+      if (nativeCode(error) !== "out_of_memory" || !this.#models.keepOnly(id)) throw error;
+      return await sampleClip(tools, command);
+    } finally {
+      this.#sampling = undefined;
     }
-    this.#loaded = { id: model.id, engine, tokenizer };
-    return this.#loaded;
   }
+}
+
+function deviceMemory({ info }: LoadedEngine): Pick<Rendered, "memory"> {
+  const { deviceBytes: held_bytes, devicePeakBytes: peak_bytes } = info;
+  if (held_bytes === undefined || peak_bytes === undefined) return {};
+  return { memory: { held_bytes, peak_bytes } };
 }

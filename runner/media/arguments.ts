@@ -2,16 +2,12 @@
 // for the same frames, build and encoder: no timestamps, no encoder tags, and a fixed number of threads (x264
 // divides its work among threads, so that its output depends on their number, but not on the cores).
 import { FRAMES_PER_SECOND } from "../../shared/models.ts";
+import type { FrameSize } from "./frames.ts";
 import { COMMENT } from "./provenance.ts";
 
 /** In order of preference. */
 export const VIDEO_ENCODERS = ["h264_nvenc", "libx264"] as const;
 export type VideoEncoder = (typeof VIDEO_ENCODERS)[number];
-
-export interface FrameSize {
-  readonly width: number;
-  readonly height: number;
-}
 
 const ENCODER_ARGUMENTS = {
   // Constant quality, about x264's crf 18; p5 is NVENC's "slow".
@@ -20,22 +16,24 @@ const ENCODER_ARGUMENTS = {
 } as const satisfies Record<VideoEncoder, readonly string[]>;
 
 /** Exact and alike on every CPU, rather than the fastest. */
-const SCALER_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_inp+bitexact";
+const SCALER_FLAGS = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact";
+/** What the frames are, which raw video does not say of itself. */
+const INPUT_COLOURS = "in_color_matrix=bt709:in_range=tv";
 const BITEXACT = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"] as const;
 
 function rawInput({ width, height }: FrameSize, framesPerSecond: number = FRAMES_PER_SECOND): string[] {
-  const format = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", `${width}x${height}`];
+  const format = ["-f", "rawvideo", "-pix_fmt", "nv12", "-s", `${width}x${height}`];
   return ["-nostdin", "-v", "error", "-y", ...format, "-r", String(framesPerSecond), "-i", "pipe:0", "-an"];
 }
 
 /**
- * RGB24 frames on standard input to an MP4: H.264 High, yuv420p, converted and tagged as BT.709 limited
- * range, index in front, a comment that says what made it. Without a file the result is thrown away.
+ * NV12 frames on standard input to an MP4: H.264 High, 4:2:0, tagged as the BT.709 limited range that they are, index in
+ * front, a comment that says what made it. The encoders take NV12 as it is: no pixel is converted on the way. Without a
+ * file the result is thrown away.
  */
 export function mp4Arguments(options: FrameSize & { readonly encoder: VideoEncoder }, file: string | null): string[] {
   return [
     ...rawInput(options),
-    ...["-vf", `scale=out_color_matrix=bt709:out_range=tv:${SCALER_FLAGS},format=yuv420p`],
     ...["-c:v", options.encoder, ...ENCODER_ARGUMENTS[options.encoder]],
     ...["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv"],
     ...BITEXACT,
@@ -44,11 +42,11 @@ export function mp4Arguments(options: FrameSize & { readonly encoder: VideoEncod
   ];
 }
 
-/** One RGB24 frame on standard input to a JPEG, whose colours are BT.601 full range by the JFIF standard. */
+/** One NV12 frame on standard input to a JPEG, whose colours are BT.601 full range by the JFIF standard. */
 export function posterArguments(size: FrameSize, file: string): string[] {
   return [
     ...rawInput(size),
-    ...["-vf", `scale=out_color_matrix=bt601:out_range=pc:${SCALER_FLAGS},format=yuvj420p`],
+    ...["-vf", `scale=${INPUT_COLOURS}:out_color_matrix=bt601:out_range=pc:${SCALER_FLAGS},format=yuvj420p`],
     ...["-frames:v", "1", "-c:v", "mjpeg", "-q:v", "2"],
     ...BITEXACT,
     ...["-f", "mjpeg", file],
@@ -63,7 +61,7 @@ const PREVIEW_SIDE = 240;
 const PALETTE = "select='not(mod(n,8))',scale=iw/3:ih/3:flags=area,palettegen";
 
 /**
- * RGB24 frames on standard input to a GIF that repeats for ever, with one palette for all of it. An ordered dither: it
+ * NV12 frames on standard input to a GIF that repeats for ever, with one palette for all of it. An ordered dither: it
  * stands still where the clip does, which also makes the file small.
  */
 export function previewArguments({ width, height }: FrameSize, file: string): string[] {
@@ -72,7 +70,7 @@ export function previewArguments({ width, height }: FrameSize, file: string): st
   const colours = `split[all][shown];[all]${PALETTE}[palette];[shown][palette]paletteuse=dither=bayer:bayer_scale=4`;
   return [
     ...rawInput({ width, height }, FRAMES_PER_SECOND / PREVIEW_FRAME_STEP),
-    ...["-vf", `scale=${size}:flags=area,${colours}`],
+    ...["-vf", `scale=${size}:${INPUT_COLOURS}:flags=area+accurate_rnd+bitexact,format=rgb24,${colours}`],
     ...["-c:v", "gif", "-loop", "0"],
     ...BITEXACT,
     ...["-f", "gif", file],

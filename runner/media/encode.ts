@@ -1,16 +1,9 @@
 // Turns a clip's frames into the files that customers get.
 import { mp4Arguments, PREVIEW_FRAME_STEP, posterArguments, previewArguments } from "./arguments.ts";
 import { runFfmpeg } from "./ffmpeg.ts";
+import { eachFrame, type FrameSize, type Frames, frameBytes, requireWhole } from "./frames.ts";
 import type { Ffmpeg } from "./locate.ts";
 import { markAsGenerated } from "./provenance.ts";
-
-export interface Frames {
-  /** RGB24, frames x height x width x 3 bytes. */
-  readonly rgb: Buffer;
-  readonly width: number;
-  readonly height: number;
-  readonly count: number;
-}
 
 export interface EncodeJob {
   readonly ffmpeg: Ffmpeg;
@@ -19,32 +12,28 @@ export interface EncodeJob {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Frames that may still come. */
+export interface StreamJob extends FrameSize {
+  readonly ffmpeg: Ffmpeg;
+  readonly frames: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+  readonly file: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Far above any clip (81 frames of 1280 x 720 take 2 s on one core), so that a hung ffmpeg is found. */
 const ENCODE_TIMEOUT_MS = 300_000;
-
-function frameBytes({ width, height }: Frames): number {
-  return width * height * 3;
-}
-
-function requireWhole(frames: Frames): void {
-  const expected = frames.count * frameBytes(frames);
-  if (frames.count < 1 || frames.rgb.length !== expected) {
-    throw new RangeError(
-      `${frames.count} frames of ${frames.width}x${frames.height} have ${expected} bytes, got ${frames.rgb.length}`,
-    );
-  }
-}
-
-function eachFrame(frames: Frames): Uint8Array[] {
-  const bytes = frameBytes(frames);
-  return Array.from({ length: frames.count }, (_, i) => frames.rgb.subarray(i * bytes, (i + 1) * bytes));
-}
 
 /** Writes the MP4, marked as made by a model. Throws a MediaError. */
 export async function encodeMp4({ ffmpeg, frames, file, signal }: EncodeJob): Promise<void> {
   requireWhole(frames);
-  const args = mp4Arguments({ ...frames, encoder: ffmpeg.encoder }, file);
-  await runFfmpeg({ path: ffmpeg.path, args, input: eachFrame(frames), signal, timeoutMs: ENCODE_TIMEOUT_MS });
+  const { width, height } = frames;
+  await streamMp4({ ffmpeg, frames: eachFrame(frames), width, height, file, signal });
+}
+
+/** The same as the frames come. The time that it may take counts from its beginning. Throws a MediaError. */
+export async function streamMp4({ ffmpeg, frames, width, height, file, signal }: StreamJob): Promise<void> {
+  const args = mp4Arguments({ width, height, encoder: ffmpeg.encoder }, file);
+  await runFfmpeg({ path: ffmpeg.path, args, input: frames, signal, timeoutMs: ENCODE_TIMEOUT_MS });
   await markAsGenerated(file);
 }
 
@@ -53,7 +42,7 @@ export async function encodePoster({ ffmpeg, frames, file, signal }: EncodeJob):
   requireWhole(frames);
   const bytes = frameBytes(frames);
   const middle = Math.floor(frames.count / 2);
-  const input = [frames.rgb.subarray(middle * bytes, (middle + 1) * bytes)];
+  const input = [frames.nv12.subarray(middle * bytes, (middle + 1) * bytes)];
   const args = posterArguments(frames, file);
   await runFfmpeg({ path: ffmpeg.path, args, input, signal, timeoutMs: ENCODE_TIMEOUT_MS });
 }

@@ -20,7 +20,7 @@ export interface FfmpegRun {
   readonly path: string;
   readonly args: readonly string[];
   /** Written to standard input with back-pressure, then closed. */
-  readonly input?: Iterable<Uint8Array>;
+  readonly input?: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs: number;
 }
@@ -67,7 +67,7 @@ export async function runFfmpeg({ path, args, input, signal, timeoutMs }: Ffmpeg
 }
 
 /** Writes with back-pressure; when the reader has gone, its exit status and last words say why. */
-async function feed(stdin: Writable, input: Iterable<Uint8Array>): Promise<void> {
+async function feed(stdin: Writable, input: NonNullable<FfmpegRun["input"]>): Promise<void> {
   try {
     await pipeline(Readable.from(input, { objectMode: false }), stdin);
   } catch {

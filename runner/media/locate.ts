@@ -2,6 +2,7 @@
 import { arch, platform } from "node:os";
 import { mp4Arguments, VIDEO_ENCODERS, type VideoEncoder } from "./arguments.ts";
 import { MediaError, runFfmpeg } from "./ffmpeg.ts";
+import { frameBytes } from "./frames.ts";
 
 export interface Ffmpeg {
   readonly path: string;
@@ -55,7 +56,7 @@ async function bundledPath(): Promise<string | undefined> {
 
 /** A build may list NVENC on a card that has none, so each encoder has to encode a few frames. */
 async function probeEncoder(path: string): Promise<VideoEncoder> {
-  const frame = new Uint8Array(PROBE.width * PROBE.height * 3);
+  const frame = new Uint8Array(frameBytes(PROBE));
   const problems: string[] = [];
   for (const encoder of VIDEO_ENCODERS) {
     try {

@@ -53,7 +53,7 @@ function refuseMistyped(args: Arguments): void {
 }
 
 /** Only what is wrong, in words, on standard error. */
-function plainLog(): Logger {
+export function plainLog(): Logger {
   const say = (fields: object | string, message = "") => {
     process.stderr.write(`turboclip-runner: ${typeof fields === "string" ? fields : message}\n`);
   };

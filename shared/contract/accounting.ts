@@ -53,6 +53,7 @@ export const ledgerPageSchema = z
       }),
     ),
     has_more: z.boolean(),
+    next: idSchema("transaction").nullable().meta({ description: "`after` of the next page; null on the last" }),
   })
   .meta({ id: "LedgerPage" });
 export type LedgerPage = z.infer<typeof ledgerPageSchema>;

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { idSchema } from "../ids.ts";
+import { MAX_STEPS } from "../models.ts";
 import { PRIORITIES, PUBLIC_STATES, STAGES } from "../states.ts";
 import { limitSchema } from "./limits.ts";
 
@@ -58,7 +59,7 @@ export const createClipSchema = z
     image: idSchema("upload")
       .optional()
       .meta({ description: "An upload to begin with, for models whose task is image-to-video" }),
-    steps: z.int().min(1).max(4).default(4).meta({ description: "Sampling steps; all cost the same" }),
+    steps: z.int().min(1).max(MAX_STEPS).default(MAX_STEPS).meta({ description: "Sampling steps; all cost the same" }),
     sampler: z.enum(["sde", "ode"]).default("sde"),
     seed: z
       .int()
@@ -105,6 +106,9 @@ const outputFile = z.object({
   url: z.url().meta({ description: "Signed, valid for an hour; each get of the clip makes a fresh one" }),
   content_type: z.string(),
   bytes: z.int(),
+  sha256: z
+    .string()
+    .meta({ description: "Of the whole file, in lower-case hex, as the machine that made it measured" }),
 });
 
 /** Seconds by stage, as the runner measured them. */
@@ -140,7 +144,15 @@ export const clipSchema = z
     charged_micros: z.int().meta({ description: "The price once succeeded, otherwise 0; refunds are in the ledger" }),
     attempt: z.int().meta({ description: "Attempts started so far" }),
     progress: progressSchema.nullable(),
-    timings: timingsSchema.nullable(),
+    timings: timingsSchema.nullable().meta({ description: "Seconds by stage of the attempt that succeeded" }),
+    engine: z
+      .string()
+      .nullable()
+      .meta({ description: "What made it: backend and version; null until it has succeeded", example: "cuda/0.1.0" }),
+    model_version: z.string().nullable().meta({
+      description: "The checkpoint that made it, and the begin of a digest of it; null until it has succeeded",
+      example: "TurboWan2.1-T2V-1.3B-480P-quant@3fa1b2c4d5e6",
+    }),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
     output: z
       .object({
@@ -211,7 +223,7 @@ const metadataFilter = z
   });
 
 /** What a list of clips may ask for; all that is given must hold. */
-export const listClipsSchema = z.object({
+export const listClipsSchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(LIMITS.page.max).default(LIMITS.page.default),
   after: idSchema("clip").optional().meta({ description: "`next` of the page before" }),
   state: z.enum(PUBLIC_STATES).optional(),
@@ -245,7 +257,18 @@ export const problemSchema = z
     code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
     request_id: z.string(),
     retryable: z.boolean(),
-    pointer: z.string().optional(),
+    pointer: z.string().optional().meta({ description: "JSON Pointer to the member of the body that is to blame" }),
+    errors: z
+      .array(
+        z.object({
+          pointer: z.string().optional().meta({ description: "Of a member of the body" }),
+          parameter: z.string().optional().meta({ description: "Name of a query parameter" }),
+          header: z.string().optional(),
+          detail: z.string(),
+        }),
+      )
+      .optional()
+      .meta({ description: "Of an invalid_request: all that does not fit its schema, the first 20" }),
     limit: limitSchema.optional().meta({ description: "Which limit was reached" }),
   })
   .meta({ id: "Problem" });

@@ -95,7 +95,7 @@ export const rotateApiKeySchema = z
   .meta({ id: "RotateApiKey" });
 export type RotateApiKey = z.input<typeof rotateApiKeySchema>;
 
-export const listApiKeysSchema = z.object({
+export const listApiKeysSchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(KEY_LIMITS.page.max).default(KEY_LIMITS.page.default),
   after: idSchema("key").optional().meta({ description: "`next` of the page before" }),
 });

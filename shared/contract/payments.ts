@@ -24,6 +24,13 @@ function mayReturnTo(text: string): boolean {
   return protocol === "https:" || (protocol === "http:" && (hostname === "localhost" || hostname === "127.0.0.1"));
 }
 
+/** What one top-up may be of. */
+export const topUpAmount = z
+  .int()
+  .min(TOP_UP_LIMITS.amount.min)
+  .max(TOP_UP_LIMITS.amount.max)
+  .multipleOf(MICROS_PER_CENT);
+
 const returnUrl = z
   .string()
   .max(TOP_UP_LIMITS.urlCharacters)
@@ -32,14 +39,13 @@ const returnUrl = z
 
 export const createTopUpSchema = z
   .strictObject({
-    amount_micros: z
-      .int()
-      .min(TOP_UP_LIMITS.amount.min)
-      .max(TOP_UP_LIMITS.amount.max)
-      .multipleOf(MICROS_PER_CENT)
-      .meta({ description: "Micro-dollars, in whole cents", example: 20_000_000 }),
+    amount_micros: topUpAmount.meta({ description: "Micro-dollars, in whole cents", example: 20_000_000 }),
     success_url: returnUrl.meta({ description: "Where the page leads once it is paid" }),
     cancel_url: returnUrl.meta({ description: "Where the page leads back to" }),
+    save_card: z
+      .boolean()
+      .default(false)
+      .meta({ description: "Keep the card at Stripe for automatic top-ups (`PUT /v1/auto-top-up`)" }),
   })
   .meta({ id: "CreateTopUp" });
 export type CreateTopUp = z.output<typeof createTopUpSchema>;
@@ -50,7 +56,11 @@ export const topUpSchema = z
     object: z.literal("top_up"),
     amount_micros: z.int(),
     state: z.enum(TOP_UP_STATES).meta({ description: "The credit is there when it is `paid`" }),
-    url: z.string().nullable().meta({ description: "The page to pay on; null once it is of no more use" }),
+    auto: z.boolean().meta({ description: "Charged to the kept card because the balance ran low" }),
+    url: z
+      .string()
+      .nullable()
+      .meta({ description: "The page to pay on; null where there is none or it is of no more use" }),
     refunded_micros: z.int().meta({ description: "Paid back, and taken off the balance" }),
     disputed_micros: z.int().meta({ description: "Taken back by the payer's bank, and off the balance" }),
     receipt_url: z.string().nullable().meta({ description: "Stripe's receipt" }),
@@ -59,7 +69,7 @@ export const topUpSchema = z
   .meta({ id: "TopUp" });
 export type TopUp = z.infer<typeof topUpSchema>;
 
-export const listTopUpsSchema = z.object({
+export const listTopUpsSchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(TOP_UP_LIMITS.page.max).default(TOP_UP_LIMITS.page.default),
   after: idSchema("topUp").optional().meta({ description: "`next` of the page before" }),
 });

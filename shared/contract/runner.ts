@@ -132,6 +132,8 @@ export const completeRequestSchema = z.object({
   outputs: z.object({ mp4: outputClaim, poster: outputClaim, preview: outputClaim.optional() }),
   timings: timingsSchema,
   engine: z.string().max(100).meta({ description: "Backend and version, like cpu/0.1.0" }),
+  /** Absent from runners from before they told. */
+  model_version: z.string().max(200).optional(),
 });
 export type CompleteRequest = z.infer<typeof completeRequestSchema>;
 

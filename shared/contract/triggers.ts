@@ -209,7 +209,7 @@ export const triggerPreviewSchema = z
   .meta({ id: "TriggerPreview" });
 export type TriggerPreview = z.infer<typeof triggerPreviewSchema>;
 
-export const listTriggerDeliveriesSchema = z.object({
+export const listTriggerDeliveriesSchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(TRIGGER_LIMITS.page.max).default(TRIGGER_LIMITS.page.default),
   after: idSchema("delivery").optional().meta({ description: "`next` of the page before" }),
 });

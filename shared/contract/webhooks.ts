@@ -11,6 +11,7 @@ export const WEBHOOK_EVENT_TYPES = [
   "clip.cancelled",
   "clip.expired",
   "balance.low",
+  "auto_top_up.failed",
   "webhook_endpoint.disabled",
   "webhook.test",
 ] as const;
@@ -89,7 +90,7 @@ export type IssuedSecret = z.infer<typeof issuedSecretSchema>;
 const deliveryState = z.enum(["pending", "delivered", "exhausted"]);
 const endpointId = idSchema("endpoint").nullable().meta({ description: "null for a clip's `webhook_url`" });
 
-export const listDeliveriesSchema = z.object({
+export const listDeliveriesSchema = z.strictObject({
   limit: z.coerce.number().int().min(1).max(WEBHOOK_LIMITS.page.max).default(WEBHOOK_LIMITS.page.default),
   after: z.string().max(400).optional().meta({ description: "`next` of the page before" }),
   state: deliveryState.optional(),

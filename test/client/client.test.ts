@@ -62,6 +62,8 @@ const CLIP: Clip = {
   attempt: 0,
   progress: null,
   timings: null,
+  engine: null,
+  model_version: null,
   error: null,
   output: null,
   metadata: {},

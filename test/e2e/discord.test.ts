@@ -78,3 +78,19 @@ test(
   },
   MINUTES_MS,
 );
+
+test(
+  "a file that Discord took right before the edge was killed is there once",
+  async () => {
+    const { discord } = server;
+    const first = await clip("a blue ball");
+    await discord.until(() => discord.original(first.id)?.files.length === 1);
+    await system.edge.service.kill(); // whether it had written that down nobody knows
+    await system.restartEdge();
+    const second = await clip("a green ball");
+    await discord.until(() => discord.original(second.id)?.files.length === 1);
+    expect(discord.original(first.id)?.files.map(isMp4)).toEqual([true]);
+    expect(discord.posted).toEqual([]);
+  },
+  MINUTES_MS,
+);

@@ -111,6 +111,23 @@ test(
 );
 
 test(
+  "files that Slack took right before the edge was killed are there once, and the words follow",
+  async () => {
+    const { slack } = server;
+    const mine = () => slack.seen.filter(({ text }) => text.startsWith("<@U7>"));
+    await post(manifest.features.slash_commands[0].url, slack.command("a lamp model=turboclip-demo", { userId: "U7" }));
+    await slack.until(() => mine().some(({ by }) => by === "files"));
+    await system.edge.service.kill(); // whether it had written that down nobody knows
+    await system.restartEdge();
+    await slack.until(() =>
+      slack.seen.some(({ only, text }) => only === "U7" && text.startsWith("Your clip is ready.")),
+    );
+    expect(mine().filter(({ by }) => by === "files")).toHaveLength(1);
+  },
+  MINUTES_MS,
+);
+
+test(
   "a clip in a channel without the bot arrives as a link that opens, and its button orders another",
   async () => {
     const { slack } = server;

@@ -56,6 +56,11 @@ const RATES = {
   receiver_gone: 0.005,
   name_unresolved: 0.02,
   name_turns_private: 0.02,
+  // Stripe, per call.
+  stripe_unavailable: 0.1,
+  /** For minutes, longer than it knows a key in some seeds. */
+  stripe_down: 0.15,
+  stripe_answer_lost: 0.1,
 } as const;
 
 export type Fault = keyof typeof RATES;

@@ -1,6 +1,7 @@
 // The services with one mistake each: what shows that the auditor can see. Each is a change of source text, made as
 // the module loads, and each must be found within a few seeds.
 import { type Mutant, one } from "./mutant.ts";
+import { PAYMENT_MUTANTS } from "./payment-mutants.ts";
 import { WEBHOOK_MUTANTS } from "./webhook-mutants.ts";
 
 /** Within so many seeds, from 1 on, each must be found. */
@@ -55,7 +56,7 @@ export const MUTANTS: readonly Mutant[] = [
       "overdueAtMs === null ? undefined : lte(clips.leaseUntilMs, overdueAtMs)",
       "undefined",
     ),
-    first: 117,
+    first: 7,
   },
   one(
     "the sweep takes leases back a second early",
@@ -85,7 +86,7 @@ export const MUTANTS: readonly Mutant[] = [
         to: ".where(and(eq(clips.id, id), lte(clips.expiresAtMs, atMs)))",
       },
     ],
-    first: 2,
+    first: 24,
   },
   // Ends.
   one("the poison limit is off by one", END, "counted < ports.times.maxAttempts", "counted <= ports.times.maxAttempts"),
@@ -152,6 +153,11 @@ export const MUTANTS: readonly Mutant[] = [
         to: "CREATE INDEX `ledger_one_resolution`",
       },
       {
+        file: "db/migrations/0017_days_and_replacements.sql",
+        from: "`clip_id` = NEW.`clip_id` AND `book` = 'held' AND `amount_micros` < 0))",
+        to: "false))",
+      },
+      {
         file: END,
         from: "    ...release(ports.db, transition),\n",
         to: "    ...release(ports.db, transition),\n    ...release(ports.db, { ...transition, transactionId: `${transition.transactionId}2` as never }),\n",
@@ -176,6 +182,12 @@ export const MUTANTS: readonly Mutant[] = [
     LEDGER,
     "    countEnd(db, transition),\n    ...uncountSpend(db, transition),\n",
     "    countEnd(db, transition),\n",
+  ),
+  one(
+    "a day's spending is forgotten before the day is over",
+    "edge/services/accounts/forget-days.ts",
+    "utcDay(now - keptMs)",
+    "utcDay(now - keptMs) + 4",
   ),
   one("a clip that ended is in flight for ever", LEDGER, "    countEnd(db, transition),\n  ];", "  ];"),
   {
@@ -242,6 +254,7 @@ export const MUTANTS: readonly Mutant[] = [
     "    void ports.store.remove(",
   ),
   ...WEBHOOK_MUTANTS,
+  ...PAYMENT_MUTANTS,
   // Who may see what.
   one(
     "a clip is shown to whoever knows its id",

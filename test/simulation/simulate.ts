@@ -4,10 +4,12 @@
 import type { RunnerId } from "../../shared/ids.ts";
 import { Client } from "./actors/client.ts";
 import { type Customer, Operator } from "./actors/operator.ts";
+import { Payer, Teller } from "./actors/payer.ts";
 import { type LeaseBook, Runner } from "./actors/runner.ts";
 import { Subscriber } from "./actors/subscriber.ts";
 import { judgeEnd } from "./auditor/end.ts";
 import { Observer } from "./auditor/observer.ts";
+import { judgePaymentsEnd } from "./auditor/payments-end.ts";
 import { Violation } from "./auditor/violation.ts";
 import { judgeWebhooksEnd } from "./auditor/webhooks-end.ts";
 import { LEAST, type SeedResult } from "./result.ts";
@@ -16,8 +18,9 @@ import { World } from "./world/world.ts";
 /** Webhooks that fail take weeks to come to their end, and nothing happens in between. */
 const LIMIT_MS = 90 * 24 * 3_600_000;
 
-/** The share of customers who are told by webhooks. */
+/** The share of customers who are told by webhooks, and of those who pay by Stripe. */
 const SUBSCRIBES = 0.2;
+const PAYS = 0.2;
 
 export async function simulate(seed: number, keepTrace = false): Promise<SeedResult> {
   const world = new World(seed);
@@ -82,6 +85,10 @@ async function live(world: World): Promise<void> {
     // Two machines with one identity: a copied image.
     if (random.chance(0.15)) runners.push(new Runner(world, identity, leases));
   }
+  const payers = customers.flatMap(({ market, accountId }) =>
+    random.chance(PAYS) ? [new Payer(world, market, accountId)] : [],
+  );
+  for (const payer of payers) await payer.begin();
   faults.begin();
   // What is left over then is brought to its end without faults, which takes operations too.
   const wanted = random.between(LEAST.operations - 20, LEAST.operations + 20);
@@ -90,16 +97,26 @@ async function live(world: World): Promise<void> {
     const observer = new Observer();
     return Array.from({ length: random.between(1, 2) }, () => new Client(world, market, observer));
   });
+  const teller = new Teller(world);
   const running = Promise.all(runners.map(async (runner) => await runner.run()));
   await Promise.all([
     operator.run(customers, identities, enough),
     ...clients.map(async (client) => await client.run(enough)),
     ...subscribers.map(async (subscriber) => await subscriber.run(enough)),
+    ...payers.map(async (payer) => await payer.run(enough)),
+    ...(payers.length > 0 ? [teller.run(enough)] : []),
   ]);
   faults.stop();
   // What is still on its way from before may yet change anything.
   while (world.traffic.underWay > 0) await schedule.sleep(1_000);
   const told = await Promise.all([operator.settle(), ...clients.map(async (client) => await client.settle())]);
+  await judgePaymentsEnd(
+    world,
+    async () => await teller.settle(),
+    async () => {
+      for (const payer of payers) await payer.end();
+    },
+  );
   await judgeEnd(
     world,
     told.every((one) => one),

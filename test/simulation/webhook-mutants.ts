@@ -50,6 +50,12 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
     "Math.floor(wait * (1 + JITTER * share)), retryAfterMs",
     "Math.floor(wait * (1 + JITTER * share))",
   ),
+  one(
+    "Retry-After is about its own message alone",
+    DELIVER,
+    "heldUntilMs === 0 ? others :",
+    "heldUntilMs >= 0 ? others :",
+  ),
   one("a 410 is ignored", DELIVER, "results.some(({ status }) => status === GONE)", "false"),
   one("an endpoint that fails for five days goes on", DELIVER, 'return tooLong ? "failing" : null;', "return null;"),
   one(
@@ -67,8 +73,8 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
   one(
     "only the newest secret signs",
     "edge/services/webhooks/secrets.ts",
-    "return await Promise.all(rows.map(",
-    "return await Promise.all(rows.slice(0, 1).map(",
+    "await Promise.allSettled(rows.map(",
+    "await Promise.allSettled(rows.slice(0, 1).map(",
   ),
   one(
     "an attempt brings back what was exhausted in the meantime",
@@ -90,7 +96,7 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
   ),
   {
     ...one("a wake that is lost is lost for good", "edge/services/sweep.ts", "  wakeOverdue,\n", ""),
-    first: 203,
+    first: 26,
   },
   one(
     "messages are dropped a minute early",

@@ -1,6 +1,6 @@
 // What a channel and a user of a link order on a day: rows with CHECKs, as those of accounts and keys (decision 0042).
 // The trigger on clip_events takes off what was free after all.
-import { lt, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import type { Micros } from "../../../shared/pricing.ts";
 import type { Database } from "../../database.ts";
 import { chatSpend } from "../../schema.ts";
@@ -35,9 +35,4 @@ export function countChatOrder(
     count({ spender: "channel", spenderId: channelId, maxClips: channelDailyClips, capMicros: channelDailyCapMicros }),
     count({ spender: "user", spenderId: userId, maxClips: userDailyClips, capMicros: userDailyCapMicros }),
   ];
-}
-
-/** Counts of days before this one. */
-export async function dropSpend(db: Database, utcDay: number): Promise<void> {
-  await db.delete(chatSpend).where(lt(chatSpend.utcDay, utcDay));
 }

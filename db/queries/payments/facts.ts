@@ -18,7 +18,7 @@ const NOTHING_BOOKED = {
 } as const;
 
 /** A second payment for the top-up violates `stripe_payments.top_up_id`, which aborts the batch. */
-export function notePaid(db: Database, topUpId: TopUpId, sessionId: string, paymentIntent: string): Statement[] {
+export function notePaid(db: Database, topUpId: TopUpId, sessionId: string | null, paymentIntent: string): Statement[] {
   return [
     db
       .insert(stripePayments)

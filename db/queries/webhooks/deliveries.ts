@@ -1,5 +1,5 @@
 // Messages, their deliveries by lane, and the log of attempts.
-import { and, asc, desc, eq, inArray, lte, min, type SQL, sql } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, lt, lte, min, type SQL, sql } from "drizzle-orm";
 import type { WebhookEventType } from "../../../shared/contract/webhooks.ts";
 import type { AccountId, ClipId, EventId } from "../../../shared/ids.ts";
 import type { Database } from "../../database.ts";
@@ -88,6 +88,8 @@ export async function findLanesOf(db: Database, messages: readonly EventId[]): P
 }
 
 export interface AttemptResult extends Omit<AttemptLogRow, "attempt"> {
+  /** Until then the receiver asked to be left alone; null where it did not. */
+  readonly holdUntilMs: number | null;
   /** The delivery must still stand here, or another Outbox has gone on, or somebody asked for a replay. */
   readonly before: Pick<DeliveryRow, "attempts" | "replayedAfter">;
   readonly state: DeliveryRow["state"];
@@ -113,6 +115,14 @@ export function recordAttempt(db: Database, result: AttemptResult): [Statement, 
       .set({ state, attempts: before.attempts + 1, nextAttemptAtMs, lastStatus: status, lastError: error })
       .where(isAsRead),
   ];
+}
+
+/** What waits on the lane is not sent before that time either. */
+export function holdLane(db: Database, lane: Lane, untilMs: number): Statement {
+  return db
+    .update(webhookDeliveries)
+    .set({ nextAttemptAtMs: untilMs })
+    .where(and(eq(webhookDeliveries.lane, lane), IS_PENDING, lt(webhookDeliveries.nextAttemptAtMs, untilMs)));
 }
 
 export interface NewMessage {

@@ -17,7 +17,7 @@ export function discordAdapter(ports: Pick<Ports, "store" | "vault">, api: Disco
   return {
     followsSteps: true,
     usesKept: 0,
-    sightOf: (clip) => `${sightOf(clip)} ${clip.queue?.position ?? ""}`,
+    sightOf,
     tell: async (reply, telling) => await send(ports, api, reply, await compose(ports, reply, telling)),
   };
 }

@@ -1,5 +1,5 @@
 // Buttons below a clip, and the shortcut on a message. Slack takes no words as their acknowledgement: an order's are its
-// Outbox's, and a refusal goes by the response_url at once, or not at all (decision 0104).
+// Outbox's, and a refusal goes by the response_url at once, or else as Slack's own error (decision 0104).
 import { ApiError } from "../../../shared/errors.ts";
 import { cancelInPlace, clipOfPlace, orderAgain, orderOf } from "../../services/chats/clips.ts";
 import { ChatRefusal, openPlace } from "../../services/chats/place.ts";
@@ -15,8 +15,11 @@ export async function answerInteraction(answering: Answering, interaction: Slack
     if (!(error instanceof ChatRefusal || error instanceof ApiError)) throw error;
     const message = plainMessage(escapeText(error.message));
     const outcome = await answering.api.respond(interaction.response_url, message, "ephemeral");
-    if (outcome.kind !== "sent")
-      answering.ports.log("warn", "a refusal did not reach Slack", { outcome: outcome.kind });
+    if (outcome.kind === "sent") return;
+    answering.ports.log("warn", "a refusal did not reach Slack", { outcome: outcome.kind });
+    // Without a 200 Slack itself shows an error to whoever pressed: better than nothing at all.
+    // https://docs.slack.dev/interactivity/handling-user-interaction#acknowledgment_response
+    throw new ApiError("internal", "The answer to this interaction could not be shown.");
   }
 }
 

@@ -13,7 +13,7 @@ import type { Ports } from "../../services/ports.ts";
 import type { SlackApi } from "./api.ts";
 import { clipMessage, fileComment } from "./message.ts";
 
-type Source = Pick<Ports, "db" | "store" | "vault">;
+type Source = Pick<Ports, "db" | "store" | "vault" | "log">;
 
 /** Kept for the clip's end, one of them for a try that went wrong. */
 const USES_KEPT = 2;

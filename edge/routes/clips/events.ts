@@ -23,8 +23,9 @@ const route = createRoute({
   operationId: "watchClip",
   summary: "A clip's changes as they come",
   description:
-    "Server-sent events named `clip`, each the clip as `GET /v1/clips/{id}` shows it, the first at once, the last when it " +
-    "has ended. A stream lasts ten minutes; come back with `Last-Event-ID`, as browsers do by themselves.",
+    "Server-sent events named `clip`, each the clip as `GET /v1/clips/{id}` shows it: the first at once, one for each place " +
+    "that it moves up in the queue, each stage and step, and the last when it has ended, with `output.preview`, `poster` and " +
+    "`mp4`. A stream lasts ten minutes; come back with `Last-Event-ID`, as browsers do by themselves.",
   security: BEARER,
   request: { params: idParam("clip"), headers: z.object({ "last-event-id": z.string().max(200).optional() }) },
   responses: {

@@ -7,6 +7,9 @@ import { download } from "../../services/files/download.ts";
 import { problems } from "../responses.ts";
 import { answerFile, FILE_ANSWERS, fileRequest } from "./answer.ts";
 
+/** What the Fetch standard does not show to a page's script by itself. */
+const READ_BY_PAGES = "accept-ranges, content-disposition, content-range, etag, x-request-id";
+
 const integer = (digits: number) =>
   z
     .string()
@@ -18,7 +21,14 @@ const route = createRoute({
   path: "/v1/files/{clip}/{variant}",
   operationId: "downloadFile",
   summary: "Download an output by its signed URL",
-  description: "The URL comes from the clip and needs no key. HEAD, Range and If-None-Match work as usual.",
+  description:
+    "The URL comes from the clip and needs no key. HEAD, Range and If-None-Match work as usual. Pages of any origin may read " +
+    "the answer: whoever has the URL may.",
+  middleware: async (c, next) => {
+    c.header("access-control-allow-origin", "*");
+    c.header("access-control-expose-headers", READ_BY_PAGES);
+    await next();
+  },
   request: {
     params: z.object({ clip: idSchema("clip"), variant: z.enum(OUTPUT_KINDS) }),
     query: z.object({

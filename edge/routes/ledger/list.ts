@@ -13,9 +13,9 @@ const route = createRoute({
   description: "The sums of `available_micros` and `held_micros` over the whole ledger are the balance.",
   security: BEARER,
   request: {
-    query: z.object({
+    query: z.strictObject({
       limit: z.coerce.number().int().min(1).max(LEDGER_PAGE.max).default(LEDGER_PAGE.default),
-      after: ledgerCursorSchema.optional().meta({ description: "The last id of the page before" }),
+      after: ledgerCursorSchema.optional().meta({ description: "`next` of the page before" }),
     }),
   },
   responses: {

@@ -1,8 +1,8 @@
 import { createRoute } from "@hono/zod-openapi";
 import { modelListSchema } from "../../../shared/contract/models.ts";
-import { FRAMES_PER_SECOND, MODELS } from "../../../shared/models.ts";
 import type { EdgeApp } from "../../context.ts";
-import { BEARER, json, problems } from "../responses.ts";
+import { listModels } from "../../services/models/list.ts";
+import { BEARER, json, NO_STORE, problems } from "../responses.ts";
 
 const route = createRoute({
   method: "get",
@@ -17,17 +17,5 @@ const route = createRoute({
 });
 
 export function registerListModels(app: EdgeApp): void {
-  app.openapi(route, (c) => {
-    const data = MODELS.map((model) => ({
-      id: model.id,
-      object: "model" as const,
-      task: model.task,
-      sizes: [...model.sizes],
-      default_frames: model.defaultFrames,
-      max_frames: model.maxFrames,
-      frames_per_second: FRAMES_PER_SECOND,
-      base_price_micros: model.basePriceMicros,
-    }));
-    return c.json({ data }, 200);
-  });
+  app.openapi(route, async (c) => c.json({ data: await listModels(c.get("ports")) }, 200, NO_STORE));
 }

@@ -18,7 +18,7 @@ const route = createRoute({
   summary: "What was spent, by UTC day, model and API key",
   description: `Both days are included; the last 30 days if they are absent, ${MAX_USAGE_DAYS} at most.`,
   security: BEARER,
-  request: { query: z.object({ from: day, to: day }) },
+  request: { query: z.strictObject({ from: day, to: day }) },
   responses: {
     200: json(usageSchema, "Integer micro-dollars"),
     ...problems("invalid_request"),

@@ -26,6 +26,8 @@ const ACKNOWLEDGED_BY_MS = 10_000;
 const MAX_WAIT_MS = 60_000;
 /** After its clip's end a reply is tried so long. */
 export const GIVE_UP_MS = 24 * 3_600_000;
+/** A reply that cannot even be made is tried about as long: once a minute for a day. */
+export const GIVE_UP_AFTER = GIVE_UP_MS / MAX_WAIT_MS;
 /** A file that has gone wrong so often is linked: whoever waits for it should not wait for a day. */
 export const FILE_TRIES = 5;
 
@@ -71,7 +73,10 @@ export interface ChatAdapter {
 export async function deliverReplies(ports: Ports, adapter: ChatAdapter, lane: Lane): Promise<number | null> {
   const due = await findDueReplies(ports.db, lane, ports.clock.now(), AT_ONCE);
   const changes = await Promise.all(
-    due.map(async (reply) => ({ reply, change: await bringUpToDate(ports, adapter, reply) })),
+    due.map(async (reply) => ({
+      reply,
+      change: await bringUpToDate(ports, adapter, reply).catch(troubled(ports, reply)),
+    })),
   );
   await commitAll(
     ports.db,
@@ -87,6 +92,17 @@ async function clipOf(ports: Ports, { accountId, clipId }: DueReply): Promise<Cl
     if (error instanceof ApiError && error.code === "not_found") return null; // deleted meanwhile
     throw error;
   }
+}
+
+/** What is wrong with one reply (a sealed token that no key opens, a file that cannot be read) holds up no other. */
+function troubled(ports: Pick<Ports, "clock" | "log">, reply: DueReply): (error: unknown) => ReplyChange {
+  return (error) => {
+    const reason = error instanceof Error ? error.name : typeof error;
+    ports.log("error", "a reply could not be made", { platform: reply.platform, clip: reply.clipId, error: reason });
+    const told = `the reply could not be made (${reason})`;
+    if (reply.failures + 1 >= GIVE_UP_AFTER) return failed(reply, told);
+    return again(reply, told, { nowMs: ports.clock.now(), endedAtMs: null });
+  };
 }
 
 async function bringUpToDate(ports: Ports, adapter: ChatAdapter, reply: DueReply): Promise<ReplyChange> {
@@ -118,7 +134,8 @@ function nextLook(adapter: ChatAdapter, reply: DueReply, nowMs: number, late: bo
 }
 
 async function tellEnd(ports: Ports, adapter: ChatAdapter, reply: DueReply, clip: Clip | null): Promise<ReplyChange> {
-  const endedAtMs = clip?.finished_at == null ? ports.clock.now() : Date.parse(clip.finished_at);
+  // Nobody knows any more when a deleted clip ended; who ordered it has waited since the token's time was over.
+  const endedAtMs = clip?.finished_at == null ? reply.deadlineMs : Date.parse(clip.finished_at);
   const bytes = clip?.output?.mp4.bytes;
   if (clip !== null && bytes !== undefined && bytes <= reply.sizeLimit && reply.files?.posted !== true) {
     const outcome = await adapter.advanceFiles?.(reply, clip);
@@ -153,7 +170,7 @@ function afterFiles(reply: DueReply, outcome: FileOutcome, times: Times): ReplyC
     case "advanced":
       return { ...reply, files: outcome.files, failures: 0, lastError: null, dueAtMs: times.nowMs };
     case "limited":
-      return { ...reply, dueAtMs: times.nowMs + outcome.waitMs };
+      return waiting(reply, outcome.waitMs, times);
     case "failed":
       return reply.failures + 1 < FILE_TRIES
         ? again(reply, outcome.error, times)
@@ -172,7 +189,7 @@ function linkInstead(reply: DueReply, error: string, { nowMs }: Times): ReplyCha
 function afterwards(reply: DueReply, outcome: Exclude<SendOutcome, { kind: "sent" }>, times: Times): ReplyChange {
   switch (outcome.kind) {
     case "limited":
-      return { ...reply, dueAtMs: times.nowMs + outcome.waitMs };
+      return waiting(reply, outcome.waitMs, times);
     case "too large":
       if (reply.sizeLimit > 0) return linkInstead(reply, outcome.error, times);
       return closed(reply, outcome.error, times);
@@ -197,8 +214,17 @@ function failed(reply: DueReply, error: string): ReplyChange {
   return { ...reply, state: "failed", token: null, dueAtMs: null, lastError: error };
 }
 
-function again(reply: DueReply, error: string, { nowMs, endedAtMs }: Times): ReplyChange {
-  if (endedAtMs !== null && nowMs - endedAtMs >= GIVE_UP_MS) return failed(reply, error);
+const isOver = ({ nowMs, endedAtMs }: Times) => endedAtMs !== null && nowMs - endedAtMs >= GIVE_UP_MS;
+
+/** As long as the platform asks for, unless it has been asking for a day. */
+function waiting(reply: DueReply, waitMs: number, times: Times): ReplyChange {
+  if (isOver(times)) return failed(reply, "the platform limited what is sent until nobody waited any more");
+  return { ...reply, dueAtMs: times.nowMs + waitMs };
+}
+
+function again(reply: DueReply, error: string, times: Times): ReplyChange {
+  if (isOver(times)) return failed(reply, error);
+  const { nowMs } = times;
   const failures = reply.failures + 1;
   return { ...reply, failures, dueAtMs: nowMs + Math.min(1_000 * 2 ** failures, MAX_WAIT_MS), lastError: error };
 }

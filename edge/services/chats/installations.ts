@@ -27,10 +27,20 @@ export async function install(
   await putInstallation(ports.db, { platform, placeId, token: sealed, installedBy, installedAtMs: ports.clock.now() });
 }
 
-export async function openInstallation(ports: Pick<Ports, "db" | "vault">, place: Place): Promise<Installation | null> {
-  const row = await findInstallation(ports.db, place.platform, place.placeId);
+/** Null also for one whose token no key of the deployment opens: installing again gives another. */
+export async function openInstallation(
+  ports: Pick<Ports, "db" | "vault" | "log">,
+  place: Place,
+): Promise<Installation | null> {
+  const { platform, placeId } = place;
+  const row = await findInstallation(ports.db, platform, placeId);
   if (row === undefined) return null;
-  return { token: await ports.vault.open(row.token, contextOf(place)), installedBy: row.installedBy };
+  try {
+    return { token: await ports.vault.open(row.token, contextOf(place)), installedBy: row.installedBy };
+  } catch {
+    ports.log("error", "a bot's token does not open; does ENCRYPTION_KEYS lack a key?", { platform, place: placeId });
+    return null;
+  }
 }
 
 /** What was installed, linked or ordered after `atMs` stays: a platform may tell of it late, and more than once. */

@@ -86,6 +86,7 @@ function newRow(
     errorMessage: null,
     timings: null,
     engine: null,
+    modelVersion: null,
     outputs: null,
     outputExpiresAtMs: null,
     outputRemovedAtMs: null,

@@ -25,7 +25,8 @@ export function quoteClip(request: CreateClip): Quote {
   }
   if (request.image !== undefined) {
     // Every model of the registry is text-to-video.
-    throw new ApiError("input_not_allowed", `${model.id} makes video from text alone and takes no picture.`, "/image");
+    const detail = `${model.id} makes video from text alone and takes no picture, as every model on offer; leave it out.`;
+    throw new ApiError("input_not_allowed", detail, "/image");
   }
   const frames = request.frames ?? model.defaultFrames;
   if (!framesAreValid(frames, model)) {

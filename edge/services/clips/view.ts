@@ -29,10 +29,11 @@ async function output(ports: Source, row: ClipRow): Promise<Clip["output"]> {
   const now = ports.clock.now();
   if (outputs === null || outputExpiresAtMs === null || outputExpiresAtMs <= now) return null;
   const expiresAtMs = Math.min(now + ports.times.downloadUrlMs, outputExpiresAtMs);
-  const file = async (kind: OutputKind, { bytes }: OutputRecord) => ({
+  const file = async (kind: OutputKind, { bytes, sha256 }: OutputRecord) => ({
     url: await signDownload(ports, { clipId: row.id, attempt: row.attempt, kind, expiresAtMs }),
     content_type: OUTPUT_TYPES[kind],
     bytes,
+    sha256,
   });
   return {
     mp4: await file("mp4", outputs.mp4),
@@ -70,6 +71,8 @@ export async function viewClip(ports: Source, row: ClipRow, { progress, place }:
     attempt: row.attempt,
     progress: row.state === "running" ? progress : null,
     timings: row.timings,
+    engine: row.engine,
+    model_version: row.modelVersion,
     error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? "" },
     output: await output(ports, row),
     metadata: { ...row.metadata },

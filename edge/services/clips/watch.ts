@@ -11,10 +11,12 @@ const READ_AGAIN_MS = 5_000;
 const NOT_SEEN = -1;
 
 /** Names what an observer sees of a clip: another text, another sight. */
-export function sightOf({ state, attempt, progress }: Clip): string {
+export function sightOf({ state, attempt, queue, progress }: Clip): string {
   const { stage, step, fraction } = progress ?? {};
   const hundredths = fraction === undefined ? "" : Math.floor(fraction * 100);
-  return [state, attempt, stage, step, hundredths].filter((part) => part !== undefined && part !== "").join(".");
+  return [state, attempt, queue?.position, stage, step, hundredths]
+    .filter((part) => part !== undefined && part !== "")
+    .join(".");
 }
 
 export interface Watch {

@@ -100,6 +100,7 @@ export async function completeAttempt(
       outputExpiresAtMs,
       timings: request.timings,
       engine: request.engine,
+      modelVersion: request.model_version ?? null,
       finishedAtMs: atMs,
     }),
     recordEvent(ports.db, transition, "succeeded", null),

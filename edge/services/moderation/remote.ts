@@ -15,7 +15,7 @@ const answerSchema = z.discriminatedUnion("allowed", [
   z.object({ allowed: z.literal(false), reason: z.string().max(500).default("") }),
 ]);
 
-type Source = Pick<Ports, "clock" | "random" | "outbound" | "resolver" | "trustedHosts">;
+type Source = Pick<Ports, "clock" | "random" | "outbound" | "resolver" | "trustedHosts" | "publicOrigin">;
 
 export interface RemoteModerator {
   readonly url: string;

@@ -9,13 +9,21 @@ import { newAct } from "../audit.ts";
 import { signDownload } from "../files/link.ts";
 import type { Caller } from "../keys/verify.ts";
 import type { Moderator, Ports, PromptReview, Verdict } from "../ports.ts";
+import { withoutWordsOf } from "./reason.ts";
 
 export type Refusal = Extract<Verdict, { allowed: false }>;
 
 type Source = Pick<Ports, "moderation" | "log">;
 
-/** The first refusal, or null. Throws moderation_unavailable where a moderator without a verdict must be waited for. */
-async function firstRefusal(ports: Source, ask: (moderator: Moderator) => Promise<Verdict>): Promise<Refusal | null> {
+/**
+ * The first refusal, its reason without words of the prompt, or null. Throws moderation_unavailable where a moderator
+ * without a verdict must be waited for.
+ */
+async function firstRefusal(
+  ports: Source,
+  prompt: string,
+  ask: (moderator: Moderator) => Promise<Verdict>,
+): Promise<Refusal | null> {
   for (const moderator of ports.moderation.moderators) {
     let verdict: Verdict;
     try {
@@ -25,7 +33,7 @@ async function firstRefusal(ports: Source, ask: (moderator: Moderator) => Promis
       if (ports.moderation.withoutVerdict === "allow") continue;
       throw new ApiError("moderation_unavailable", "Moderation gives no verdict at present; nothing was charged.");
     }
-    if (!verdict.allowed) return verdict;
+    if (!verdict.allowed) return { ...verdict, reason: withoutWordsOf(prompt, verdict.reason) };
   }
   return null;
 }
@@ -38,6 +46,7 @@ export async function requireAllowedPrompt(
 ): Promise<void> {
   const refusal = await firstRefusal(
     ports,
+    review.prompt,
     async (moderator) => await moderator.reviewPrompt({ accountId, ...review }),
   );
   if (refusal === null) return;
@@ -72,6 +81,7 @@ export async function refusalOfClip(
   const { id: clipId, accountId, model, prompt } = row;
   return await firstRefusal(
     ports,
+    prompt,
     async (moderator) => await moderator.reviewClip({ clipId, accountId, model, prompt, files }),
   );
 }

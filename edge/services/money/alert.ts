@@ -15,6 +15,7 @@ import { micros } from "../../../shared/pricing.ts";
 import { timestamp } from "../clips/view.ts";
 import { newIdAt } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
+import { settleEach } from "../settle.ts";
 import { wakeLanes } from "../webhooks/wake.ts";
 
 const TOLD_PER_SWEEP = 50;
@@ -42,13 +43,13 @@ export async function tellLowBalances(
   const due = await findDueAlerts(ports.db, TOLD_PER_SWEEP);
   const atMs = ports.clock.now();
   const type = "balance.low";
-  for (const { accountId, thresholdMicros, availableMicros } of due) {
+  await settleEach(due, async ({ accountId, thresholdMicros, availableMicros }) => {
     const id = newIdAt(ports, "event", atMs);
     const data = { object: "balance", available_micros: availableMicros, threshold_micros: thresholdMicros };
     const payload = JSON.stringify({ type, timestamp: timestamp(atMs), data });
     const message = { id, accountId, type, payload, atMs } as const;
     await ports.db.batch([markTold(ports.db, accountId), ...insertMessage(ports.db, message, sqlChanged, wants(type))]);
     await wakeLanes(ports, await findLanesOf(ports.db, [id]));
-  }
+  });
   return due.length === TOLD_PER_SWEEP ? atMs : null;
 }

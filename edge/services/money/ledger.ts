@@ -28,5 +28,6 @@ export async function listLedger(
     reason: row.reason,
     at: timestamp(row.atMs),
   }));
-  return { data, has_more: rows.length > page.limit };
+  const hasMore = rows.length > page.limit;
+  return { data, has_more: hasMore, next: hasMore ? (data.at(-1)?.id ?? null) : null };
 }

@@ -1,27 +1,35 @@
 // What Stripe tells, once per event and in any order. An event only says what is so of a payment; the batch that writes
 // that down also books the difference to what the ledger has of it. So it does not matter which comes first.
 import { violatedConstraint } from "../../../db/database.ts";
+import { keepCustomer, rearm, stopAfterLoss } from "../../../db/queries/payments/auto.ts";
 import { bookPayment } from "../../../db/queries/payments/booking.ts";
 import { closeTopUp, noteDispute, notePaid, noteRefunded, recordEvent } from "../../../db/queries/payments/facts.ts";
 import { findTopUp } from "../../../db/queries/payments/top-ups.ts";
 import type { Statement } from "../../../db/queries/transitions.ts";
+import { findLanesOf } from "../../../db/queries/webhooks/deliveries.ts";
 import type { EVENT_OUTCOMES } from "../../../shared/contract/payments.ts";
-import { idSchema, type TopUpId } from "../../../shared/ids.ts";
+import { type AccountId, type EventId, idSchema, type TopUpId } from "../../../shared/ids.ts";
 import { newIdAt } from "../identifiers.ts";
 import type { PaymentEvent, PaymentNews, Ports } from "../ports.ts";
+import { wakeLanes } from "../webhooks/wake.ts";
+import { chargeLane, stopCharge } from "./charge.ts";
 
 export type Outcome = (typeof EVENT_OUTCOMES)[number];
-type Source = Pick<Ports, "db" | "clock" | "random" | "log" | "requestId">;
+type Source = Pick<Ports, "db" | "clock" | "random" | "log" | "requestId" | "bell" | "outboxes">;
 interface Meaning {
   readonly outcome: Outcome;
   readonly statements: readonly Statement[];
+  /** A message that is written with it. */
+  readonly tells?: EventId;
+  /** Whose card may be due again. */
+  readonly wakes?: AccountId;
 }
 
 const topUpIdSchema = idSchema("topUp");
 
 /** "repeated" for an event that was written down before. Throws only what makes it worth sending again. */
 export async function receiveEvent(ports: Source, event: PaymentEvent): Promise<Outcome | "repeated"> {
-  const { outcome, statements } = await meaningOf(ports, event);
+  const { outcome, statements, tells, wakes } = await meaningOf(ports, event);
   try {
     await ports.db.batch([record(ports, event, outcome), ...statements]);
   } catch (error) {
@@ -32,6 +40,8 @@ export async function receiveEvent(ports: Source, event: PaymentEvent): Promise<
     return await receiveSecondPayment(ports, event);
   }
   if (outcome === "mismatch") warn(ports, event);
+  if (tells !== undefined) await wakeLanes(ports, await findLanesOf(ports.db, [tells]));
+  if (wakes !== undefined) await wakeLanes(ports, [chargeLane(wakes)]);
   return outcome;
 }
 
@@ -59,6 +69,9 @@ async function meaningOf(ports: Source, event: PaymentEvent): Promise<Meaning> {
   switch (news.kind) {
     case "checkout_paid":
       return await paid(ports, event, news);
+    case "charge_paid":
+    case "charge_failed":
+      return await charged(ports, event, news);
     case "checkout_failed":
     case "checkout_expired": {
       const topUpId = topUpIdOf(news.topUpId);
@@ -86,14 +99,42 @@ async function meaningOf(ports: Source, event: PaymentEvent): Promise<Meaning> {
 async function paid(
   ports: Source,
   event: PaymentEvent,
-  { topUpId: named, paymentIntent, amountMicros }: Extract<PaymentNews, { kind: "checkout_paid" }>,
+  { topUpId: named, paymentIntent, amountMicros, customerId }: Extract<PaymentNews, { kind: "checkout_paid" }>,
 ): Promise<Meaning> {
   const topUpId = topUpIdOf(named);
   const topUp = topUpId === null ? undefined : await findTopUp(ports.db, topUpId);
   if (topUp === undefined || event.objectId === null) return { outcome: "unknown", statements: [] };
   const another = topUp.sessionId !== null && topUp.sessionId !== event.objectId;
   if (another || amountMicros !== topUp.amountMicros) return { outcome: "mismatch", statements: [] };
-  return applied(ports, paymentIntent, event, notePaid(ports.db, topUp.id, event.objectId, paymentIntent));
+  const facts = notePaid(ports.db, topUp.id, event.objectId, paymentIntent);
+  const { accountId, saveCard } = topUp;
+  if (!saveCard || customerId === null) return applied(ports, paymentIntent, event, facts);
+  const kept = keepCustomer(ports.db, accountId, customerId);
+  return { ...applied(ports, paymentIntent, event, [...facts, kept]), wakes: accountId };
+}
+
+/** How a charge of a kept card ended. Pages have payments, too; those are told of by their sessions. */
+async function charged(
+  ports: Source,
+  event: PaymentEvent,
+  news: Extract<PaymentNews, { kind: "charge_paid" | "charge_failed" }>,
+): Promise<Meaning> {
+  const topUpId = topUpIdOf(news.topUpId);
+  const topUp = topUpId === null ? undefined : await findTopUp(ports.db, topUpId);
+  if (topUp === undefined) return { outcome: "unknown", statements: [] };
+  if (!topUp.auto) return { outcome: "ignored", statements: [] };
+  if (news.kind === "charge_failed") {
+    const { event: tells, statements } = stopCharge(ports, topUp, { reason: news.reason, as: "failed" });
+    return { outcome: "applied", statements, tells };
+  }
+  if (news.amountMicros !== topUp.amountMicros) return { outcome: "mismatch", statements: [] };
+  const { outcome, statements } = applied(
+    ports,
+    news.paymentIntent,
+    event,
+    notePaid(ports.db, topUp.id, null, news.paymentIntent),
+  );
+  return { outcome, statements: [...statements, rearm(ports.db, topUp.id)], wakes: topUp.accountId };
 }
 
 function applied(ports: Source, paymentIntent: string, event: PaymentEvent, facts: readonly Statement[]): Meaning {
@@ -101,7 +142,10 @@ function applied(ports: Source, paymentIntent: string, event: PaymentEvent, fact
   const id = () => newIdAt(ports, "transaction", atMs);
   const ids = { paid: id(), refunded: id(), disputed: id() };
   const act = { id: newIdAt(ports, "audit", atMs), requestId: ports.requestId, stripeEvent: event.id };
-  return { outcome: "applied", statements: [...facts, ...bookPayment(ports.db, paymentIntent, ids, act, atMs)] };
+  // Money that is taken back must not have the card charged anew: whoever wants that says so again.
+  const stopped = stopAfterLoss(ports.db, [ids.refunded, ids.disputed], "payment_reversed");
+  const booked = bookPayment(ports.db, paymentIntent, ids, act, atMs);
+  return { outcome: "applied", statements: [...facts, ...booked, ...stopped] };
 }
 
 function topUpIdOf(text: string | null): TopUpId | null {

@@ -52,7 +52,7 @@ async function findOrInsert(
   const row: TopUpRow = {
     ...{ id: newIdAt(ports, "topUp", createdAtMs), accountId, keyId, amountMicros: micros(request.amount_micros) },
     ...{ successUrl: request.success_url, cancelUrl: request.cancel_url, idempotencyKey, createdAtMs },
-    ...{ state: "open", sessionId: null, url: null, receiptUrl: null },
+    ...{ state: "open", sessionId: null, url: null, receiptUrl: null, auto: false, saveCard: request.save_card },
   };
   const act = { accountId, actor: keyId, action: "top_up.created", subject: row.id } as const;
   const entry = recordAct(ports.db, newAct(ports, { ...act, detail: { amount_micros: request.amount_micros } }));
@@ -75,8 +75,9 @@ async function findBefore(
 ): Promise<TopUpRow | null> {
   const row = key === null ? undefined : await findTopUpByKey(ports.db, accountId, key);
   if (row === undefined) return null;
-  const { amountMicros, successUrl, cancelUrl } = row;
+  const { amountMicros, successUrl, cancelUrl, saveCard } = row;
   if (
+    saveCard !== request.save_card ||
     amountMicros !== request.amount_micros ||
     successUrl !== request.success_url ||
     cancelUrl !== request.cancel_url
@@ -94,8 +95,8 @@ async function open(ports: Source, payments: Payments, row: TopUpRow): Promise<v
       "This top-up never got a page to pay on; make another, with another Idempotency-Key.",
     );
   }
-  const { id: topUpId, accountId, amountMicros, successUrl, cancelUrl } = row;
-  const session = await payments.openCheckout({ topUpId, accountId, amountMicros, successUrl, cancelUrl });
+  const { id: topUpId, accountId, amountMicros, successUrl, cancelUrl, saveCard } = row;
+  const session = await payments.openCheckout({ topUpId, accountId, amountMicros, successUrl, cancelUrl, saveCard });
   await keepSession(ports.db, topUpId, session);
 }
 
@@ -130,6 +131,7 @@ function view(row: ListedTopUp): TopUp {
     object: "top_up",
     amount_micros: row.amountMicros,
     state: row.state,
+    auto: row.auto,
     url: row.url,
     refunded_micros: row.refundedMicros,
     disputed_micros: row.disputedMicros,

@@ -6,6 +6,8 @@ import type { Ports } from "../ports.ts";
 
 /** Far more than one Dispatcher serves. */
 export const MAX_RUNNERS = 5_000;
+/** Eight engines each, which do one clip while they deliver another. */
+const MAX_ATTEMPTS = 16 * MAX_RUNNERS;
 
 /**
  * A runner polls or writes a heartbeat within every lease, so one that has not is dead: it was noticed when its
@@ -24,7 +26,10 @@ export function deadSinceMs(ports: Pick<Ports, "clock" | "times">): number {
 
 export async function viewFleet(ports: Pick<Ports, "db" | "clock" | "times">): Promise<Fleet> {
   const deadMs = deadSinceMs(ports);
-  const [rows, attempts] = await Promise.all([listRunners(ports.db, MAX_RUNNERS), listAttempts(ports.db)]);
+  const [rows, attempts] = await Promise.all([
+    listRunners(ports.db, MAX_RUNNERS),
+    listAttempts(ports.db, MAX_ATTEMPTS),
+  ]);
   const byRunner = Map.groupBy(attempts, ({ runnerId }) => runnerId);
   const data = rows.map((row) => ({
     id: row.id,

@@ -19,7 +19,7 @@ export interface Posted {
 /** As the specification's own libraries: an older or a future message may be a repetition by somebody else. */
 const TOLERANCE_MS = 5 * 60_000;
 
-type Source = Pick<Ports, "db" | "clock" | "vault" | "digest">;
+type Source = Pick<Ports, "db" | "clock" | "vault" | "digest" | "log">;
 type Check = (ports: Source, posted: Posted, secrets: readonly string[]) => Promise<string | null>;
 
 /** Why the delivery is not the sender's, or null. */

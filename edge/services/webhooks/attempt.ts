@@ -10,8 +10,10 @@ import { parseRetryAfter, waitAfter } from "./schedule.ts";
 export const ATTEMPT_TIMEOUT_MS = 15_000;
 const ANSWER_BYTES = 1_024;
 export const GONE = 410;
+const TOO_MANY_REQUESTS = 429;
+const UNAVAILABLE = 503;
 
-type Source = Pick<Ports, "clock" | "random" | "outbound" | "resolver" | "trustedHosts">;
+type Source = Pick<Ports, "clock" | "random" | "outbound" | "resolver" | "trustedHosts" | "publicOrigin">;
 
 type Outcome = { readonly answer: OutboundAnswer } | { readonly error: string };
 
@@ -36,11 +38,17 @@ export async function attempt(ports: Source, due: DueDelivery, secrets: readonly
     answer: answer?.body ?? null,
     state: delivered ? "delivered" : waitMs === null ? "exhausted" : "pending",
     nextAttemptAtMs: waitMs === null ? due.nextAttemptAtMs : nowMs + waitMs,
+    holdUntilMs: asksForPeace(answer) && retryAfterMs > 0 ? nowMs + retryAfterMs : null,
   };
 }
 
+/** Retry-After then is about the server and not about this message (RFC 9110, 15.6.4; RFC 6585, 4). */
+function asksForPeace(answer: OutboundAnswer | null): boolean {
+  return answer?.status === TOO_MANY_REQUESTS || answer?.status === UNAVAILABLE;
+}
+
 async function send(ports: Source, due: DueDelivery, secrets: readonly string[], atMs: number): Promise<Outcome> {
-  if (secrets.length === 0) return { error: "there is no secret to sign with" };
+  if (secrets.length === 0) return { error: "there is no secret to sign with; rotating it makes one" };
   try {
     const url = await checkTarget(ports, due.url, "/url");
     const timestamp = new Date(atMs);

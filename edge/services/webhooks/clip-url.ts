@@ -6,7 +6,7 @@ import type { Ports } from "../ports.ts";
 import { checkTarget } from "./guard.ts";
 
 const POINTER = "/webhook_url";
-type Source = Pick<Ports, "db" | "clock" | "resolver" | "trustedHosts">;
+type Source = Pick<Ports, "db" | "clock" | "resolver" | "trustedHosts" | "publicOrigin">;
 
 /** The normalised URL, or null when none is wanted. Throws invalid_request. */
 export async function checkClipUrl(

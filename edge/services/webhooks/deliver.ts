@@ -2,12 +2,14 @@
 // batch, each fenced by the number of attempts that it was read with. Whatever is lost between sending and writing is
 // sent again: at least once, never a delivery lost.
 
+import { recordAct } from "../../../db/queries/audit.ts";
 import type { Statement } from "../../../db/queries/transitions.ts";
 import {
   type AttemptResult,
   findDue,
   findLanesOf,
   findNextDue,
+  holdLane,
   insertMessage,
   recordAttempt,
   wants,
@@ -19,9 +21,10 @@ import {
   exhaustWaiting,
   noteHealth,
 } from "../../../db/queries/webhooks/endpoints.ts";
-import { sqlChanged } from "../../../db/queries/webhooks/guards.ts";
+import { isWritten, sqlChanged } from "../../../db/queries/webhooks/guards.ts";
 import type { Lane } from "../../../db/schema.ts";
-import type { AccountId, EventId } from "../../../shared/ids.ts";
+import type { EventId } from "../../../shared/ids.ts";
+import { newAct } from "../audit.ts";
 import { timestamp } from "../clips/view.ts";
 import { newIdAt } from "../identifiers.ts";
 import type { Ports } from "../ports.ts";
@@ -35,7 +38,18 @@ export const FAILING_DISABLES_MS = 5 * 24 * 3_600_000;
 
 type Source = Pick<
   Ports,
-  "db" | "clock" | "random" | "bell" | "outbound" | "resolver" | "trustedHosts" | "vault" | "outboxes"
+  | "db"
+  | "clock"
+  | "random"
+  | "bell"
+  | "outbound"
+  | "resolver"
+  | "trustedHosts"
+  | "publicOrigin"
+  | "vault"
+  | "outboxes"
+  | "log"
+  | "requestId"
 >;
 
 /** Returns when the lane is next due, or null when nothing waits on it. Safe to run at any time, twice, or late. */
@@ -56,8 +70,10 @@ async function record(
   results: readonly AttemptResult[],
 ): Promise<void> {
   const now = ports.clock.now();
-  const [first, ...rest] = results.flatMap((result) => recordAttempt(ports.db, result));
+  const [first, ...others] = results.flatMap((result) => recordAttempt(ports.db, result));
   if (first === undefined) return;
+  const heldUntilMs = Math.max(...results.map(({ holdUntilMs }) => holdUntilMs ?? 0));
+  const rest = heldUntilMs === 0 ? others : [...others, holdLane(ports.db, lane, heldUntilMs)];
   if (endpoint === undefined) {
     await ports.db.batch([first, ...rest]);
     return;
@@ -85,16 +101,20 @@ function reasonToDisable(
   return tooLong ? "failing" : null;
 }
 
-/** Its waiting deliveries become exhausted, and the account's other endpoints are told, once. */
+/**
+ * Its waiting deliveries become exhausted. The account's other endpoints are told, once, and its audit log says so, which is
+ * where an account without another endpoint finds it.
+ */
 function disable(
   ports: Source,
-  { id, url, accountId }: { id: string; url: string; accountId: AccountId },
+  { id, url, accountId }: EndpointRow,
   lane: Lane,
   reason: DisabledReason,
   notice: EventId,
   atMs: number,
 ): Statement[] {
   const type = "webhook_endpoint.disabled";
+  const act = newAct(ports, { accountId, actor: "service", action: type, subject: id, detail: { reason } });
   const payload = JSON.stringify({
     type,
     timestamp: timestamp(atMs),
@@ -104,5 +124,6 @@ function disable(
     disableEndpoint(ports.db, lane, reason, atMs),
     ...insertMessage(ports.db, { id: notice, accountId, type, payload, atMs }, sqlChanged, wants(type)),
     exhaustWaiting(ports.db, lane, `the endpoint was disabled: ${reason}`),
+    recordAct(ports.db, act, isWritten(notice)),
   ];
 }

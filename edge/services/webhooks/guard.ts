@@ -9,15 +9,22 @@ const PRIVATE_SUFFIXES = ["localhost", "local", "internal", "home.arpa", "lan", 
 const HTTPS_PORT = 443;
 const FIRST_UNPRIVILEGED_PORT = 1024;
 
-type Source = Pick<Ports, "resolver" | "trustedHosts">;
+type Source = Pick<Ports, "resolver" | "trustedHosts" | "publicOrigin">;
 
 /** The normalised URL, by its form alone. Throws invalid_request with what is wrong with it. */
-function parseTarget(ports: Pick<Ports, "trustedHosts">, text: string, pointer: string): URL {
+function parseTarget(
+  { trustedHosts, publicOrigin }: Pick<Ports, "trustedHosts" | "publicOrigin">,
+  text: string,
+  pointer: string,
+): URL {
   const refuse = (detail: string) => new ApiError("invalid_request", detail, pointer);
   if (!URL.canParse(text)) throw refuse("The webhook URL is not a URL.");
   const url = new URL(text);
   if (url.username !== "" || url.password !== "") throw refuse("A webhook URL has no user name or password.");
-  const trusted = ports.trustedHosts.has(url.hostname);
+  // A clip's end that is posted to a trigger orders the next clip, and so on without end.
+  if (url.host === new URL(publicOrigin).host)
+    throw refuse("A webhook URL leads to another server than turboclip's own.");
+  const trusted = trustedHosts.has(url.hostname);
   if (url.protocol !== "https:" && !(trusted && url.protocol === "http:")) {
     throw refuse("A webhook URL begins with https://.");
   }

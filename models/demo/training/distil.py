@@ -68,6 +68,7 @@ def main() -> None:
         optimiser.load_state_dict(state["optimiser"])
         average.values, average.count = state["average"], state["step"]
         step, done = state["step"], state["done"]
+    torch.manual_seed(3 + step)  # what is drawn at random goes on, and does not begin again
     if options.compile and where == "cuda":
         compile_blocks(student)
         compile_blocks(teacher)

@@ -17,7 +17,6 @@ from sampler import sample
 from stage import device, load, token_rows
 from tokenizer import Tokenizer
 from umt5_model import umt5_of
-from vae import quality
 from vae_model import vae_of
 
 RATIO = 0.15
@@ -75,7 +74,6 @@ def main() -> None:
     model = Model(options.model, where)
     scenes, prompts = (rows[: options.count] for rows in read_manifest(options.manifest))
     truth = draw_truth(scenes, where).numpy()
-    print(f"VAE {quality(model.vae, where, 32 if where == 'cuda' else 4):.2f} dB on held-out clips", flush=True)
     reference = None
     for name, run in list(RUNS.items())[: options.runs]:
         clips, _ = model.draw(prompts, run)

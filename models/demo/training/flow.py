@@ -70,6 +70,7 @@ def main() -> None:
         optimiser.load_state_dict(state["optimiser"])
         average.values, average.count = state["average"], state["step"]
         step, done = state["step"], state["done"]
+    torch.manual_seed(2 + step)  # what is drawn at random goes on, and does not begin again
     if options.compile and where == "cuda":
         compile_blocks(dit)
     clock = Clock(options.minutes, options.stop_after, done)

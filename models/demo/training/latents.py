@@ -6,7 +6,7 @@ import time
 import torch
 import vae_model
 from render import render
-from stage import Pool, load
+from stage import Pool, load, save
 
 
 @torch.no_grad()
@@ -36,5 +36,5 @@ def latents(work: str, pool: Pool, where: str) -> torch.Tensor:
     found = encode_pool(vae(work, where), pool, where)
     print(f"encoded {len(found)} clips in {time.time() - start:.0f} s; mean {found.float().mean().item():.3f}, "
           f"std {found.float().std().item():.3f}", flush=True)
-    torch.save(found, path)
+    save(path, found)
     return found

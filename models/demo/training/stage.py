@@ -133,7 +133,7 @@ class Clock:
         return highest * min(1.0, (step + 1) / warm) * max(0.003, 0.5 + 0.5 * math.cos(math.pi * p))
 
 
-def save(path: str, state: dict) -> None:
+def save(path: str, state: dict | torch.Tensor) -> None:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     torch.save(state, path + ".part")
     os.replace(path + ".part", path)

@@ -72,6 +72,7 @@ def main() -> None:
         reader.load_state_dict(state["reader"])
         optimiser.load_state_dict(state["optimiser"])
         step, done = state["step"], state["done"]
+    torch.manual_seed(4 + step)  # what is drawn at random goes on, and does not begin again
     ids, lengths, truth = examples("train", options.prompts, 3 + step, cutter, answers, where)
     unseen = examples("held-out", 1000, 5, cutter, answers, where)
     clock = Clock(options.minutes, options.stop_after, done)

@@ -7,6 +7,7 @@ import argparse
 import collections
 import json
 import math
+import os
 import random
 import unicodedata
 
@@ -102,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write tokenizer.json.")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
+    os.makedirs(os.path.dirname(options.out) or ".", exist_ok=True)
     with open(options.out, "w", encoding="utf-8") as file:
         json.dump(tokenizer_json(), file, ensure_ascii=False, separators=(",", ":"))
         file.write("\n")

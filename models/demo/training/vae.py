@@ -63,15 +63,17 @@ def normalise(model, pool: Pool, count: int = 128) -> list[float]:
 
 
 @torch.no_grad()
+def reconstruction(model, video: torch.Tensor) -> torch.Tensor:
+    """PSNR in dB of each clip after encoding and decoding; video [N, T, H, W, 3] in [0, 1]."""
+    again = (model.decode(model.encode(video * 2 - 1)).clamp(-1, 1) + 1) / 2
+    return -10 * (again - video).square().mean((1, 2, 3, 4)).log10()
+
+
 def quality(model, where: str, clips: int = 32) -> float:
-    """PSNR in dB of held-out clips after encoding and decoding, as the mean over clips."""
+    """The mean of held-out clips, in dB."""
     pool = Pool("held-out", clips, 11, where)
-    found = []
-    for start in range(0, clips, 4):
-        video = render(*pool.rows(torch.arange(start, start + 4, device=where)))
-        again = (model.decode(model.encode(video * 2 - 1)).clamp(-1, 1) + 1) / 2
-        found.append(-10 * (again - video).square().mean((1, 2, 3, 4)).log10())
-    return torch.cat(found).mean().item()
+    rows = (torch.arange(start, start + 4, device=where) for start in range(0, clips, 4))
+    return torch.cat([reconstruction(model, render(*pool.rows(index))) for index in rows]).mean().item()
 
 
 def main() -> None:
@@ -94,6 +96,7 @@ def main() -> None:
         step, done = state["step"], state["done"]
     pool = Pool("train", options.scenes, 1, where)
     rng = random.Random(step)
+    torch.manual_seed(1 + step)  # what is drawn at random goes on, and does not begin again
     clock = Clock(options.minutes, options.stop_after, done)
 
     def keep() -> None:

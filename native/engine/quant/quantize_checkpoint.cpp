@@ -43,14 +43,6 @@ std::string_view without_weight(std::string_view name) {
   return name.substr(0, name.size() - std::string_view(".weight").size());
 }
 
-/// Rows [row, row + count) of a matrix.
-TensorView rows_of(const TensorView& matrix, std::int64_t row, std::int64_t count) {
-  TensorView rows = matrix;
-  rows.shape[0] = count;
-  rows.data += row * matrix.strides[0] * static_cast<std::int64_t>(dtype_size(matrix.dtype));
-  return rows;
-}
-
 Error cancelled() { return Error{ErrorCode::cancelled, "cancelled while quantising"}; }
 
 class Quantizer {

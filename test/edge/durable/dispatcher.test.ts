@@ -16,6 +16,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+const WAN = "turbowan2.1-t2v-1.3b-480p";
+
 /** Services on the real clock, ringing the real Dispatcher. */
 function liveWorld(): World {
   return new World({ clock: { now: () => Date.now() }, bell: remoteBell(env.DISPATCHER) });
@@ -84,6 +86,20 @@ describe("the Dispatcher", () => {
     expect(await other).toBeNull();
   });
 
+  it("rings another poll when the one that it rang takes a clip of another model, which was first", async () => {
+    const world = liveWorld();
+    const account = await world.account();
+    const [able, only] = [await world.runner(), await world.runner()];
+    const both = dispatcher().poll(able, pollRequest(able, { models: [DEMO, WAN] }));
+    await untilWaiting(1);
+    const one = dispatcher().poll(only, pollRequest(only, { models: [WAN], wait_s: 2 }));
+    await untilWaiting(2);
+    const first = await new World({ clock: world.ports.clock }).orderBy(world.caller(account)); // its ring is lost
+    const second = await world.order(account, { model: WAN });
+    expect(await both).toMatchObject({ clip_id: first.id });
+    expect(await one).toMatchObject({ clip_id: second.id });
+  });
+
   it("gives the claim of a client that went away to the same nonce, and the older poll with it", async () => {
     const world = liveWorld();
     const account = await world.account();
@@ -146,6 +162,10 @@ describe("the Dispatcher", () => {
     const grantForgotten = (await alarmAt()) ?? 0;
     expect(grantForgotten).toBeGreaterThan(strayRemoval);
     vi.setSystemTime(grantForgotten);
+    expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
+    const dayForgotten = (await alarmAt()) ?? 0;
+    expect(dayForgotten).toBeGreaterThan(grantForgotten);
+    vi.setSystemTime(dayForgotten);
     expect(await runDurableObjectAlarm(dispatcher())).toBe(true);
     expect(await alarmAt()).toBeNull();
   });

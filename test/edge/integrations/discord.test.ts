@@ -4,9 +4,16 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { discordApi } from "../../../edge/integrations/discord/api.ts";
 import { discordAdapter } from "../../../edge/integrations/discord/deliver.ts";
 import { answerInteraction } from "../../../edge/integrations/discord/interactions.ts";
-import { deliverReplies, EDIT_INTERVAL_MS, GIVE_UP_MS, LAST_EDIT_MS } from "../../../edge/services/chats/deliver.ts";
+import {
+  deliverReplies,
+  EDIT_INTERVAL_MS,
+  GIVE_UP_AFTER,
+  GIVE_UP_MS,
+  LAST_EDIT_MS,
+} from "../../../edge/services/chats/deliver.ts";
 import { createLink, redeemCode } from "../../../edge/services/chats/links.ts";
 import { laneOf } from "../../../edge/services/chats/order.ts";
+import { deleteClip } from "../../../edge/services/clips/delete.ts";
 import { verifyKey } from "../../../edge/services/keys/verify.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
 import { failAttempt } from "../../../edge/services/leases/fail.ts";
@@ -15,12 +22,13 @@ import { getBalance } from "../../../edge/services/money/balance.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
 import { LOST_WAKE_MS } from "../../../edge/services/webhooks/wake.ts";
 import type { ChangeChatLink } from "../../../shared/contract/chats.ts";
-import type { AccountId } from "../../../shared/ids.ts";
+import type { AccountId, ClipId } from "../../../shared/ids.ts";
 import { DiscordDouble } from "../../support/discord/double.ts";
 import { env } from "../support/env.ts";
 import { flakyDatabase } from "../support/flaky.ts";
 import { expectInvariants } from "../support/invariants.ts";
 import { RecordingOutboxes } from "../support/receivers.ts";
+import { countOf } from "../support/search.ts";
 import { CLIP_PRICE, completion, DEMO, FILES, freshDeployment, World } from "../support/world.ts";
 
 const MINUTE = 60_000;
@@ -196,6 +204,18 @@ describe("an order", () => {
     expect(shown?.embeds?.[0]?.image?.url).toContain("/poster?");
   });
 
+  it("leaves nothing of its prompt in the database or the bucket once its clip is deleted", async () => {
+    const secret = "a very private turquoise elephant";
+    const { id } = await clip({ prompt: secret });
+    const attempt = await run();
+    await finish(attempt);
+    await alarms();
+    expect(discord.original(id)?.files).toHaveLength(1);
+    expect((await countOf(secret)).inDatabase).toBeGreaterThan(0);
+    await deleteClip(world.ports, account, attempt.claim.clip_id);
+    expect(await countOf(secret)).toEqual({ inDatabase: 0, inBucket: 0 });
+  });
+
   it.each([
     [
       "the failure",
@@ -338,6 +358,47 @@ describe("faults on the way", () => {
       { state: "failed", route: "direct", token: null, last_error: "Discord answered 403 (code 50001)" },
     ]);
     expect(await said(command("clip-status"))).toContain("Your clip is ready: [watch it]");
+  });
+
+  it("holds up no other reply by a token that no key opens, and goes on by the bot once that token would be over", async () => {
+    const second = await clip({ prompt: "a blue ball" });
+    await finish(await run());
+    await env.DB.prepare("update chat_replies set token = 'k0.AAAA' where id = ?").bind(id).run();
+    world.advance(2_000);
+    await alarm();
+    expect(discord.original(id)).toBeNull();
+    expect(discord.original(second.id)?.files).toEqual([FILES.mp4]);
+    await alarms();
+    expect(discord.posted.map(({ message }) => message.files)).toEqual([[FILES.mp4]]);
+    expect(await replies()).toMatchObject([
+      { state: "delivered", route: "channel" },
+      { state: "delivered", route: "token" },
+    ]);
+  });
+
+  it("is given up when it could not even be made for a day", async () => {
+    await env.DB.prepare("update chat_replies set token = 'k0.AAAA', deadline_ms = deadline_ms + 9e8").run();
+    await env.DB.prepare("update chat_replies set failures = ?")
+      .bind(GIVE_UP_AFTER - 2)
+      .run();
+    await alarms();
+    expect(await replies()).toMatchObject([{ state: "failed", token: null }]);
+  });
+
+  it("is given up when its clip was deleted and Discord does not answer for a day", async () => {
+    const clipId = (await env.DB.prepare("select clip_id from chat_replies").first<string>("clip_id")) ?? "";
+    await deleteClip(world.ports, account, clipId as ClipId);
+    world.advance(15 * MINUTE + GIVE_UP_MS);
+    discord.faults.push({ status: 500 });
+    await alarms();
+    expect(await replies()).toMatchObject([{ state: "failed", token: null }]);
+  });
+
+  it("is given up when Discord has limited it for a day", async () => {
+    world.advance(GIVE_UP_MS);
+    discord.faults.push({ status: 429, retryAfterS: 1 });
+    await alarms();
+    expect(await replies()).toMatchObject([{ state: "failed", token: null }]);
   });
 
   it("is given up a day after the clip's end when Discord never answers", async () => {

@@ -4,7 +4,6 @@ import { env } from "../support/env.ts";
 import { flakyDatabase } from "../support/flaky.ts";
 import { DEMO_OPTION, Workspace } from "../support/slack.ts";
 
-const _MINUTE = 60_000;
 const flaky = flakyDatabase();
 let team: Workspace;
 
@@ -72,6 +71,13 @@ describe("buttons, the shortcut and the other commands", () => {
     for (const action of ["again", "hd", "cancel"]) await team.interact(team.slack.press(action, other.id));
     expect(team.told().map(({ text }) => text)).toEqual(Array(3).fill("There is no such clip in this workspace."));
     expect(await team.type(`status ${other.id}`)).toBe("There is no such clip in this workspace.");
+  });
+
+  it("has Slack show an error of its own where a refusal did not reach it", async () => {
+    team.slack.faults.push("no answer");
+    await expect(team.interact(team.slack.press("cancel", "clip_01j9z3k4m5n6p7q8r9s0t1v2w3"))).rejects.toThrow(
+      "could not be shown",
+    );
   });
 
   it("makes a clip of a message by the shortcut", async () => {

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { FILE_TRIES, GIVE_UP_MS } from "../../../edge/services/chats/deliver.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
 import { LOST_WAKE_MS } from "../../../edge/services/webhooks/wake.ts";
+import { env } from "../support/env.ts";
 import { flakyDatabase } from "../support/flaky.ts";
 import { DEMO_OPTION, Workspace } from "../support/slack.ts";
 import { FILES } from "../support/world.ts";
@@ -163,6 +164,15 @@ describe("faults on the way", () => {
     await team.alarms();
     await deliveredOnce("channel");
     expect(team.told()).toMatchObject([{ by: "bot" }]);
+  });
+
+  it("links where the bot's token is one that no key opens, until the app is installed anew", async () => {
+    await env.DB.prepare("update chat_installations set token = 'k0.AAAA'").run();
+    await team.alarms();
+    expect(team.told()).toMatchObject([
+      { by: "response_url", only: null, text: expect.stringContaining("watch it") as unknown },
+    ]);
+    expect(await team.type(`link ${await team.code()}`)).toContain("/integrations/slack/install");
   });
 
   it("is given up a day after the clip's end when Slack never answers", async () => {

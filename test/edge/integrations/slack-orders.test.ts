@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { FILE_BYTES } from "../../../edge/integrations/slack/commands.ts";
 import { LAST_EDIT_MS } from "../../../edge/services/chats/deliver.ts";
+import { deleteClip } from "../../../edge/services/clips/delete.ts";
 import { failAttempt } from "../../../edge/services/leases/fail.ts";
 import { getBalance } from "../../../edge/services/money/balance.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
@@ -9,6 +10,7 @@ import type { ChangeChatLink } from "../../../shared/contract/chats.ts";
 import { env } from "../support/env.ts";
 import { flakyDatabase } from "../support/flaky.ts";
 import { expectInvariants } from "../support/invariants.ts";
+import { countOf } from "../support/search.ts";
 import { buttonsOf, DEMO_OPTION, Workspace } from "../support/slack.ts";
 import { CLIP_PRICE, FILES } from "../support/world.ts";
 
@@ -90,6 +92,19 @@ describe("an order", () => {
     await team.tell(body);
     const { results } = await env.DB.prepare("select * from chat_replies").all();
     expect(JSON.stringify(results)).not.toContain(new URLSearchParams(body).get("response_url"));
+  });
+
+  it("leaves nothing of its prompt in the database or the bucket once its clip is deleted", async () => {
+    const secret = "a very private turquoise elephant";
+    await team.type(`${secret} ${DEMO_OPTION}`);
+    const attempt = await team.run();
+    await team.finish(attempt);
+    team.slack.faults.push({ status: 500 });
+    await team.alarms();
+    expect(team.posted()).toHaveLength(1);
+    expect((await countOf(secret)).inDatabase).toBeGreaterThan(0);
+    await deleteClip(team.world.ports, team.account, attempt.claim.clip_id);
+    expect(await countOf(secret)).toEqual({ inDatabase: 0, inBucket: 0 });
   });
 
   it("counts a use though the clip went on while it was sent", async () => {

@@ -17,6 +17,8 @@ const LINKS = "/v1/integrations/links";
 const TRIGGERS = "/v1/triggers";
 const DELIVERIES = "/v1/webhook-deliveries";
 
+const AUTO_TOP_UP = { threshold_micros: 1_000_000, amount_micros: 5_000_000, monthly_cap_micros: 5_000_000 } as const;
+
 /** What TEMPLATE takes from. */
 export const POSTED = { name: "1.0" } as const;
 export const pathOf = (url: string) => new URL(url).pathname;
@@ -75,6 +77,9 @@ export const EXAMPLES: Readonly<Record<string, (account: Account) => Promise<Exa
   createTopUp: async () => ({ path: "/v1/top-ups", body: TOP_UP }),
   listTopUps: async () => ({ path: "/v1/top-ups" }),
   getTopUp: async ({ owned }) => ({ path: `/v1/top-ups/${owned.top[0]}` }),
+  getAutoTopUp: async () => ({ path: "/v1/auto-top-up" }),
+  setAutoTopUp: async () => ({ path: "/v1/auto-top-up", body: AUTO_TOP_UP }),
+  endAutoTopUp: async () => ({ path: "/v1/auto-top-up" }),
   getUsage: async () => ({ path: "/v1/usage" }),
   listLedger: async () => ({ path: "/v1/ledger" }),
   getStatement: async () => ({ path: "/v1/statements/2026-01.csv" }),

@@ -58,8 +58,20 @@ describe("the table of access", () => {
   it("answers an address that is none as not_found, with a key", async () => {
     const { key } = await newTenant();
     await expectProblem(await call("GET", "/v1/nothing", { token: key }), "not_found");
-    await expectProblem(await call("PUT", "/v1/clips", { token: key }), "not_found");
     await expectProblem(await call("GET", "/v1/nothing"), "unauthenticated");
+  });
+});
+
+describe("an address that does not answer the method", () => {
+  it("says which it answers, in words and as Allow, to who has a key", async () => {
+    const { key } = await newTenant();
+    const put = await call("PUT", "/v1/clips", { token: key });
+    expect(put.headers.get("allow")).toBe("POST, GET");
+    expect(await expectProblem(put, "method_not_allowed")).toBe("There is no PUT here; there is POST, GET.");
+    const post = await call("POST", "/v1/clips/clip_01j9z3k4m5n6p7q8r9s0t1v2w3", { token: key });
+    expect(post.headers.get("allow")).toBe("GET, DELETE");
+    await expectProblem(post, "method_not_allowed");
+    await expectProblem(await call("PUT", "/v1/clips"), "unauthenticated");
   });
 });
 

@@ -136,7 +136,11 @@ describe("the operator's view", () => {
 
 describe("an entry", () => {
   it("is never changed or deleted", async () => {
-    for (const change of ["update audit_log set actor = 'system'", "delete from audit_log"]) {
+    for (const change of [
+      "update audit_log set actor = 'system'",
+      "delete from audit_log",
+      "replace into audit_log select * from audit_log",
+    ]) {
       await expect(env.DB.prepare(change).run()).rejects.toThrow("audit_log is append-only");
     }
   });

@@ -6,7 +6,7 @@ import { modelListSchema } from "../../../shared/contract/models.ts";
 import { env } from "../support/env.ts";
 import { call, expectProblem } from "../support/http.ts";
 import { everything, expectInvariants } from "../support/invariants.ts";
-import { admin, claimOne, newRunner, newTenant, type Tenant } from "../support/tenant.ts";
+import { admin, claimOne, newRunner, newTenant, pollOnce, type Tenant } from "../support/tenant.ts";
 import { CLIP_PRICE, DEMO, freshDeployment, LOADING } from "../support/world.ts";
 
 beforeEach(freshDeployment);
@@ -176,7 +176,24 @@ describe("the rest of /v1", () => {
   it("lists the models with their sizes and prices", async () => {
     const { key } = await newTenant();
     const { data } = modelListSchema.parse(await (await call("GET", "/v1/models", { token: key })).json());
-    expect(data[0]).toMatchObject({ id: DEMO, sizes: ["256x192", "192x256", "224x224"], default_frames: 33 });
+    expect(data[0]).toMatchObject({
+      ...{ id: DEMO, sizes: ["256x192", "192x256", "224x224"], base_price_micros: { "480p": 1_000 } },
+      ...{ min_frames: 5, default_frames: 33, max_frames: 81, max_steps: 4, max_prompt_characters: 4_000 },
+    });
+  });
+
+  it("says of each model whether a machine is there that makes it", async () => {
+    const { key } = await newTenant();
+    const available = async () => {
+      const { data } = modelListSchema.parse(await (await call("GET", "/v1/models", { token: key })).json());
+      return data.filter((model) => model.available).map(({ id }) => id);
+    };
+    expect(await available()).toEqual([]);
+    const runner = await newRunner();
+    await (await pollOnce(runner)).text();
+    expect(await available()).toEqual([DEMO]);
+    await env.DB.prepare("update runners set last_seen_ms = last_seen_ms - 60000").run();
+    expect(await available()).toEqual([]);
   });
 
   it("tells the balance in integers", async () => {
@@ -218,10 +235,10 @@ describe("the rest of /v1", () => {
     await expectProblem(await call("GET", "/v1/models", { token: tenant.key }), "key_revoked");
   });
 
-  it("answers not_found for a path or a method that does not exist", async () => {
+  it("answers not_found for a path and method_not_allowed for a method that does not exist", async () => {
     const { key } = await newTenant();
     await expectProblem(await call("GET", "/v1/nothing-here", { token: key }), "not_found");
-    await expectProblem(await call("PUT", "/v1/models", { token: key }), "not_found");
+    await expectProblem(await call("PUT", "/v1/models", { token: key }), "method_not_allowed");
     await expectProblem(await call("GET", "/nothing-here"), "not_found");
   });
 });

@@ -81,6 +81,18 @@ describe("a download URL", () => {
     expect(seen).toEqual([null, "image/gif"]);
   });
 
+  it("may be read by pages of any origin, as it takes no key, and so may its refusal", async () => {
+    const { mp4 } = await finishedClip();
+    const headers = { origin: "https://www.example.com", range: "bytes=0-1" };
+    const part = await call("GET", mp4, { headers });
+    expect([part.status, part.headers.get("access-control-allow-origin")]).toEqual([206, "*"]);
+    expect(part.headers.get("access-control-expose-headers")).toContain("content-range");
+    expect(await textOf(part)).toBe("cl");
+    const refused = await call("GET", mp4.replace(/sig=../, "sig=xx"), { headers });
+    expect(refused.headers.get("access-control-allow-origin")).toBe("*");
+    await expectProblem(refused, "unauthenticated");
+  });
+
   it("answers HEAD with the same headers and no body, and ignores a Range there", async () => {
     const { mp4 } = await finishedClip();
     const answer = await call("HEAD", mp4, { headers: { range: "bytes=0-1" } });

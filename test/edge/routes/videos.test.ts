@@ -218,8 +218,8 @@ describe("POST /v1/videos", () => {
     ["prompt_empty", { ...ORDER, prompt: " " }, "prompt", "Say"],
     ["prompt_too_long", { ...ORDER, prompt: "x".repeat(4_001) }, "prompt", "4000"],
     ["model_unknown", { ...ORDER, model: "sora-2" }, "model", DEMO],
-    ["invalid_request", { prompt: "a red ball" }, "model", "string"],
-    ["invalid_request", { model: DEMO }, "prompt", "string"],
+    ["invalid_request", { prompt: "a red ball" }, "model", "is required"],
+    ["invalid_request", { model: DEMO }, "prompt", "is required"],
     ["invalid_request", { ...ORDER, quality: "hd" }, "quality", "quality"],
   ] as const)("answers %s for %j, and nothing is charged", async (code, fields, param, words) => {
     const tenant = await newTenant();
@@ -253,7 +253,11 @@ describe("POST /v1/videos", () => {
     expect((await call("POST", "/v1/videos", { token: tenant.key, body: good, headers })).status).toBe(200);
     await expectVideoError(await post(tenant, { ...ORDER, prompt: "x".repeat(70_000) }), "body_too_large");
     await expectVideoError(await post({ key: "nonsense" }, ORDER), "unauthenticated");
-    await expectVideoError(await post(tenant, ORDER, { "idempotency-key": "with space" }), "invalid_request");
+    await expectVideoError(
+      await post(tenant, ORDER, { "idempotency-key": "with space" }),
+      "invalid_request",
+      "idempotency-key",
+    );
   });
 
   it("answers the account's limits as /v1/clips does", async () => {
@@ -312,7 +316,7 @@ describe("GET /v1/videos/{id} and its content", () => {
     await call("POST", `/v1/clips/${waiting}/cancel`, { token: tenant.key });
     const path = `/v1/videos/${await finish(tenant)}/content`;
     const sheet = await call("GET", `${path}?variant=spritesheet`, { token: tenant.key });
-    expect(await expectVideoError(sheet, "invalid_request")).toContain("thumbnail");
+    expect(await expectVideoError(sheet, "invalid_request", "variant")).toContain("thumbnail");
     await env.DB.prepare("update clips set output_expires_at_ms = 1 where output_expires_at_ms is not null").run();
     await expectVideoError(await call("GET", path, { token: tenant.key }), "expired");
   });
@@ -320,7 +324,8 @@ describe("GET /v1/videos/{id} and its content", () => {
   it("refuse a list's limit, order and cursor that are none", async () => {
     const { key } = await newTenant();
     for (const query of ["limit=0", "limit=101", "order=up", "after=nonsense"]) {
-      await expectVideoError(await call("GET", `/v1/videos?${query}`, { token: key }), "invalid_request");
+      const [param = ""] = query.split("=");
+      await expectVideoError(await call("GET", `/v1/videos?${query}`, { token: key }), "invalid_request", param);
     }
     await expectVideoError(await call("GET", "/v1/videos/x/y/z", { token: key }), "not_found");
   });

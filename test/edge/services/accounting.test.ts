@@ -115,6 +115,7 @@ describe("the ledger's listing", () => {
       const page: LedgerPage = await listLedger(world.ports, account, { limit: 2, after });
       expect(page.data.length).toBeLessThanOrEqual(2);
       seen.push(...page.data);
+      expect(page.next).toBe(page.has_more ? page.data.at(-1)?.id : null);
       if (!page.has_more) break;
       after = (page.data.at(-1)?.id ?? null) as TransactionId | null;
       world.advance(1);

@@ -208,6 +208,31 @@ describe("completing", () => {
     await expectInvariants();
   });
 
+  it("tells the owner what made the clip, in what time, and the digest of each file", async () => {
+    const world = new World();
+    const account = await world.account();
+    const { clip_id: id } = await world.finished(account);
+    const { sha256 } = (await completion()).outputs.mp4;
+    expect(await world.get(account, id)).toMatchObject({
+      engine: "cpu/0.1.0",
+      model_version: "TurboWan-Demo-quant@3fa1b2c4d5e6",
+      timings: { denoise: 1.5, decode: 0.25 },
+      output: { mp4: { sha256 }, poster: { sha256 } },
+    });
+  });
+
+  it("takes the word of a runner from before checkpoints were told", async () => {
+    const world = new World();
+    const account = await world.account();
+    const { id } = await world.order(account);
+    expect(await world.get(account, id)).toMatchObject({ engine: null, model_version: null });
+    const { claim, ref } = await world.start(await world.runner());
+    await world.upload(claim);
+    const { model_version: _, ...before } = await completion();
+    await completeAttempt(world.ports, ref, before);
+    expect(await world.get(account, id)).toMatchObject({ engine: "cpu/0.1.0", model_version: null });
+  });
+
   it("again after success answers as the first time and captures nothing more", async () => {
     const world = new World();
     await world.order(await world.account());

@@ -52,6 +52,21 @@ it("is told once when an order takes the balance below the threshold, and again 
   expect(await told()).toEqual([CLIP_PRICE, CLIP_PRICE]);
 });
 
+it("is told to the others when that of one account cannot be written", async () => {
+  const other = await world.account(CLIP_PRICE);
+  await createEndpoint(world.ports, other, { url: `https://${HOST}/`, events: ["balance.low"] });
+  for (const id of [account, other]) await setAlert(world.ports, id, { threshold_micros: 10 * CLIP_PRICE });
+  await env.DB.prepare(
+    `create trigger broken before insert on webhook_messages when new.account_id = '${account}'
+     begin select raise(abort, 'this one is broken'); end`,
+  ).run();
+  await expect(sweep(world.ports)).rejects.toThrow();
+  await env.DB.prepare("drop trigger broken").run();
+  const { results } = await env.DB.prepare("select account_id as id from webhook_messages").all();
+  expect(results).toEqual([{ id: other }]);
+  expect(await told()).toHaveLength(2);
+});
+
 it("is told at once of a balance that is below a new threshold, and never without one", async () => {
   await world.order(account);
   expect(await told()).toEqual([]);

@@ -1,10 +1,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { forgetDays } from "../../../edge/services/accounts/forget-days.ts";
 import { setAccountLimits } from "../../../edge/services/accounts/limit.ts";
 import { cancelClip } from "../../../edge/services/clips/cancel.ts";
 import { changeKey } from "../../../edge/services/keys/change.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
 import { failAttempt } from "../../../edge/services/leases/fail.ts";
+import { DEFAULT_TIMES } from "../../../edge/services/ports.ts";
 import { sweep } from "../../../edge/services/sweep.ts";
+import { DAY_MS, utcDay } from "../../../shared/days.ts";
 import type { AccountId } from "../../../shared/ids.ts";
 import { micros } from "../../../shared/pricing.ts";
 import { env } from "../support/env.ts";
@@ -25,6 +28,45 @@ async function codesOf(orders: readonly Promise<unknown>[]): Promise<unknown[]> 
 async function spentOn(id: string): Promise<unknown> {
   return (await env.DB.prepare("select spent_micros from daily_spend where spender_id = ?").bind(id).all()).results;
 }
+
+describe("what was spent on a day", () => {
+  const spent = async () =>
+    (await env.DB.prepare("select utc_day, spent_micros from daily_spend where spender = 'account'").all()).results;
+
+  it("is dropped once the day is over and no clip of it can end any more, and not before", async () => {
+    const world = new World();
+    const account = await world.account();
+    const { id } = await world.order(account);
+    const day = utcDay(world.nowMs);
+    const dropsAtMs = (day + 2) * DAY_MS + DEFAULT_TIMES.messagesKeptMs;
+    world.advance(DAY_MS);
+    const next = await world.order(account);
+    expect(await forgetDays(world.ports)).toBe(dropsAtMs);
+    world.advance(dropsAtMs - world.nowMs - 1);
+    expect(await forgetDays(world.ports)).toBe(world.nowMs + 60_000);
+    expect(await spent()).toEqual([day, day + 1].map((utc_day) => ({ utc_day, spent_micros: CLIP_PRICE })));
+    world.advance(1);
+    expect(await forgetDays(world.ports)).toBe(dropsAtMs + DAY_MS);
+    expect(await spent()).toEqual([{ utc_day: day + 1, spent_micros: CLIP_PRICE }]);
+    for (const late of [id, next.id]) await cancelClip(world.ports, account, late); // as if they had waited so long
+    expect(await spent()).toEqual([{ utc_day: day + 1, spent_micros: 0 }]);
+    await expectInvariants();
+  });
+
+  it("is dropped in bounded batches, and is not looked for again when nothing is left", async () => {
+    const world = new World();
+    await env.DB.prepare(
+      `with recursive n(i) as (select 1 union all select i + 1 from n where i < 1200)
+       insert into daily_spend select 'key', 'key_' || i, 1, 0, null from n`,
+    ).run();
+    const left = async () => (await env.DB.prepare("select count(*) as n from daily_spend").first())?.n;
+    expect(await forgetDays(world.ports)).toBe(world.nowMs);
+    expect(await left()).toBe(700);
+    expect(await forgetDays(world.ports)).toBe(world.nowMs);
+    expect(await forgetDays(world.ports)).toBeNull();
+    expect(await left()).toBe(0);
+  });
+});
 
 describe("an account's daily cap", () => {
   it("refuses the order that would exceed it, says which cap, how much and until when, and changes nothing", async () => {

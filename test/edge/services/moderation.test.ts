@@ -87,6 +87,15 @@ describe("a prompt", () => {
     await expectInvariants();
   });
 
+  test("is not in the audit log either when the moderator repeats it as its reason", async () => {
+    const world = newWorld();
+    const account = await world.account();
+    moderator.ofPrompts = async () => ({ ...REFUSED, reason: "weapon: a Turquoíse elephant, 刀子!" });
+    await expect(world.order(account, { prompt: "my turquoise elephant with 刀" })).rejects.toThrow();
+    const detail = JSON.stringify({ by: "test", reason: "weapon: a … …, …子!" });
+    expect(await audited()).toMatchObject([{ action: "prompt.refused", detail }]);
+  });
+
   test("is shown to the moderator with its model and account, and an allowed one is ordered", async () => {
     const world = newWorld();
     const account = await world.account();

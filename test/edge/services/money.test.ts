@@ -9,9 +9,20 @@ import { CLIP_PRICE, freshDeployment, World } from "../support/world.ts";
 beforeEach(freshDeployment);
 
 describe("the ledger", () => {
-  it.each(["update ledger_entries set amount_micros = 0", "delete from ledger_entries"])("refuses: %s", async (sql) => {
+  const again = (where: string) => {
+    const columns = "book, account_id, clip_id, key_id, kind, amount_micros, reason, at_ms";
+    const rows = `select 'txn_x', ${columns} from ledger_entries where ${where}`;
+    return `replace into ledger_entries (transaction_id, ${columns}) ${rows}`;
+  };
+  it.each([
+    "update ledger_entries set amount_micros = 0",
+    "delete from ledger_entries",
+    "insert or replace into ledger_entries select * from ledger_entries",
+    again("kind = 'hold'"),
+    again("kind = 'capture' and book = 'held'"),
+  ])("refuses: %s", async (sql) => {
     const world = new World();
-    await world.account();
+    await world.finished(await world.account());
     const before = await everything();
     await expect(env.DB.prepare(sql).run()).rejects.toThrow("ledger_entries is append-only");
     expect(await everything()).toEqual(before);
@@ -49,7 +60,7 @@ describe("the ledger", () => {
       insert.bind("txn_x", other, account, clip_id, kind, -amount),
       insert.bind("txn_x", book, account, clip_id, kind, amount),
     ]);
-    await expect(twice).rejects.toThrow("UNIQUE constraint failed");
+    await expect(twice).rejects.toThrow("ledger_entries is append-only");
     await expectInvariants();
   });
 });

@@ -21,6 +21,7 @@ const REQUEST: CreateTopUp = {
   amount_micros: AMOUNT,
   success_url: "https://www.example.com/paid",
   cancel_url: "https://www.example.com/credit",
+  save_card: false,
 };
 let stripe: StripeDouble;
 let payments: Payments;
@@ -243,7 +244,7 @@ describe("what is paid back", () => {
   });
 
   it("moves nothing of a payment that is not a top-up", async () => {
-    const foreign = { id: "", paymentIntent: "pi_foreign", cents: 1, currency: "usd", metadata: {}, successUrl: "" };
+    const foreign = { paymentIntent: "pi_foreign", cents: 1, currency: "usd", metadata: {} };
     await receive(await stripe.refund(foreign, 1));
     await receive(await stripe.refund(foreign, 1, "eur"));
     await receive(await stripe.dispute(foreign, 1, "funds_withdrawn"));

@@ -59,9 +59,9 @@ async function planOf(sql: string): Promise<string[]> {
 
 /** Small by nature: runners; and what is read by indexes that hold only what is in motion. */
 const SHORT =
-  /^SCAN (?:runners|(?:clips|balances|webhook_deliveries) USING (?:COVERING )?INDEX (?:clips_(?:leased|expiring|turn|flow)|balances_holding|webhook_deliveries_(?:due|overdue))\b)/;
+  /^SCAN (?:runners|(?:clips|balances|webhook_deliveries|chat_replies) USING (?:COVERING )?INDEX (?:clips_(?:leased|expiring|turn|flow)|balances_holding|(?:webhook_deliveries|chat_replies)_(?:due|overdue))\b)/;
 const GROWING =
-  /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|uploads|daily_spend|flows|accounts|balances|audit_log|webhook_messages|webhook_deliveries|webhook_attempts|api_keys|api_key_secrets|browser_tokens)\b/;
+  /^SCAN (?:clips|clip_events|ledger_entries|idempotency_keys|output_removals|uploads|daily_spend|trigger_days|chat_spend|chat_replies|top_ups|stripe_payments|flows|accounts|balances|audit_log|webhook_messages|webhook_deliveries|webhook_attempts|api_keys|api_key_secrets|browser_tokens)\b/;
 
 describe("no statement of the services", () => {
   it("reads through a table that grows with what has been done", async () => {

@@ -46,7 +46,27 @@ describe("watching a clip", () => {
     const sights: string[] = [];
     const watch = { untilMs: real.nowMs + 600_000 };
     for await (const clip of watchClip({ ...real.ports, feed }, account, id, watch)) sights.push(sightOf(clip));
-    expect(sights).toEqual(["queued.0", "running.1.load.0", "running.1.denoise.2", "cancelled.1"]);
+    expect(sights).toEqual(["queued.0.1", "running.1.load.0", "running.1.denoise.2", "cancelled.1"]);
+  });
+
+  it("tells each step that a waiting clip takes in the queue", async () => {
+    const real = new World();
+    const account = await real.account();
+    const ahead = [(await real.order(account)).id, (await real.order(account)).id];
+    const { id } = await real.order(account);
+    const cancel = async () => await cancelClip(real.ports, account, ahead.shift() ?? id);
+    const feed = scripted([cancel, async () => {}, cancel, cancel]);
+    const seen: unknown[] = [];
+    const watch = { untilMs: real.nowMs + 600_000 };
+    for await (const clip of watchClip({ ...real.ports, feed }, account, id, watch)) {
+      seen.push([clip.state, clip.queue?.position]);
+    }
+    expect(seen).toEqual([
+      ["queued", 3],
+      ["queued", 2],
+      ["queued", 1],
+      ["cancelled", undefined],
+    ]);
   });
 
   it("ends when the time is up, with the clip as it then is", async () => {

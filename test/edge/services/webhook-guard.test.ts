@@ -5,7 +5,11 @@ import { Receivers } from "../support/receivers.ts";
 
 let receivers: Receivers;
 const check = async (url: string, trusted: readonly string[] = []) =>
-  await checkTarget({ resolver: receivers, trustedHosts: new Set(trusted) }, url, "/url");
+  await checkTarget(
+    { resolver: receivers, trustedHosts: new Set(trusted), publicOrigin: "https://clips.example" },
+    url,
+    "/url",
+  );
 
 beforeEach(() => {
   receivers = new Receivers();
@@ -73,6 +77,13 @@ describe("what its name resolves to", () => {
     expect(await check("https://8.8.8.8:8443/")).toBe("https://8.8.8.8:8443/");
     expect(await check("https://[2606:4700::1111]/")).toBe("https://[2606:4700::1111]/");
   });
+});
+
+test("nothing is sent to ourselves, where an end could order the next clip without end", async () => {
+  receivers.host("clips.example");
+  await expect(check("https://clips.example/hooks/x")).rejects.toThrow("another server");
+  await expect(check("https://CLIPS.example:443/", ["clips.example"])).rejects.toThrow("another server");
+  expect(await check("https://clips.example:8443/")).toBe("https://clips.example:8443/");
 });
 
 test("an operator's own receivers are reached over http and at any address, and nothing else is", async () => {

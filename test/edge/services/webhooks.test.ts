@@ -2,6 +2,7 @@
 import { Webhook } from "standardwebhooks";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { Lane } from "../../../db/schema.ts";
+import { listAudit } from "../../../edge/services/audit.ts";
 import { cancelClip } from "../../../edge/services/clips/cancel.ts";
 import { completeAttempt } from "../../../edge/services/leases/complete.ts";
 import { failAttempt } from "../../../edge/services/leases/fail.ts";
@@ -259,6 +260,19 @@ describe("W2: one id, the same bytes, verifiable by every unexpired secret", () 
     await expect(world.ports.vault.open(sealed, b.id)).rejects.toThrow();
   });
 
+  test("what a secret that no key opens should have signed goes by the schedule, and holds up nothing", async () => {
+    const { id } = await endpoint("a.example");
+    await env.DB.prepare("update webhook_secrets set sealed = 'k0.AAAA'").run();
+    await cancelled();
+    for (let next = await deliver(id); next !== null; next = await deliver(id)) world.nowMs = next;
+    expect(receivers.received).toEqual([]);
+    expect(await states()).toEqual(["clip.cancelled exhausted"]);
+    const { secret } = await rotateEndpointSecret(world.ports, account, id, 60_000);
+    await cancelled();
+    await deliver(id);
+    expect(() => verify(secret, only(receivers.at("a.example")))).not.toThrow();
+  });
+
   test("a clip's own URL is told, signed by the account's secret", async () => {
     receivers.host("own.example");
     await expect(world.order(account, { webhook_url: "https://own.example/x" })).rejects.toThrow(
@@ -337,6 +351,28 @@ describe("W3: when it is tried, and where never", () => {
     expect(receivers.received).toHaveLength(1);
   });
 
+  test.each([429, 503])(
+    "after a %i with Retry-After nothing else that waits for it is sent before its time",
+    async (status) => {
+      const { id } = await endpoint("a.example");
+      receivers.host("a.example", answering(status, "600"));
+      await sendTest(world.ports, account, id);
+      await deliver(id);
+      receivers.host("a.example", answering(500));
+      for (let i = 0; i < 7; i++) await sendTest(world.ports, account, id);
+      // Five at once: the two others wait.
+      receivers.host("a.example", answering(status, "3600"));
+      const next = (await deliver(id)) ?? Number.NaN;
+      expect(receivers.received).toHaveLength(1 + 5);
+      expect(next).toBeGreaterThanOrEqual(world.nowMs + 3_600_000);
+      receivers.host("a.example");
+      world.nowMs = next;
+      for (let due: number | null = next; due !== null; due = await deliver(id)) world.nowMs = due;
+      expect(new Set(await states())).toEqual(new Set(["webhook.test delivered"]));
+      expect(receivers.received).toHaveLength(1 + 5 + 8);
+    },
+  );
+
   test("410 disables the endpoint, exhausts what waits for it, and tells the others", async () => {
     const gone = await endpoint("gone.example");
     const other = await endpoint("other.example", ["webhook_endpoint.disabled"]);
@@ -369,6 +405,10 @@ describe("W3: when it is tried, and where never", () => {
     await deliver(id);
     expect(await getEndpoint(world.ports, account, id)).toMatchObject({ enabled: false, disabled_reason: "failing" });
     expect(await states()).toEqual(["webhook.test delivered", "webhook.test exhausted"]);
+    // There is no other endpoint to tell of it.
+    expect((await listAudit(world.ports, account, { limit: 1 })).data).toMatchObject([
+      { actor: "service", action: "webhook_endpoint.disabled", subject: id, detail: { reason: "failing" } },
+    ]);
   });
 
   test("a name that turns private after its endpoint was made is never contacted", async () => {

@@ -38,6 +38,11 @@ export async function expectInvariants(): Promise<void> {
     await rows(`select l.reason, count(*) as times from ledger_entries l where l.kind = 'payment' and l.book = 'available'
       group by l.reason having times <> 1`),
   ).toEqual([]);
+  // A charge of a kept card is open only while its account waits for it, one at a time.
+  expect(
+    await rows(`select id from top_ups where auto and state = 'open'
+      and not exists (select 1 from auto_top_ups a where a.top_up_id = top_ups.id)`),
+  ).toEqual([]);
   // M3 and M4: one hold a clip, resolved exactly once when the clip ends: captured if it succeeded, else released.
   expect(
     await rows(`select c.id, c.state,
@@ -145,6 +150,8 @@ export async function everything(): Promise<unknown> {
     "trigger_deliveries",
     "balance_alerts",
     "top_ups",
+    "auto_top_ups",
+    "stripe_customers",
     "stripe_events",
     "stripe_payments",
     "stripe_disputes",

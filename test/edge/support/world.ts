@@ -81,6 +81,7 @@ export async function completion(): Promise<CompleteRequest> {
     outputs: { mp4: await declared(FILES.mp4), poster: await declared(FILES.poster) },
     timings: { denoise: 1.5, decode: 0.25 },
     engine: "cpu/0.1.0",
+    model_version: "TurboWan-Demo-quant@3fa1b2c4d5e6",
   };
 }
 

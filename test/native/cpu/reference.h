@@ -7,7 +7,7 @@
 
 #include "cpu/context.h"
 #include "cpu/kernels.h"
-#include "cpu/thread_pool.h"
+#include "engine/thread_pool.h"
 
 namespace turboclip::test {
 

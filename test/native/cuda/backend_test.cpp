@@ -1,14 +1,18 @@
 #include "cuda/backend.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <thread>
 
 #include "check.h"
 #include "cpu/reference.h"
-#include "cuda/device_memory.h"
+#include "cuda/device_plan.h"
 #include "cuda/self_test.h"
+#include "cuda/transformer_blocks.h"
 #include "cuda/transformer_weights.h"
+#include "cuda/umt5_weights.h"
 #include "engine/memory_plan.h"
+#include "engine/nv12.h"
 #include "engine/text.h"
 #include "golden_engine.h"
 #include "support.h"
@@ -27,7 +31,7 @@ TEST("without the CUDA library, or with a file that is none, the backend says so
     CHECK(!backend.ok());
     CHECK(backend.error().code == ErrorCode::backend_unavailable);
     CHECK(mentions(backend.error().message, {"does not open", path, "nvcc", "TURBOCLIP_CUDA_LIBRARY"}));
-    CHECK(find_cuda_device({path, 0}).error().message == backend.error().message);
+    CHECK(find_cuda_device({path, 0}, make_cpu_backend({1})).error().message == backend.error().message);
   }
 }
 
@@ -38,7 +42,7 @@ TEST("a device that is not there is refused by its number") {
 }
 
 TEST("a device is told by its name, its driver and its memory once it has multiplied rightly") {
-  const Result<CudaDevice> device = find_cuda_device({TURBOCLIP_EMULATED_LIBRARY, 0});
+  const Result<CudaDevice> device = find_cuda_device({TURBOCLIP_EMULATED_LIBRARY, 0}, make_cpu_backend({1}));
   CHECK(device.ok());
   CHECK_EQUAL(device.value().name, "emulated");
   CHECK_EQUAL(device.value().driver, "13.0");
@@ -87,10 +91,10 @@ TEST("a whole engine with its transformer behind the CUDA library makes the clip
   const Result<Clip> expected = on_host.value()->generate(request, {}, {});
   CHECK(clip.ok() && expected.ok());
   double difference = 0;
-  for (std::size_t i = 0; i < expected.value().rgb.size(); ++i) {
-    difference += std::pow(static_cast<double>(clip.value().rgb[i]) - expected.value().rgb[i], 2);
+  for (std::size_t i = 0; i < expected.value().pixels->size(); ++i) {
+    difference += std::pow(static_cast<double>((*clip.value().pixels)[i]) - (*expected.value().pixels)[i], 2);
   }
-  const double rms = std::sqrt(difference / static_cast<double>(expected.value().rgb.size()));
+  const double rms = std::sqrt(difference / static_cast<double>(expected.value().pixels->size()));
   CHECK(rms < 2.5);  // levels of 255: 40 dB
 }
 
@@ -100,10 +104,12 @@ TEST("a prompt is encoded on the device in bfloat16 or INT8, or on the host, as 
   const std::unique_ptr<Backend> cpu = make_cpu_backend({1});
   const Result<Tensor> expected = cpu->load_text_encoder(file.value()).value()->encode(ids, {}, {});
   CHECK(expected.ok());
-  for (const auto& [encoding, error] : {std::pair(TextEncoding::host, 0.0), std::pair(TextEncoding::bf16, 2e-2),
-                                        std::pair(TextEncoding::int8, 1e-1)}) {
-    Result<std::unique_ptr<Backend>> backend =
-        make_cuda_backend({TURBOCLIP_EMULATED_LIBRARY, 0, 0, encoding}, make_cpu_backend({1}));
+  for (const auto& [encoding, error] :
+       {std::pair(TextEncoding::host, 0.0), std::pair(TextEncoding::bf16, 2e-2),
+        std::pair(TextEncoding::int8, 1e-1)}) {
+    CudaOptions options{TURBOCLIP_EMULATED_LIBRARY};
+    options.text_encoding = encoding;
+    Result<std::unique_ptr<Backend>> backend = make_cuda_backend(options, make_cpu_backend({1}));
     CHECK(backend.ok());
     CHECK_EQUAL(backend.value()->encodes_on_host(), encoding == TextEncoding::host);
     Result<std::unique_ptr<TextEncoder>> encoder = backend.value()->load_text_encoder(file.value());
@@ -193,28 +199,138 @@ TEST("a model on the second device makes its clip on another thread than the one
 
 TEST("a model or a clip over its share of the device is refused before it is loaded, with what would fit") {
   const Result<Checkpoint> file = Checkpoint::open(fixture("golden/wan_t2v.pth"));
-  const std::int64_t weights = cuda::weight_bytes(cuda::read_config(file.value()).value());
+  const DenoiserConfig config = cuda::read_config(file.value()).value();
+  const std::int64_t least = cuda::embedding_bytes(config) + cuda::ring_bytes(config, config.layers);
   const Result<std::unique_ptr<Denoiser>> refused =
-      emulated(0, weights - 1).value()->load_denoiser(file.value());
+      emulated(0, least - 1).value()->load_denoiser(file.value());
   CHECK(!refused.ok());
   CHECK(refused.error().code == ErrorCode::out_of_memory);
   CHECK(mentions(refused.error().message,
-                 {"the transformer", gigabytes(weights), "TURBOCLIP_DEVICE_MEMORY_GIB"}));
+                 {"the transformer", gigabytes(least), "TURBOCLIP_DEVICE_MEMORY_GIB"}));
 
-  const DenoiserConfig config = cuda::read_config(file.value()).value();
   const DenoiserSettings settings{Attention::sla, 0.3};
-  const std::int64_t share = weights + cuda::clip_bytes(config, {2, 4, 4}, settings, 3);
+  const ModelLatentShape shape{20, 16, 16};
+  const std::int64_t share = least + cuda::clip_bytes(config, shape, settings, 3);
   Result<std::unique_ptr<Backend>> backend = emulated(0, share);
   Result<std::unique_ptr<Denoiser>> model = backend.value()->load_denoiser(file.value());
   CHECK(model.ok());
   Conditioning conditioning;
   conditioning.text = Tensor({3, config.text_width});
-  CHECK(model.value()->begin_clip({2, 4, 4}, conditioning, settings, {}).ok());
-  const Status larger = model.value()->begin_clip({3, 4, 4}, conditioning, settings, {});
+  CHECK(model.value()->begin_clip(shape, conditioning, settings, {}).ok());
+  const Status larger = model.value()->begin_clip({21, 16, 16}, conditioning, settings, {});
   CHECK(!larger.ok());
   CHECK(larger.error().code == ErrorCode::out_of_memory);
-  CHECK(mentions(larger.error().message, {"32 x 32 and 9 frames", "what fits: 5 frames"}));
-  CHECK(model.value()->begin_clip({2, 4, 4}, conditioning, settings, {}).ok());
+  CHECK(mentions(larger.error().message, {"128 x 128 and 81 frames", "what fits: 77 frames"}));
+  CHECK(model.value()->begin_clip(shape, conditioning, settings, {}).ok());
+  // What would be missing after the steps is told before them.
+  model.value()->expect_stage(share);
+  const Status later = model.value()->begin_clip({1, 2, 2}, conditioning, settings, {});
+  CHECK(!later.ok() && later.error().code == ErrorCode::out_of_memory);
+  CHECK(mentions(later.error().message, {"decoding a clip of 16 x 16", "TAEHV"}));
+}
+
+TEST("a set is planned to the byte before it is loaded, from its files' headers and without a device") {
+  const TemporaryFolder folder;
+  EnginePaths paths = golden_paths();
+  paths.denoiser = fitting_denoiser(folder);
+  const LargestClip clip{64, 32, 5, false, {Attention::sla, 0.3}};
+  const CudaOptions options{TURBOCLIP_EMULATED_LIBRARY};
+  const Umt5Config text = read_umt5_config(Checkpoint::open(paths.text_encoder).value()).value();
+  const DeviceTextEncoder encoder{cuda::umt5_weight_bytes(text, cuda::TextPrecision::bf16), 0};
+  const Result<DevicePlan> plan = plan_on_device(options, paths, clip, std::int64_t{1} << 40, encoder);
+  CHECK(plan.ok());
+  CHECK(plan.value().fits);
+  CHECK_EQUAL(plan.value().streamed, 0);
+  CHECK(plan.value().denoise > 0 && plan.value().decode > 0 && plan.value().decoders > 0);
+  Result<std::unique_ptr<Backend>> backend = emulated();
+  const std::shared_ptr<Backend> device = std::move(backend).value();
+  Result<std::unique_ptr<Engine>> engine = Engine::load(paths, device, clip);
+  CHECK(engine.ok());
+  CHECK_EQUAL(device->device_bytes()->held,
+              plan.value().transformer + plan.value().decoders + plan.value().text_encoder);
+  ClipRequest request = small_request();
+  request.denoiser = clip.settings;
+  request.token_ids.assign(511, 1);
+  CHECK(engine.value()->generate(request, {}, {}).ok());
+  CHECK_EQUAL(device->device_bytes()->held, plan.value().peak);
+  engine.value().reset();
+  CHECK_EQUAL(device->device_bytes()->held, 0);
+
+  const Result<DevicePlan> none = plan_on_device(options, paths, clip, 1000);
+  CHECK(none.ok() && !none.value().fits);
+  CHECK(mentions(none.value().remedy, {"no clip fits"}));
+  const Result<DevicePlan> less = plan_on_device(options, paths, {640, 640, 5, false, {}}, plan.value().peak);
+  CHECK(less.ok() && !less.value().fits);
+  CHECK(mentions(less.value().remedy, {"what fits: ", " x "}));
+  paths.vae = paths.text_encoder;
+  CHECK(!plan_on_device(options, paths, clip, 1000).ok());
+}
+
+TEST("a set that does not fit with its largest clip is refused before it is loaded, with what would fit") {
+  const TemporaryFolder folder;
+  EnginePaths paths = golden_paths();
+  paths.denoiser = fitting_denoiser(folder);
+  Result<std::unique_ptr<Backend>> backend = emulated(0, 40'000'000);
+  const Result<std::unique_ptr<Engine>> engine =
+      Engine::load(paths, std::move(backend).value(), LargestClip{1024, 1024, 81, false, {}});
+  CHECK(!engine.ok() && engine.error().code == ErrorCode::out_of_memory);
+  CHECK(mentions(engine.error().message, {"1024 x 1024 and 81 frames", "may be taken", "what fits: "}));
+}
+
+TEST("two engines of one device have their text encoder and decoder in common, and each its transformer") {
+  const TemporaryFolder folder;
+  EnginePaths paths = golden_paths();
+  paths.denoiser = fitting_denoiser(folder);
+  const auto load = [&] {
+    Result<std::unique_ptr<Backend>> backend = emulated();
+    Result<std::unique_ptr<Engine>> engine = Engine::load(paths, std::move(backend).value());
+    CHECK(engine.ok());
+    return std::move(engine).value();
+  };
+  std::unique_ptr<Engine> first = load();
+  const std::int64_t one = first->info().device->held;
+  std::unique_ptr<Engine> second = load();
+  const std::int64_t both = second->info().device->held;
+  const Result<Checkpoint> file = Checkpoint::open(paths.denoiser);
+  CHECK_EQUAL(both - one, cuda::weight_bytes(cuda::read_config(file.value()).value()));
+  const Result<Clip> from_first = first->generate(small_request(), {}, {});
+  const Result<Clip> from_second = second->generate(small_request(), {}, {});
+  first.reset();  // it has loaded what the second uses
+  const Result<Clip> again = second->generate(small_request(), {}, {});
+  CHECK(from_first.ok() && from_second.ok() && again.ok());
+  CHECK(*from_first.value().pixels == *from_second.value().pixels);
+  CHECK(*from_second.value().pixels == *again.value().pixels);
+  second.reset();
+  CHECK_EQUAL(load()->info().device->held, one);
+}
+
+TEST("frames leave the device as the NV12 bytes that the host makes of them, a latent frame at a time") {
+  const TemporaryFolder folder;
+  EnginePaths paths = golden_paths();
+  paths.denoiser = fitting_denoiser(folder);
+  Result<std::unique_ptr<Backend>> backend = emulated();
+  Result<std::unique_ptr<Engine>> engine = Engine::load(paths, std::move(backend).value());
+  CHECK(engine.ok());
+  ClipRequest request = small_request();
+  request.pixels = PixelFormat::nv12;
+  std::vector<std::int64_t> firsts;
+  const Result<Clip> clip =
+      engine.value()->generate(request, {}, {}, [&](const auto& pixels, std::int64_t first, std::int64_t) {
+        CHECK_EQUAL(pixels->size(), 5u * 32 * 64 * 3 / 2);
+        firsts.push_back(first);
+      });
+  CHECK(clip.ok());
+  CHECK(firsts == (std::vector<std::int64_t>{0, 1}));
+  request.pixels = PixelFormat::rgb24;
+  const Result<Clip> rgb = engine.value()->generate(request, {}, {});
+  CHECK(rgb.ok());
+  // The levels of rgb24 as values that have those levels.
+  std::vector<float> values(rgb.value().pixels->size());
+  std::transform(rgb.value().pixels->begin(), rgb.value().pixels->end(), values.begin(),
+                 [](std::uint8_t level) { return (static_cast<float>(level) - 127.5f) / 127.5f; });
+  std::vector<std::uint8_t> expected(clip.value().pixels->size());
+  to_nv12(values.data(), 5, 32, 64, expected.data());
+  CHECK(*clip.value().pixels == expected);
 }
 
 TEST("the product of INT8 blocks is the CPU engine's, and sizes that the device does not take are refused") {

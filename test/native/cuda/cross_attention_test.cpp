@@ -13,9 +13,11 @@ struct Case {
   std::int64_t tokens, heads, text_rows;
   float last_bias;
 };
-// Around the tiles of 128 queries and 32 keys; a prompt of 100 tokens; one that leaves no row to pad.
-constexpr Case kCases[] = {{1, 1, 1, 0},    {127, 2, 31, 6.2f}, {128, 1, 32, 6.1f},
-                           {131, 3, 33, 3}, {40, 1, 101, 6.0f}, {200, 2, 512, 0}};
+// Around the tiles of 64 and 128 queries and of 16, 32 and 128 keys; a prompt of 100 tokens; one that leaves
+// no row to pad; more heads than a block takes.
+constexpr Case kCases[] = {{1, 1, 1, 0},        {127, 2, 31, 6.2f},  {128, 1, 32, 6.1f}, {131, 3, 33, 3},
+                           {40, 1, 101, 6.0f},  {64, 2, 16, 6.2f},   {65, 1, 17, 6.2f},  {63, 1, 127, 5.9f},
+                           {257, 1, 128, 5.9f}, {130, 1, 129, 5.9f}, {200, 2, 512, 0},   {3, 40, 8, 6.2f}};
 
 /// x over heads of 128, normed over its whole width as the CPU engine does.
 std::vector<float> normed(const std::vector<float>& x, std::int64_t rows, const std::vector<float>& weight) {
@@ -42,6 +44,7 @@ TEST(
     "must") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
+  const std::vector<cuda::AttentionTiles> tiles = cuda::attention_tiles(queue.device());
   for (const Case& size : kCases) {
     const std::int64_t width = size.heads * 128;
     const std::vector<float> q = random_bf16(size.tokens * width, 31);
@@ -93,11 +96,13 @@ TEST(
       const cuda::TextKeys keys{device_kv.data(), size.text_rows, size.last_bias};
       cuda::prepare_text_keys(queue, keys, size.heads, k_inverse.data(), device_norm_k.data(),
                               device_norm_q.data());
-      cuda::cross_attention(queue, {device_q.data(), q_inverse.data(), size.tokens, size.heads}, keys,
-                            y.data(), scales.data());
-      const QuantizedRows out{size.tokens, width, y.download(queue),
-                              download_scales(queue, scales, size.tokens)};
-      CHECK(relative_error(out.to_float(), expected) < 1e-2);
+      for (const cuda::AttentionTiles taken : tiles) {
+        cuda::cross_attention(queue, {device_q.data(), q_inverse.data(), size.tokens, size.heads}, keys,
+                              y.data(), scales.data(), taken);
+        const QuantizedRows out{size.tokens, width, y.download(queue),
+                                download_scales(queue, scales, size.tokens)};
+        CHECK(relative_error(out.to_float(), expected) < 1e-2);
+      }
     });
     CHECK(queue.finish().ok());
   }

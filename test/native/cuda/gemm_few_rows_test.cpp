@@ -10,11 +10,11 @@ namespace {
 struct Case {
   std::int64_t rows, in, out;
 };
-// Around the rows of each kernel (32, 64, 112, 128) and where a second tile of rows begins; less than a tile of 256
-// columns, one, and several that are cut into unequal shares.
-constexpr Case kCases[] = {{1, 128, 128},  {31, 256, 384},  {32, 384, 256},  {33, 128, 896},  {64, 128, 256},
-                           {65, 128, 128}, {112, 128, 256}, {113, 256, 128}, {127, 128, 128}, {128, 640, 384},
-                           {129, 128, 256}, {300, 128, 128}};
+// Around the rows of each kernel (32, 64, 112, 128) and where a second tile of rows begins; less than a tile
+// of 256 columns, one, and several that are cut into unequal shares.
+constexpr Case kCases[] = {{1, 128, 128},   {31, 256, 384},  {32, 384, 256},  {33, 128, 896},
+                           {64, 128, 256},  {65, 128, 128},  {112, 128, 256}, {113, 256, 128},
+                           {127, 128, 128}, {128, 640, 384}, {129, 128, 256}, {300, 128, 128}};
 
 /// x w^T, summed in double precision.
 std::vector<float> product(const std::vector<float>& x, const std::vector<float>& w, const Case& size) {
@@ -39,7 +39,8 @@ struct Layer {
   cuda::DeviceArray<float> sums;
   cuda::PackedWeight weight{};
 
-  void pack(cuda::Queue& queue, const void* matrix, std::int64_t out, std::int64_t in, std::int64_t value_bytes) {
+  void pack(cuda::Queue& queue, const void* matrix, std::int64_t out, std::int64_t in,
+            std::int64_t value_bytes) {
     values.allocate(queue, out * in * value_bytes);
     cuda::pack_weight(queue, matrix, out, in * value_bytes, values.data());
     weight = {values.data(), scales.data(), out, in};
@@ -48,7 +49,8 @@ struct Layer {
   /// The parts added up on the host, in their order.
   template <class Rows>
   std::vector<float> multiply(cuda::Queue& queue, const Rows& x) {
-    const cuda::Shares shares = cuda::few_rows_shares(queue.device(), x.rows, weight);
+    const cuda::Shares shares =
+        cuda::few_rows_shares(queue.device(), x.rows, weight.out, weight.in, weight.scales != nullptr);
     sums.allocate(queue, shares.most_parts() * x.rows * weight.out);
     const cuda::PartialSums left = cuda::multiply_few_rows(queue, x, weight, sums.data());
     CHECK_EQUAL(left.rows, x.rows);
@@ -68,7 +70,9 @@ struct Layer {
   }
 };
 
-TEST("a product of few rows in bfloat16 is the exact one at every edge of its tiles and shares, the same twice") {
+TEST(
+    "a product of few rows in bfloat16 is the exact one at every edge of its tiles and shares, the same "
+    "twice") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
   for (const Case& size : kCases) {
@@ -132,8 +136,9 @@ TEST("a weight that is quantised on the device is that of a -quant checkpoint, v
   constexpr std::int64_t kColumns = 384;
   std::vector<float> w = random_bf16(kRows * kColumns, 26);
   std::fill_n(w.begin(), 128, 0.0f);
-  for (std::int64_t r = 128; r < 256; ++r) std::fill_n(w.begin() + r * kColumns, 128, 0.0f);  // a block of zeros
-  w[5] = 3.0f;    // the largest of its block, which is -128 or 127
+  for (std::int64_t r = 128; r < 256; ++r)
+    std::fill_n(w.begin() + r * kColumns, 128, 0.0f);  // a block of zeros
+  w[5] = 3.0f;                                         // the largest of its block, which is -128 or 127
   w[200] = -4.0f;
   const Int8Blocks expected = quantize_int8_blocks(w.data(), kRows, kColumns);
   cuda::DeviceArray<cuda::Bf16> matrix;

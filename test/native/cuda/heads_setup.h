@@ -18,8 +18,7 @@ class HeadBuffers {
     k_scales_.allocate(queue, blocks);
     q_sums_.allocate(queue, blocks * 128);
     k_means_.allocate(queue, blocks * 128);
-    feature_sums_.allocate(queue, blocks * 128);
-    parts_.allocate(queue, shape.heads * cuda::linear_parts(shape.tokens) * 128 * 128);
+    parts_.allocate(queue, shape.heads * cuda::linear_parts(shape.tokens) * cuda::kPartFloats);
     matrix_.allocate(queue, shape.heads * 128 * 128);
     sums_.allocate(queue, shape.heads * 128);
     angles_.upload(queue, shape);
@@ -27,13 +26,13 @@ class HeadBuffers {
 
   cuda::Heads heads() {
     return {offset_.data(),   q_.data(),      q_scales_.data(), k_.data(),
-            k_scales_.data(), q_sums_.data(), k_means_.data(),  feature_sums_.data()};
+            k_scales_.data(), q_sums_.data(), k_means_.data()};
   }
   cuda::LinearState state() { return {parts_.data(), matrix_.data(), sums_.data()}; }
   cuda::RotaryAngles angles() const { return angles_.view(); }
 
  private:
-  cuda::DeviceArray<float> offset_, q_scales_, k_scales_, q_sums_, k_means_, feature_sums_, parts_, sums_;
+  cuda::DeviceArray<float> offset_, q_scales_, k_scales_, q_sums_, k_means_, parts_, sums_;
   cuda::DeviceArray<std::int8_t> q_, k_;
   cuda::DeviceArray<cuda::Bf16> matrix_;
   cuda::RotaryTables angles_;

@@ -22,7 +22,8 @@ enum Opcode : unsigned {
   kImma = 0x237,
   kHmma = 0x23c,
   kIgmma = 0x9f1,
-  kHgmma = 0xdf0,
+  kHgmma = 0xdf0,        // the left operand in registers
+  kHgmmaShared = 0x9f0,  // both in shared memory
   kLdsm = 0x83b,
   kLdgsts = 0xfae,
   kStl = 0x387,
@@ -109,15 +110,17 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   int asynchronous = 0;
   int attentions = 0;
   int asynchronous_attentions = 0;
+  int states = 0;
   int convolutions = 0;
   int frame_products = 0;
   int few_rows = 0;
   for (const Kernel& kernel : kernels()) {
     if (kernel.name.find("gemm_w8a8") != std::string::npos) {
       ++products;
-      // A block of K: 4 steps, each of 3 x 8 tiles with 3 + 4 loads of operands.
+      // A block of K: 4 steps, each of 3 x 8 tiles with 3 + 4 loads of operands; before the first, x of all
+      // steps and W's first group.
       CHECK_EQUAL(kernel.count(kImma), 96);
-      CHECK_EQUAL(kernel.count(kLdsm), 28);
+      CHECK_EQUAL(kernel.count(kLdsm), 28 + 12 + 4);
       CHECK(kernel.count(kLdgsts) > 0);
     }
     if (kernel.name.find("gemm_wgmma") != std::string::npos) {
@@ -136,7 +139,8 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
     }
     if (kernel.name.find("few_rows_kernel") != std::string::npos) {
       ++few_rows;
-      // A block of K of 128 bytes: 4 steps, of INT8 16 outputs by all tiles of eight rows, of bfloat16 32 by half.
+      // A block of K of 128 bytes: 4 steps, of INT8 16 outputs by all tiles of eight rows, of bfloat16 32 by
+      // half.
       const bool int8 = kernel.name.find("ILb1E") != std::string::npos;
       int tiles = 0;
       for (const int each : {4, 8, 14, 16}) {
@@ -162,17 +166,29 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
       CHECK_EQUAL(kernel.count(kHmma), 32);
     } else if (kernel.name.find("sparse_attention") != std::string::npos) {
       ++attentions;
-      // 16 keys: q . k in 4 steps of 2 x 2 tiles, p . v in 2 x 16; scores of the first, and of two that
-      // follow while the values of two are added; the linear branch's step 2 x 16.
-      CHECK_EQUAL(kernel.count(kImma), 3 * 16);
-      CHECK_EQUAL(kernel.count(kHmma), 2 * 32 + 32);
+      // Four steps of 16 keys: q . k of 2 x 2 tiles in 4 steps, once more for scores that are weighed anew;
+      // p . v in 2 x 16; the linear branch's step 2 x 16.
+      CHECK_EQUAL(kernel.count(kImma), 4 * 2 * 16);
+      CHECK_EQUAL(kernel.count(kHmma), 4 * 32 + 32);
       CHECK(kernel.count(kLdgsts) > 0);
+    }
+    if (kernel.name.find("cross_attention_wgmma") != std::string::npos) {
+      ++asynchronous_attentions;
+      // q . k of 128 channels, p . v of 128 keys, 16 a step.
+      CHECK_EQUAL(kernel.count(kHgmmaShared), 8);
+      CHECK_EQUAL(kernel.count(kHgmma), 8);
+    }
+    // f(k)^T v of 64 rows in 4 steps: 2 x 4 tiles a warp, and the features' sums.
+    if (kernel.name.find("heads_kernelILb1E") != std::string::npos) {
+      ++states;
+      CHECK_EQUAL(kernel.count(kHmma), 4 * (2 * 4 + 2));
     }
   }
   CHECK_EQUAL(products, 4 * 3);  // epilogues, architectures
   CHECK_EQUAL(asynchronous, 4);
   CHECK_EQUAL(attentions, 3);
-  CHECK_EQUAL(asynchronous_attentions, 1);
+  CHECK_EQUAL(asynchronous_attentions, 2);
+  CHECK_EQUAL(states, 3);
   CHECK_EQUAL(convolutions, 3 * 3);    // columns of a tile, architectures
   CHECK_EQUAL(frame_products, 3 * 3);  // values, scores, sums
   CHECK_EQUAL(few_rows, 2 * 4 * 3);    // precisions, rows of a tile, architectures

@@ -10,8 +10,10 @@ namespace {
 struct Case {
   std::int64_t rows, width;
 };
-// One group of channels to the widest row, in each of the kernels that hold a row in registers.
-constexpr Case kCases[] = {{1, 128}, {9, 256}, {8, 384}, {17, 1536}, {5, 1664}, {3, 5120}};
+// One group of channels to the widest row, in each of the kernels that hold a row in registers, whole and in
+// part; more rows than the emulated card has at once, which bring later ones near.
+constexpr Case kCases[] = {{1, 128},  {9, 256},  {7, 512},   {8, 384},   {17, 1536},
+                           {5, 1664}, {3, 5120}, {101, 384}, {85, 1536}, {27, 5120}};
 
 std::vector<float> normed(const std::vector<float>& x, const Case& size, const std::vector<float>& gain,
                           const std::vector<float>& shift) {

@@ -15,11 +15,13 @@ struct Case {
   std::int64_t heads, frames, height, width;
   double ratio;
 };
-// Lengths around the tiles of 32, 64 and 128 rows and the linear branch's ranges of 1024; one key block to
-// all; more heads than a block of prepare_heads takes.
-constexpr Case kCases[] = {{1, 1, 1, 1, 0.1},   {2, 1, 7, 9, 0.5}, {1, 1, 8, 8, 1.0},
-                           {5, 1, 5, 13, 0.5},  {2, 3, 6, 7, 0.3}, {1, 2, 8, 8, 1.0},
-                           {1, 1, 3, 43, 0.34}, {2, 5, 7, 9, 0.2}, {1, 3, 11, 32, 0.1}};
+// Lengths around the tiles of 16, 32, 64 and 128 rows and the linear branch's ranges of 1024; grids narrower
+// than a step of 32 rows and wider; one key block to all; a head to 14B's 40.
+constexpr Case kCases[] = {
+    {1, 1, 1, 1, 0.1},   {2, 1, 7, 9, 0.5},    {1, 1, 8, 8, 1.0},   {5, 1, 5, 13, 0.5},
+    {2, 3, 6, 7, 0.3},   {1, 1, 1, 127, 0.5},  {1, 2, 8, 8, 1.0},   {1, 1, 3, 43, 0.34},
+    {2, 5, 7, 9, 0.2},   {1, 3, 11, 31, 0.05}, {1, 2, 16, 32, 0.9}, {1, 1, 25, 41, 0.5},
+    {12, 15, 1, 1, 1.0}, {40, 11, 3, 1, 1.0},  {1, 33, 2, 1, 0.1},  {3, 1, 1, 33, 0.1}};
 
 struct Problem {
   cuda::HeadShape shape;
@@ -31,9 +33,9 @@ struct Problem {
 
   explicit Problem(const Case& c)
       : shape{c.heads, c.frames * c.height * c.width, c.frames, c.height, c.width},
-        values(random_values(shape.tokens * 3 * shape.channels(), 21)),
-        norm_q(random_values(shape.channels(), 22)),
-        norm_k(random_values(shape.channels(), 23)) {
+        values(random_values(shape.tokens * 3 * shape.channels(), seed(c))),
+        norm_q(random_values(shape.channels(), seed(c) + 1)),
+        norm_k(random_values(shape.channels(), seed(c) + 2)) {
     kept = std::max<std::int64_t>(
         1, static_cast<std::int64_t>(c.ratio * static_cast<double>(shape.key_blocks())));
     const std::int64_t channels = shape.channels();
@@ -50,8 +52,8 @@ struct Problem {
       k.insert(k.end(), row + channels, row + 2 * channels);
       v.insert(v.end(), row + 2 * channels, row + 3 * channels);
     }
-    weight_l = random_values(128 * 128, 24);
-    bias_l = random_values(128, 25);
+    weight_l = random_values(128 * 128, seed(c) + 3);
+    bias_l = random_values(128, seed(c) + 4);
     cpu::ThreadPool pool(1);
     const cpu::Context context{pool, cpu::best_kernels()};
     const cpu::RotaryTable table = cpu::make_rotary_table(c.frames, c.height, c.width);
@@ -60,6 +62,11 @@ struct Problem {
       cpu::rms_norm(context, rows, weight->data());
       cpu::apply_rotary(context, rows, table);
     }
+  }
+
+  /// Other values in every case.
+  static std::uint64_t seed(const Case& c) {
+    return static_cast<std::uint64_t>((c.heads * 1000 + c.frames * 100 + c.height * 10 + c.width) * 8);
   }
 
   cpu::HeadRows head(const std::vector<float>& x, std::int64_t index) const {
@@ -109,7 +116,9 @@ struct Device {
   cuda::DeviceArray<std::int8_t> y;
   cuda::DeviceArray<std::int32_t> lut;
 
-  Device(cuda::Queue& on, const Problem& from) : problem(from), queue(on), buffers(on, from.shape) {
+  /// linear: with the linear branch's state.
+  Device(cuda::Queue& on, const Problem& from, bool linear = true)
+      : problem(from), queue(on), buffers(on, from.shape) {
     const cuda::HeadShape& shape = problem.shape;
     values.upload(queue, to_bf16(problem.values));
     q_inverse.upload(queue, inverse(0));
@@ -121,10 +130,11 @@ struct Device {
     lut.allocate(queue, shape.heads * shape.query_blocks() * problem.kept);
     y.allocate(queue, shape.tokens * shape.channels());
     scales.allocate(queue, shape.heads * cuda::scale_stride(shape.tokens));
+    const cuda::LinearState state = linear ? buffers.state() : cuda::LinearState{nullptr, nullptr, nullptr};
     cuda::prepare_heads(queue, shape, projections(), {norm_q.data(), norm_k.data()}, buffers.angles(),
-                        buffers.heads());
+                        buffers.heads(), state);
     cuda::block_map(queue, shape, buffers.heads(), problem.kept, lut.data());
-    cuda::linear_state(queue, shape, projections(), buffers.heads(), proj_l.data(), buffers.state());
+    if (linear) cuda::fold_linear_state(queue, shape, proj_l.data(), state);
   }
 
   std::vector<float> inverse(std::int64_t part) const {
@@ -223,12 +233,62 @@ TEST(
   });
 }
 
+TEST("scores of any size, growing from key to key or falling, are weighed as the CPU engine does") {
+  // From block to block the largest score grows, or falls, by so many powers of 2: a row's weights outgrow
+  // the reference that its first keys gave, or vanish beside it.
+  struct Sizes {
+    double first, factor;
+  };
+  constexpr Sizes kSizes[] = {{1e-5, 1}, {2e-3, 1}, {1e-3, 1.5}, {2e-2, 0.6}, {0.5, 1}, {1e-4, 8}};
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  for (const cuda::AttentionTiles tiles : cuda::attention_tiles(queue.device())) {
+    for (const Sizes& size : kSizes) {
+      Problem problem({2, 1, 13, 31, 1.0});
+      const cuda::HeadShape& shape = problem.shape;
+      const std::int64_t stride = cuda::scale_stride(shape.tokens);
+      const std::vector<std::int8_t> q = random_int8(shape.tokens * shape.channels(), 51);
+      const std::vector<std::int8_t> k = random_int8(shape.tokens * shape.channels(), 52);
+      std::vector<float> q_scales = random_values(shape.heads * stride, 53);
+      std::vector<float> k_scales;
+      for (float& scale : q_scales) scale = 0.02f * (1.5f + scale);
+      for (std::int64_t i = 0; i < shape.heads * shape.key_blocks(); ++i) {
+        k_scales.push_back(static_cast<float>(
+            size.first * std::pow(size.factor, static_cast<double>(i % shape.key_blocks()))));
+      }
+      for (std::int64_t h = 0; h < shape.heads; ++h) {
+        for (std::int64_t r = 0; r < shape.tokens; ++r) {
+          for (std::int64_t d = 0; d < 128; ++d) {
+            const std::int64_t from = (h * shape.tokens + r) * 128 + d;
+            const std::int64_t to = r * shape.channels() + h * 128 + d;
+            problem.q[to] = static_cast<float>(q[from]) * q_scales[h * stride + r];
+            problem.k[to] = static_cast<float>(k[from]) * k_scales[h * shape.key_blocks() + r / 64];
+          }
+        }
+      }
+      Device device(queue, problem);
+      const cuda::Heads heads = device.buffers.heads();
+      const auto copy = [&](auto* to, const auto& from) {
+        queue.copy("the test's heads", to, from.data(), from.size() * sizeof from[0], cudaMemcpyHostToDevice);
+      };
+      copy(heads.q, q);
+      copy(heads.k, k);
+      copy(heads.q_scales, q_scales);
+      copy(heads.k_scales, k_scales);
+      const std::vector<float> out =
+          device.attend({nullptr, shape.key_blocks(), nullptr, nullptr, nullptr}, tiles);
+      CHECK(relative_error(out, problem.expected({}, false)) < 1e-2);
+      CHECK(queue.finish().ok());
+    }
+  }
+}
+
 TEST("dense attention is the sparse kernel without a map and without the linear branch") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
   in_all_tiles(queue, [&](cuda::AttentionTiles tiles, const Case& size) {
     const Problem problem(size);
-    Device device(queue, problem);
+    Device device(queue, problem, false);
     const std::vector<float> out =
         device.attend({nullptr, problem.shape.key_blocks(), nullptr, nullptr, nullptr}, tiles);
     CHECK(relative_error(out, problem.expected({}, false)) < 2.5e-2);

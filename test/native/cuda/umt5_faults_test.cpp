@@ -1,6 +1,8 @@
 // Text encoders and a device that has too little memory, fails, or lacks a part of the file.
 #include "check.h"
 #include "cuda/transformer.h"
+#include "cuda/transformer_blocks.h"
+#include "cuda/transformer_weights.h"
 #include "cuda/umt5_encoder.h"
 #include "engine/memory_plan.h"
 #include "machine.h"
@@ -19,7 +21,7 @@ bool never() { return false; }
 
 Result<std::unique_ptr<cuda::Umt5Encoder>> load(const Checkpoint& file, TextPrecision precision,
                                                 std::int64_t limit = 0) {
-  return cuda::Umt5Encoder::load(0, file, precision, cuda::MemoryShare(limit));
+  return cuda::Umt5Encoder::load(0, file, precision, limit);
 }
 
 TEST("a text encoder's weights take what was planned for them, to the byte, and are given back") {
@@ -35,7 +37,12 @@ TEST("a text encoder's weights take what was planned for them, to the byte, and 
     CHECK_EQUAL(taken, cuda::umt5_weight_bytes(kSizes, precision));
     CHECK_EQUAL(taken, encoder.value()->weight_bytes());
     CHECK(encoder.value()->encode(kPrompt, never).ok());
-    CHECK_EQUAL(static_cast<std::int64_t>(emulator::allocated_bytes() - before) - pinned, taken);
+    // The prompt's memory is the scratch, and as large as planned.
+    const std::vector<std::int32_t> longest(512, 7);
+    CHECK(encoder.value()->encode(longest, never).ok());
+    CHECK_EQUAL(static_cast<std::int64_t>(emulator::allocated_bytes() - before) - pinned,
+                taken + encoder.value()->prompt_bytes(512));
+    CHECK_EQUAL(cuda::holdings_of(0).scratch.bytes(), encoder.value()->prompt_bytes(512));
     encoder.value().reset();
     CHECK_EQUAL(emulator::allocated_bytes(), before);
   }
@@ -66,13 +73,15 @@ TEST("a loaded text encoder counts against the share of the transformer, and of 
   const TemporaryFolder folder;
   const Checkpoint file = RandomUmt5(kSizes).save(folder);
   const Result<Checkpoint> dit = Checkpoint::open(fixture("golden/wan_t2v.pth"));
-  const std::int64_t transformer = cuda::weight_bytes(cuda::read_config(dit.value()).value());
+  const DenoiserConfig config = cuda::read_config(dit.value()).value();
+  // At the least, with its blocks in the host's memory.
+  const std::int64_t transformer = cuda::embedding_bytes(config) + cuda::ring_bytes(config, config.layers);
   const std::int64_t weights = cuda::umt5_weight_bytes(kSizes, TextPrecision::bf16);
   Result<std::unique_ptr<cuda::Umt5Encoder>> encoder =
       load(file, TextPrecision::bf16, weights + cuda::umt5_loading_bytes(kSizes, TextPrecision::bf16));
   CHECK(encoder.ok());
   const auto beside = [&](std::int64_t limit) {
-    return cuda::Transformer::load(0, dit.value(), cuda::MemoryShare(limit)).ok();
+    return cuda::Transformer::load(0, dit.value(), {limit}).ok();
   };
   CHECK(!beside(weights + transformer - 1));
   CHECK(beside(weights + transformer));
@@ -136,7 +145,8 @@ TEST("a text encoder's file that ends too early is refused, wherever it is cut")
 
 TEST("a prompt is cancelled between two blocks, and the next one runs") {
   const TemporaryFolder folder;
-  Result<std::unique_ptr<cuda::Umt5Encoder>> encoder = load(RandomUmt5(kSizes).save(folder), TextPrecision::bf16);
+  Result<std::unique_ptr<cuda::Umt5Encoder>> encoder =
+      load(RandomUmt5(kSizes).save(folder), TextPrecision::bf16);
   CHECK(encoder.ok());
   int asked = 0;
   const Result<Tensor> stopped = encoder.value()->encode(kPrompt, [&] { return ++asked == 2; });

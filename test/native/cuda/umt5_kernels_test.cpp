@@ -57,7 +57,9 @@ struct Out {
   }
 };
 
-TEST("the residual stream takes in what a product left in parts, and its RMS norm is the exact one in three forms") {
+TEST(
+    "the residual stream takes in what a product left in parts, and its RMS norm is the exact one in three "
+    "forms") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
   struct Case {
@@ -130,8 +132,8 @@ TEST("GELU of the gate times up is the CPU engine's, of sums in parts") {
 }
 
 /// Softmax attention in double precision, of q, k and v rounded to bfloat16. bias: [heads][kDistances].
-std::vector<float> attention(const std::vector<float>& projections, std::int64_t rows, const cuda::TextHeads& heads,
-                             const std::vector<float>& bias) {
+std::vector<float> attention(const std::vector<float>& projections, std::int64_t rows,
+                             const cuda::TextHeads& heads, const std::vector<float>& bias) {
   const std::int64_t channels = heads.heads * heads.width;
   const std::vector<float> rounded = from_bf16(to_bf16(projections));
   std::vector<float> out(static_cast<std::size_t>(rows * channels));
@@ -152,25 +154,29 @@ std::vector<float> attention(const std::vector<float>& projections, std::int64_t
       for (std::int64_t i = 0; i < heads.width; ++i) {
         double sum = 0;
         for (std::int64_t key = 0; key < rows; ++key) {
-          sum += weights[static_cast<std::size_t>(key)] *
-                 rounded[static_cast<std::size_t>(key * 3 * channels + 2 * channels + head * heads.width + i)];
+          sum +=
+              weights[static_cast<std::size_t>(key)] *
+              rounded[static_cast<std::size_t>(key * 3 * channels + 2 * channels + head * heads.width + i)];
         }
-        out[static_cast<std::size_t>(query * channels + head * heads.width + i)] = static_cast<float>(sum / total);
+        out[static_cast<std::size_t>(query * channels + head * heads.width + i)] =
+            static_cast<float>(sum / total);
       }
     }
   }
   return out;
 }
 
-TEST("attention with a bias by distance is the exact one at every edge of its tiles, with both widths of heads") {
+TEST(
+    "attention with a bias by distance is the exact one at every edge of its tiles, with both widths of "
+    "heads") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
   struct Case {
     std::int64_t rows;
     cuda::TextHeads heads;
   };
-  for (const Case& size : {Case{1, {2, 64}}, Case{16, {4, 32}}, Case{63, {4, 64}}, Case{64, {8, 32}}, Case{65, {2, 64}},
-                           Case{129, {4, 32}}, Case{512, {2, 64}}}) {
+  for (const Case& size : {Case{1, {2, 64}}, Case{16, {4, 32}}, Case{63, {4, 64}}, Case{64, {8, 32}},
+                           Case{65, {2, 64}}, Case{129, {4, 32}}, Case{512, {2, 64}}}) {
     const std::int64_t channels = size.heads.heads * size.heads.width;
     const Sums sums(queue, size.rows, 3 * channels, 1, 35);
     std::vector<float> bias = random_values(size.heads.heads * cuda::kDistances, 36);

@@ -1,11 +1,10 @@
-#include "cuda/umt5_encoder.h"
-
 #include <algorithm>
 #include <initializer_list>
 
 #include "check.h"
 #include "cpu/reference.h"
 #include "cuda/rows.h"
+#include "cuda/umt5_encoder.h"
 #include "resaved.h"
 #include "support.h"
 #include "umt5_file.h"
@@ -35,7 +34,8 @@ struct OnHost {
 
 std::vector<std::int32_t> prompt(std::int64_t tokens, std::int64_t vocabulary) {
   std::vector<std::int32_t> ids;
-  for (std::int64_t i = 0; i + 1 < tokens; ++i) ids.push_back(static_cast<std::int32_t>((i * 37 + 11) % vocabulary));
+  for (std::int64_t i = 0; i + 1 < tokens; ++i)
+    ids.push_back(static_cast<std::int32_t>((i * 37 + 11) % vocabulary));
   ids.push_back(1);
   return ids;
 }
@@ -53,15 +53,16 @@ std::vector<float> rows_of(TextEncoder& encoder, std::int64_t tokens) {
   return checked(encoder.encode(prompt(tokens, encoder.vocabulary()), {}, {}), {tokens, encoder.width()});
 }
 
-// The golden weights are random and their attention is not scaled, so that its softmax is sharp and makes more of
-// what was rounded than a trained model's does.
+// The golden weights are random and their attention is not scaled, so that its softmax is sharp and makes
+// more of what was rounded than a trained model's does.
 TEST("umT5 on the device is the golden set's, within 1.2% in bfloat16 and 6% in INT8") {
   const Result<Checkpoint> file = Checkpoint::open(fixture("golden/umt5.pth"));
   const Result<Checkpoint> io = Checkpoint::open(fixture("golden/umt5.io.safetensors"));
   CHECK(file.ok() && io.ok());
   const std::vector<float> mask = to_float(*io.value().find("mask")).values;
   std::vector<std::int32_t> ids;
-  for (const float id : to_float(*io.value().find("ids")).values) ids.push_back(static_cast<std::int32_t>(id));
+  for (const float id : to_float(*io.value().find("ids")).values)
+    ids.push_back(static_cast<std::int32_t>(id));
   ids.resize(static_cast<std::size_t>(std::count(mask.begin(), mask.end(), 1.0f)));
   std::vector<float> expected = to_float(*io.value().find("embedding")).values;
   for (const cuda::TextPrecision precision : {cuda::TextPrecision::bf16, cuda::TextPrecision::int8}) {
@@ -69,7 +70,8 @@ TEST("umT5 on the device is the golden set's, within 1.2% in bfloat16 and 6% in 
     const Result<Tensor> rows = encoder->encode(ids, never);
     CHECK(rows.ok());
     expected.resize(rows.value().values.size());
-    CHECK(relative_error(rows.value().values, expected) < (precision == cuda::TextPrecision::bf16 ? 1.2e-2 : 6e-2));
+    CHECK(relative_error(rows.value().values, expected) <
+          (precision == cuda::TextPrecision::bf16 ? 1.2e-2 : 6e-2));
   }
 }
 
@@ -86,13 +88,16 @@ void check_lengths(const Umt5Config& config, std::initializer_list<std::int64_t>
   }
 }
 
-TEST("umT5 on the device is within 0.5% of the CPU engine, in INT8 2%, at every length where its tiles begin or end") {
+TEST(
+    "umT5 on the device is within 0.5% of the CPU engine, in INT8 2%, at every length where its tiles begin "
+    "or end") {
   check_lengths({300, 128, 128, 2, 256, 2}, {1, 2, 31, 32, 33, 63, 64, 65, 112, 113, 127, 128, 129});
   check_lengths({300, 128, 128, 4, 128, 1}, {511, 512});  // heads of 32
   check_lengths({300, 256, 128, 2, 384, 3}, {20});        // attention narrower than the rows
 }
 
-TEST("a prompt is encoded to the same bytes every time, whatever was encoded in between, in both precisions") {
+TEST(
+    "a prompt is encoded to the same bytes every time, whatever was encoded in between, in both precisions") {
   const TemporaryFolder folder;
   const Checkpoint file = RandomUmt5({300, 128, 128, 4, 256, 2}).save(folder);
   for (const cuda::TextPrecision precision : {cuda::TextPrecision::bf16, cuda::TextPrecision::int8}) {
@@ -123,7 +128,9 @@ TEST("weights stored as float32 and those rounded to bfloat16 give the same text
   }
 }
 
-TEST("a prompt of no tokens, too many, or one outside the vocabulary is refused in words, and so is a cancelled one") {
+TEST(
+    "a prompt of no tokens, too many, or one outside the vocabulary is refused in words, and so is a "
+    "cancelled one") {
   const TemporaryFolder folder;
   const std::unique_ptr<cuda::Umt5Encoder> encoder =
       on_device(RandomUmt5({300, 128, 128, 2, 128, 1}).save(folder), cuda::TextPrecision::bf16);
@@ -141,14 +148,17 @@ TEST("a prompt of no tokens, too many, or one outside the vocabulary is refused 
   CHECK_EQUAL(rows_of(*encoder, 5).size(), std::size_t{5 * 128});
 }
 
-TEST("a text encoder of sizes that the device does not take, or another model's file, is refused before it is loaded") {
+TEST(
+    "a text encoder of sizes that the device does not take, or another model's file, is refused before it is "
+    "loaded") {
   const TemporaryFolder folder;
   for (const Umt5Config& config : {Umt5Config{300, 192, 128, 2, 256, 1}, Umt5Config{300, 128, 128, 1, 256, 1},
                                    Umt5Config{300, 128, 128, 2, 200, 1}}) {
     const Result<std::unique_ptr<cuda::Umt5Encoder>> loaded =
         cuda::Umt5Encoder::load(0, RandomUmt5(config).save(folder), cuda::TextPrecision::bf16);
     CHECK(!loaded.ok() && loaded.error().code == ErrorCode::tensor_shape);
-    CHECK(mentions(loaded.error().message, {"umt5.safetensors", "multiples of 128", "TURBOCLIP_TEXT_ENCODER=host"}));
+    CHECK(mentions(loaded.error().message,
+                   {"umt5.safetensors", "multiples of 128", "TURBOCLIP_TEXT_ENCODER=host"}));
   }
   const Result<Checkpoint> other = Checkpoint::open(fixture("golden/wan_vae.pth"));
   const Result<std::unique_ptr<cuda::Umt5Encoder>> wrong =

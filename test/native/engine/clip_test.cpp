@@ -28,10 +28,10 @@ TEST("a clip has the same bytes from the same seed, whatever the number of threa
   const Result<Clip> other = one.value()->generate(request, {}, CancelFlag{});
   CHECK(first.ok() && again.ok() && threaded.ok() && other.ok());
   if (!first || !again || !threaded || !other) return;
-  CHECK_EQUAL(first.value().rgb.size(), 5u * 32 * 64 * 3);
-  CHECK(first.value().rgb == again.value().rgb);
-  CHECK(first.value().rgb == threaded.value().rgb);
-  CHECK(first.value().rgb != other.value().rgb);
+  CHECK_EQUAL(first.value().pixels->size(), 5u * 32 * 64 * 3);
+  CHECK(*first.value().pixels == *again.value().pixels);
+  CHECK(*first.value().pixels == *threaded.value().pixels);
+  CHECK(*first.value().pixels != *other.value().pixels);
 }
 
 TEST("every sampler, attention and number of steps makes a clip, the smallest size too") {
@@ -48,7 +48,7 @@ TEST("every sampler, attention and number of steps makes a clip, the smallest si
       request.sampler.steps = 1;
       request.denoiser.attention = attention;
       const Result<Clip> clip = engine.value()->generate(request, {}, CancelFlag{});
-      CHECK(clip.ok() && clip.value().rgb.size() == 16u * 16 * 3);
+      CHECK(clip.ok() && clip.value().pixels->size() == 16u * 16 * 3);
     }
   }
 }
@@ -96,8 +96,8 @@ TEST("TAEHV decodes in the VAE's place when a request asks for it and the engine
   const Result<Clip> tiny = engine.value()->generate(request, {}, CancelFlag{});
   CHECK(full.ok() && tiny.ok());
   if (!full || !tiny) return;
-  CHECK_EQUAL(tiny.value().rgb.size(), full.value().rgb.size());
-  CHECK(tiny.value().rgb != full.value().rgb);
+  CHECK_EQUAL(tiny.value().pixels->size(), full.value().pixels->size());
+  CHECK(*tiny.value().pixels != *full.value().pixels);
 }
 
 TEST("TAEHV asked of an engine without it is refused with what to do, and a wrong file by its name") {

@@ -198,7 +198,7 @@ TEST("an allocation that fails anywhere in a clip is out_of_memory, and the next
         failed = failing.failed();
       }
       CHECK(clip.ok() != failed);
-      CHECK(clip.ok() ? clip.value().rgb == whole.value().rgb
+      CHECK(clip.ok() ? *clip.value().pixels == *whole.value().pixels
                       : clip.error().code == ErrorCode::out_of_memory);
     }
   }

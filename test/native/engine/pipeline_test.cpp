@@ -49,13 +49,15 @@ TEST("the same seed makes the same bytes, another seed others") {
   const Result<Clip> other = fake.engine->generate(request, {}, CancelFlag{});
   CHECK(first.ok() && again.ok() && other.ok());
   if (!first || !again || !other) return;
-  CHECK_EQUAL(first.value().rgb.size(), 9u * 16 * 32 * 3);
-  CHECK(first.value().rgb == again.value().rgb);
-  CHECK(first.value().rgb != other.value().rgb);
+  CHECK_EQUAL(first.value().pixels->size(), 9u * 16 * 32 * 3);
+  CHECK(*first.value().pixels == *again.value().pixels);
+  CHECK(*first.value().pixels != *other.value().pixels);
   CHECK(fake.model->text_shape == (Shape{3, 8}));
 }
 
-TEST("a prompt that comes again with another seed is not encoded again, and its clip is what it would have been") {
+TEST(
+    "a prompt that comes again with another seed is not encoded again, and its clip is what it would have "
+    "been") {
   FakeEngine fake;
   ClipRequest request = small_request();
   const Result<Clip> first = fake.engine->generate(request, {}, CancelFlag{});
@@ -71,7 +73,7 @@ TEST("a prompt that comes again with another seed is not encoded again, and its 
   };
   const Result<Clip> again = fake.engine->generate(small_request(), progress, CancelFlag{});
   CHECK(first.ok() && again.ok());
-  CHECK(first.value().rgb == again.value().rgb);
+  CHECK(*first.value().pixels == *again.value().pixels);
   CHECK_EQUAL(encoded, 1.0);
   CHECK_EQUAL(fake.engine->info().text_cache.hits, 2);
 }
@@ -109,7 +111,7 @@ TEST("a denoiser that samples whole clips is asked for one, not for velocities, 
   CHECK(fake.model->whole_seeds == std::vector<std::uint64_t>{small_request().seed});
   CHECK(fake.model->timesteps.empty());
   CHECK(told == (std::vector<double>{0.25, 0.5, 0.75, 1}));
-  CHECK_EQUAL(static_cast<int>(clip.value().rgb[0]), 128);  // of a latent of zeros
+  CHECK_EQUAL(static_cast<int>((*clip.value().pixels)[0]), 128);  // of a latent of zeros
 }
 
 TEST("a clip cancelled from another thread ends at the next block with 'cancelled'") {

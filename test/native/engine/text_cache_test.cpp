@@ -22,7 +22,8 @@ TEST("text rows are found by exactly their tokens, and hits and misses are count
   const Tensor* found = cache.find(ids);
   CHECK(found != nullptr && found->shape == Shape({3, 4}) && found->values == rows_of(3, 2).values);
   for (const std::vector<std::int32_t>& other :
-       {std::vector<std::int32_t>{5, 7}, std::vector<std::int32_t>{5, 7, 2}, std::vector<std::int32_t>{5, 7, 1, 1}}) {
+       {std::vector<std::int32_t>{5, 7}, std::vector<std::int32_t>{5, 7, 2},
+        std::vector<std::int32_t>{5, 7, 1, 1}}) {
     CHECK(cache.find(other) == nullptr);
   }
   CHECK_EQUAL(cache.counts().hits, 1);

@@ -103,6 +103,20 @@ describe("while a clip is delivered", () => {
   });
 });
 
+describe("while a clip is sampled", () => {
+  test("the next one is asked for before the engine is free, and begins when it is", async () => {
+    const { log } = await start();
+    const [first, second] = [edge.queue(smallClip(1)), edge.queue(smallClip(2))];
+    for (const clip of [first, second]) await ended(clip, "succeeded");
+    await log.until("engine use", 2);
+    const uses = log.lines.filter(({ message }) => message === "engine use").map(({ fields }) => fields);
+    expect(uses).toEqual([
+      expect.objectContaining({ clips: 1, busy_s: 0.06 }),
+      expect.objectContaining({ clips: 2, busy_s: 0.12, busy_share: expect.any(Number) }),
+    ]);
+  });
+});
+
 describe("an upload", () => {
   test("tells with its heartbeats how much of the files has gone out", async () => {
     await start();

@@ -47,6 +47,7 @@ describe("a clip", () => {
     }
     expect(clip.files.get("mp4")?.subarray(4, 8).toString()).toBe("ftyp");
     expect(clip.completed?.engine).toBe("fake/0.1.0");
+    expect(clip.completed?.model_version).toMatch(/^TurboWan-Demo@[0-9a-f]{12}$/);
     expect(Object.keys(clip.completed?.timings ?? {}).sort()).toEqual([
       "decode",
       "denoise",

@@ -43,12 +43,15 @@ interface Rendering {
   readonly stages: string[];
   /** Resolves when the clip has passed its first step. */
   readonly stepped: Promise<void>;
+  /** Resolves when its first frames are there. */
+  readonly decoding: Promise<void>;
   readonly stop: AbortController;
 }
 
 async function render(engine: EngineHost, seed: number): Promise<Rendering> {
   const stages: string[] = [];
   const stepped = Promise.withResolvers<void>();
+  const decoding = Promise.withResolvers<void>();
   const stop = new AbortController();
   const outcome = engine.render({
     model,
@@ -59,9 +62,10 @@ async function render(engine: EngineHost, seed: number): Promise<Rendering> {
     onProgress: ({ stage, step, steps }) => {
       stages.push(`${stage} ${step}/${steps}`);
       if (stage === "denoise" && step >= 1) stepped.resolve();
+      if (stage === "decode" && step >= 1) decoding.resolve();
     },
   });
-  return { outcome, stages, stepped: stepped.promise, stop };
+  return { outcome, stages, stepped: stepped.promise, decoding: decoding.promise, stop };
 }
 
 describe("a clip in the engine process", () => {
@@ -71,7 +75,7 @@ describe("a clip in the engine process", () => {
     if (done.kind !== "rendered") throw new Error(JSON.stringify(done));
     expect(stages).toEqual([
       ...["load 0/1", "text_encode 1/1", "denoise 0/4", "denoise 1/4", "denoise 2/4", "denoise 3/4", "denoise 4/4"],
-      ...["decode 2/2", "encode 0/1"],
+      ...["decode 1/2", "decode 2/2", "encode 0/1"],
     ]);
     for (const { path, bytes, md5, sha256 } of Object.values(done.outputs)) {
       expect((await stat(path)).size).toBe(bytes);
@@ -99,6 +103,15 @@ describe("a clip in the engine process", () => {
     expect(await first.outcome).toEqual({ kind: "cancelled" });
     expect((await (await render(engine, 7)).outcome).kind).toBe("rendered");
     expect(engine.pid).toBe(pid);
+  });
+
+  test("that is cancelled while its frames are encoded leaves no ffmpeg behind, and the next one is rendered", async () => {
+    const engine = host();
+    const first = await render(engine, SEEDS.decodesUntilCancelled);
+    await first.decoding;
+    first.stop.abort();
+    expect(await first.outcome).toEqual({ kind: "cancelled" });
+    expect((await (await render(engine, 7)).outcome).kind).toBe("rendered");
   });
 
   test("that was cancelled before it began is not begun", async () => {
@@ -130,6 +143,17 @@ describe("a clip in the engine process", () => {
 });
 
 describe("an engine process that is killed with kill -9", () => {
+  test("in mid-decode, with frames in ffmpeg already, costs the attempt, and the next clip is whole", async () => {
+    const engine = host();
+    const first = await render(engine, SEEDS.diesDecoding);
+    expect(await first.outcome).toMatchObject({ kind: "failed", failure: { code: "engine_failed", retryable: true } });
+    expect(first.stages.at(-1)).toBe("decode 1/2");
+    const again = await (await render(engine, 7)).outcome;
+    const other = await (await render(host(), 7)).outcome;
+    if (again.kind !== "rendered" || other.kind !== "rendered") throw new Error(JSON.stringify([again, other]));
+    expect(again.outputs.mp4.sha256).toBe(other.outputs.mp4.sha256);
+  });
+
   test("in mid-clip costs the attempt at once, and a new process renders the next", async () => {
     const engine = host();
     const first = await render(engine, SEEDS.untilCancelled);

@@ -3,11 +3,13 @@ import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { digestFile } from "../../../runner/media/digest.ts";
-import { encodeMp4, encodePoster, encodePreview, type Frames } from "../../../runner/media/encode.ts";
+import { encodeMp4, encodePoster, encodePreview, streamMp4 } from "../../../runner/media/encode.ts";
 import { MediaError } from "../../../runner/media/ffmpeg.ts";
+import { ArrivingFrames } from "../../../runner/media/frames.ts";
 import { type Ffmpeg, findFfmpeg } from "../../../runner/media/locate.ts";
 import { type TestFolder, testFolder } from "../support/host.ts";
 import { readMp4 } from "../support/mp4.ts";
+import { framesOf } from "../support/nv12.ts";
 
 const WIDTH = 256;
 const HEIGHT = 192;
@@ -23,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => folder.remove());
 
 /** Smooth colours that move, with every hue in them. */
-function movingColours(): Frames {
+function movingColours(): Buffer {
   const rgb = Buffer.alloc(WIDTH * HEIGHT * 3 * COUNT);
   for (let i = 0; i < rgb.length; i += 3) {
     const pixel = i / 3;
@@ -32,10 +34,11 @@ function movingColours(): Frames {
     rgb[i + 1] = 128 + 110 * Math.sin((y - 3 * t) / 30);
     rgb[i + 2] = 128 + 110 * Math.sin((x + y + 5 * t) / 50);
   }
-  return { rgb, width: WIDTH, height: HEIGHT, count: COUNT };
+  return rgb;
 }
 
-const frames = movingColours();
+const rgb = movingColours();
+const frames = framesOf(rgb, { width: WIDTH, height: HEIGHT }, COUNT);
 
 /** Peak signal to noise in decibels. */
 function psnr(a: Buffer, b: Buffer): number {
@@ -66,13 +69,39 @@ describe("the MP4 of a clip", () => {
   });
 
   test("decodes to the frames that went in", () => {
-    expect(psnr(frames.rgb, decode(file))).toBeGreaterThan(38);
+    expect(psnr(rgb, decode(file))).toBeGreaterThan(38);
   });
 
   test("was converted as BT.709, as it says", () => {
     // Read as BT.601 instead, the colours must be visibly off: the tag and the pixels agree.
     const as601 = decode(file, "-vf", "scale=in_color_matrix=bt601");
-    expect(psnr(frames.rgb, as601)).toBeLessThan(psnr(frames.rgb, decode(file)) - 8);
+    expect(psnr(rgb, as601)).toBeLessThan(psnr(rgb, decode(file)) - 8);
+  });
+
+  test("has the same bytes when its frames came one after the other", async () => {
+    const streamed = join(folder.path, "streamed.mp4");
+    const arriving = new ArrivingFrames(frames);
+    const encoding = streamMp4({ ffmpeg, frames: arriving, width: WIDTH, height: HEIGHT, file: streamed });
+    for (const until of [1, 5, 9, 9, 13, 30]) {
+      await new Promise(setImmediate);
+      arriving.push(frames.nv12, until);
+    }
+    arriving.push(frames.nv12, COUNT);
+    arriving.end();
+    await encoding;
+    expect((await readFile(streamed)).equals(await readFile(file))).toBe(true);
+  });
+
+  test("is given up when its frames break off", async () => {
+    const arriving = new ArrivingFrames(frames);
+    const stop = new AbortController();
+    const broken = join(folder.path, "broken.mp4");
+    const size = { width: WIDTH, height: HEIGHT };
+    const encoding = streamMp4({ ffmpeg, frames: arriving, ...size, file: broken, signal: stop.signal });
+    arriving.push(frames.nv12, 5);
+    stop.abort();
+    arriving.end();
+    await expect(encoding).rejects.toMatchObject({ kind: "aborted" });
   });
 
   test("has the same bytes each time, and no date in them", async () => {
@@ -89,7 +118,7 @@ test("the poster is the middle frame as a JPEG, the same bytes each time", async
   expect(bytes.subarray(0, 3).toString("hex")).toBe("ffd8ff");
   expect(bytes.subarray(-2).toString("hex")).toBe("ffd9");
   const frame = WIDTH * HEIGHT * 3;
-  expect(psnr(frames.rgb.subarray(16 * frame, 17 * frame), decode(file))).toBeGreaterThan(33);
+  expect(psnr(rgb.subarray(16 * frame, 17 * frame), decode(file))).toBeGreaterThan(33);
   await encodePoster({ ffmpeg, frames, file });
   expect((await readFile(file)).equals(bytes)).toBe(true);
 });
@@ -106,7 +135,7 @@ describe("the preview of a clip", () => {
     const frame = WIDTH * HEIGHT * 3;
     expect(shown.length / frame).toBeGreaterThanOrEqual(Math.floor(COUNT / 2));
     expect(shown.length / frame).toBeLessThanOrEqual(Math.ceil(COUNT / 2) + 1);
-    expect(psnr(frames.rgb.subarray(0, frame), shown.subarray(0, frame))).toBeGreaterThan(20);
+    expect(psnr(rgb.subarray(0, frame), shown.subarray(0, frame))).toBeGreaterThan(20);
     await encodePreview({ ffmpeg, frames, file });
     expect((await readFile(file)).equals(bytes)).toBe(true);
   });
@@ -118,8 +147,8 @@ describe("the preview of a clip", () => {
     [128, 96, 128, 96],
   ])("of %d x %d pixels has %d x %d", async (width, height, small, high) => {
     const file = join(folder.path, "small.gif");
-    const rgb = Buffer.alloc(width * height * 3 * 5, 90);
-    await encodePreview({ ffmpeg, frames: { rgb, width, height, count: 5 }, file });
+    const nv12 = Buffer.alloc((width * height * 3 * 5) / 2, 90);
+    await encodePreview({ ffmpeg, frames: { nv12, width, height, count: 5 }, file });
     const bytes = await readFile(file);
     expect([bytes.readUInt16LE(6), bytes.readUInt16LE(8)]).toEqual([small, high]);
   });
@@ -168,7 +197,7 @@ describe("encoding that cannot work says so:", () => {
   });
 
   test("frames that are not whole", async () => {
-    const short = { ...frames, rgb: frames.rgb.subarray(1) };
+    const short = { ...frames, nv12: frames.nv12.subarray(1) };
     await expect(encodeMp4({ ffmpeg, frames: short, file: "unused" })).rejects.toThrow("33 frames of 256x192");
   });
 });

@@ -2,14 +2,15 @@ import { spawnSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeMp4, type Frames } from "../../../runner/media/encode.ts";
+import { encodeMp4 } from "../../../runner/media/encode.ts";
+import { type Frames, frameBytes } from "../../../runner/media/frames.ts";
 import { type Ffmpeg, findFfmpeg } from "../../../runner/media/locate.ts";
 import { markAsGenerated } from "../../../runner/media/provenance.ts";
 import { type TestFolder, testFolder } from "../support/host.ts";
 import { boxes } from "../support/mp4.ts";
 
 const SIZE = { width: 64, height: 48, count: 5 } as const;
-const frames: Frames = { ...SIZE, rgb: Buffer.alloc(SIZE.width * SIZE.height * 3 * SIZE.count, 90) };
+const frames: Frames = { ...SIZE, nv12: Buffer.alloc(frameBytes(SIZE) * SIZE.count, 90) };
 
 let folder: TestFolder;
 let ffmpeg: Ffmpeg;
@@ -59,7 +60,7 @@ describe("a clip is marked as made by a model", () => {
   });
 
   test("and still plays: every frame decodes", () => {
-    expect(read("-f", "rawvideo", "-pix_fmt", "rgb24").length).toBe(frames.rgb.length);
+    expect(read("-f", "rawvideo", "-pix_fmt", "rgb24").length).toBe(frames.nv12.length * 2);
   });
 
   test("with the same bytes each time", async () => {

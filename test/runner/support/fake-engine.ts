@@ -7,8 +7,10 @@ import type {
   GeneratedClip,
   GenerateRequest,
   LoadedEngine,
+  OnFrames,
 } from "../../../runner/engine/native.ts";
 import { serveEngine } from "../../../runner/engine/serve.ts";
+import { framesOf } from "./nv12.ts";
 import { SEEDS } from "./seeds.ts";
 
 class NativeError extends Error {
@@ -20,7 +22,7 @@ class NativeError extends Error {
   }
 }
 
-/** Stripes that move, of a colour that the seed chooses. */
+/** Stripes that move, of a colour that the seed chooses, as NV12. */
 function stripes({ width, height, frames, seed }: GenerateRequest): Buffer {
   const rgb = Buffer.alloc(frames * height * width * 3);
   for (let i = 0; i < rgb.length; i++) {
@@ -29,14 +31,19 @@ function stripes({ width, height, frames, seed }: GenerateRequest): Buffer {
     const frame = Math.floor(pixel / (width * height));
     rgb[i] = (((x + 4 * frame) >> 4) * 40 + Number(seed) * 17 + (i % 3) * 60) & 255;
   }
-  return rgb;
+  return framesOf(rgb, { width, height }, frames).nv12;
 }
 
 class FakeEngine implements LoadedEngine {
   readonly vocabulary = 1_000_000;
+  readonly info = {};
   #cancelled = Promise.withResolvers<never>();
 
-  async generate(request: GenerateRequest, onProgress?: (progress: EngineProgress) => void): Promise<GeneratedClip> {
+  async generate(
+    request: GenerateRequest,
+    onProgress?: (progress: EngineProgress) => void,
+    onFrames?: OnFrames,
+  ): Promise<GeneratedClip> {
     this.#cancelled = Promise.withResolvers<never>();
     this.#cancelled.promise.catch(() => {});
     const tell = (stage: EngineProgress["stage"], fraction: number) => {
@@ -47,8 +54,12 @@ class FakeEngine implements LoadedEngine {
     tell("denoise", 1 / request.steps);
     await this.#misbehave(Number(request.seed));
     for (let step = 2; step <= request.steps; step++) tell("denoise", step / request.steps);
+    const frames = stripes(request);
+    onFrames?.(frames, 0, 1);
+    tell("decode", 1 / (1 + (request.frames - 1) / 4));
+    await this.#misbehaveDecoding(Number(request.seed));
     tell("decode", 1);
-    return { frames: stripes(request), timings: { text_encode: 0.01, denoise: 0.02, decode: 0.03 } };
+    return { frames, timings: { text_encode: 0.01, denoise: 0.02, decode: 0.03 } };
   }
 
   cancel(): void {
@@ -56,6 +67,13 @@ class FakeEngine implements LoadedEngine {
   }
 
   free(): void {}
+
+  async #misbehaveDecoding(seed: number): Promise<void> {
+    if (seed === SEEDS.decodesUntilCancelled) return this.#cancelled.promise;
+    if (seed !== SEEDS.diesDecoding) return;
+    process.kill(process.pid, "SIGKILL");
+    return new Promise(() => {});
+  }
 
   async #misbehave(seed: number): Promise<void> {
     switch (seed) {

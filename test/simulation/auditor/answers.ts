@@ -48,6 +48,9 @@ function judgeKind(
     judgePoll(operation as Operation<"poll">, outcome as Outcome<"poll">, context, what);
   } else if (isAboutWebhooks(operation)) {
     judgeWebhookAnswer(operation, outcome, context, what);
+  } else if (kind === "top_up" && outcome.kind === "refused") {
+    // Its page could not be made; after a day it never will be.
+    must(outcome.code === "payment_unavailable" ? operation.faults > 0 : outcome.code === "expired", "A", what);
   } else if ("lease" in operation.request) {
     judgeLeaseAnswer(operation, outcome, written, context, what);
   } else if (kind === "limit_key" && outcome.kind === "refused") {

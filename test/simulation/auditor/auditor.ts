@@ -1,6 +1,6 @@
 // The independent witness: it sees every commit and every answer, and knows nothing of the code that made them.
 import { createHash } from "node:crypto";
-import type { OutboundPost, Times } from "../../../edge/services/ports.ts";
+import type { CardOrder, OutboundPost, Times } from "../../../edge/services/ports.ts";
 import type { Clip } from "../../../shared/contract/clips.ts";
 import type { Counters } from "../counters.ts";
 import type { RowChange } from "../world/change-log.ts";
@@ -12,6 +12,7 @@ import { type Commit, History } from "./history.ts";
 import { type JobsContext, judgeJobs } from "./jobs.ts";
 import { Counts } from "./limits.ts";
 import { Accountant } from "./money.ts";
+import { judgeCardOrder, judgeTopUps } from "./payments.ts";
 import { Posts, type Receiver } from "./posts.ts";
 import { countAnswer, countCommit } from "./sometimes.ts";
 import { Turns } from "./turns.ts";
@@ -63,6 +64,7 @@ export class Auditor {
       this.#judgeAnswersKept(operation, commit);
       this.#posts.committed(commit);
       this.#webhooks.judge(operation, commit, this.#webhooksContext());
+      judgeTopUps(operation, commit, this.#webhooksContext());
       this.#note(operation, commit);
       countCommit(operation, commit, this.#surroundings.nowMs(), this.#surroundings.counters);
     });
@@ -99,6 +101,11 @@ export class Auditor {
   /** A server's answer to a webhook has come to the edge. */
   heard(operation: Operation, messageId: string, answer: { status: number; retryAfter: string | null }): void {
     this.#webhooks.heard(operation, messageId, answer);
+  }
+
+  /** Stripe is asked to charge a card, and does. */
+  charged(order: CardOrder): void {
+    this.#judging(() => judgeCardOrder(order, this.history));
   }
 
   /** A constraint refused the operation's batch. */

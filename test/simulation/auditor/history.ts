@@ -36,6 +36,10 @@ const TABLES: readonly Table[] = [
   "webhook_messages",
   "webhook_deliveries",
   "webhook_attempts",
+  "top_ups",
+  "auto_top_ups",
+  "stripe_events",
+  "stripe_customers",
 ];
 
 export class History {
@@ -112,6 +116,8 @@ export class History {
 function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: number): string {
   switch (table) {
     case "balances":
+    case "auto_top_ups":
+    case "stripe_customers":
     case "in_flight":
       return String(row.account_id);
     case "daily_spend":
@@ -135,6 +141,8 @@ function nameOf(table: Table, row: Readonly<Record<string, unknown>>, rowid: num
     case "webhook_endpoints":
     case "webhook_secrets":
     case "webhook_messages":
+    case "top_ups":
+    case "stripe_events":
       return String(row.id);
   }
 }

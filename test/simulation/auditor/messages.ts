@@ -86,7 +86,7 @@ function judgeClipMessage(message: MessageRow, event: EventRow, history: History
   must(right, "W1", () => `message ${message.payload} of event ${event.event} of clip ${JSON.stringify(clip)}`);
 }
 
-/** A message that is not a clip's: a test that was asked for, or that an endpoint was disabled. */
+/** A message that is not a clip's: a test, that a card is not charged any more, or that an endpoint was disabled. */
 function judgeNotice(operation: Operation, message: MessageRow, commit: Commit, history: History): void {
   const what = () => `${operation.kind} made message ${JSON.stringify(message)}`;
   if (operation.kind === "send_test") {
@@ -94,6 +94,13 @@ function judgeNotice(operation: Operation, message: MessageRow, commit: Commit, 
     const { endpointId } = operation.request as Requests["send_test"];
     const endpoint = history.now("webhook_endpoints", endpointId);
     judgeLanes(operation, message.id, endpoint?.disabled_at_ms === null ? [endpointId] : [], commit);
+    return;
+  }
+  if (message.type === "auto_top_up.failed") {
+    const { reason } = (JSON.parse(message.payload) as { data: { reason: string } }).data;
+    const row = commit.auto_top_ups.find(({ after }) => after?.account_id === message.account_id)?.after;
+    must(row?.last_error === reason, "W1", what);
+    judgeLanes(operation, message.id, endpointsFor(message.account_id, message.type, history), commit);
     return;
   }
   const disabled = commit.webhook_endpoints.find(({ before, after }) => {

@@ -1,12 +1,16 @@
 // The books, kept a second time from the ledger's rows alone, and what each commit may book.
 import type { Operation, Requests } from "../world/operation.ts";
+import { booking } from "./booking.ts";
 import type { Commit, History } from "./history.ts";
+import { PaymentBooks } from "./payments.ts";
 import { type ClipRow, ENDED, type LedgerRow, type State } from "./rows.ts";
 import { must } from "./violation.ts";
 
 interface Books {
   available: number;
   held: number;
+  /** How low payments that were taken back have left it; 0 again with the next order. */
+  floor: number;
 }
 
 /** kind -> the book that is moved from, and to. */
@@ -16,7 +20,12 @@ const MOVES: Readonly<Record<string, readonly [string, string]>> = {
   release: ["held", "available"],
   top_up: ["funding", "available"],
   refund: ["revenue", "available"],
+  payment: ["funding", "available"],
+  payment_refund: ["available", "funding"],
+  dispute: ["available", "funding"],
+  "dispute won": ["funding", "available"],
 };
+const LOSSES = ["payment_refund", "dispute"];
 
 /** What a clip's new state books. */
 function bookedBy(state: State, isNew: boolean): string | null {
@@ -30,12 +39,13 @@ export class Accountant {
   /** clip -> what was booked for it. */
   readonly #clips = new Map<string, string[]>();
   readonly #refunded = new Map<string, number>();
+  readonly #payments = new PaymentBooks();
 
   /** M1 to M5 for one commit. */
   judge(operation: Operation, commit: Commit, history: History): void {
     for (const { after } of commit.balances) {
       if (after !== null && !this.#books.has(after.account_id)) {
-        this.#books.set(after.account_id, { available: 0, held: 0 });
+        this.#books.set(after.account_id, { available: 0, held: 0, floor: 0 });
       }
     }
     const transactions = this.#transactions(commit);
@@ -63,6 +73,8 @@ export class Accountant {
   }
 
   #expected(operation: Operation, commit: Commit, history: History): string[] {
+    const ofPayments = this.#payments.expected(operation, commit, history);
+    if (operation.kind === "stripe_event") return ofPayments;
     if (operation.kind !== "refund" || commit.ledger_entries.length === 0) return expectedBookings(operation, commit);
     const { clipId, amountMicros } = operation.request as Requests["refund"];
     const clip = history.now("clips", clipId);
@@ -95,7 +107,9 @@ export class Accountant {
       (row) => row.account_id === first.account_id && row.clip_id === first.clip_id && row.kind === first.kind,
     );
     must(one, "M1", () => `entries of different things: ${text}`);
-    const [from, to] = MOVES[first.kind] ?? [];
+    const won = first.kind === "dispute" && rows.some((row) => row.book === "available" && row.amount_micros > 0);
+    const kind = won ? "dispute won" : first.kind;
+    const [from, to] = MOVES[kind] ?? [];
     const credit = rows.find(({ amount_micros }) => amount_micros > 0);
     const debit = rows.find(({ amount_micros }) => amount_micros < 0);
     must(debit?.book === from && credit?.book === to, "M1", () => `entries in the wrong books: ${text}`);
@@ -107,7 +121,9 @@ export class Accountant {
     if (first.clip_id !== null) {
       this.#clips.set(first.clip_id, [...this.bookedFor(first.clip_id), first.kind]);
     }
-    return booking(first.kind, first.account_id, first.clip_id, credit?.amount_micros ?? 0);
+    if (kind === "hold") books.floor = 0;
+    if (LOSSES.includes(kind)) books.floor = Math.min(books.floor, books.available);
+    return booking(kind, first.account_id, first.clip_id, credit?.amount_micros ?? 0);
   }
 
   /** M2 and M5: the balance row says what the ledger's fold says, and nobody promises more than they own. */
@@ -117,12 +133,8 @@ export class Accountant {
     const text = () => `account ${accountId}: ledger ${JSON.stringify(books)}, balance ${JSON.stringify(row)}`;
     must(books !== undefined && row !== undefined && row !== null, "M5", text);
     must(row.posted_micros === books.available + books.held && row.pending_micros === books.held, "M5", text);
-    must(books.available >= 0 && books.held >= 0, "M2", text);
+    must(books.available >= books.floor && books.held >= 0, "M2", text);
   }
-}
-
-function booking(kind: string, accountId: string, clipId: string | null, amountMicros: number): string {
-  return `${kind} of ${amountMicros} for ${clipId ?? "no clip"} of ${accountId}`;
 }
 
 function expectedBookings(operation: Operation, commit: Commit): string[] {

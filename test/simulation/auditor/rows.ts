@@ -156,6 +156,34 @@ export interface AttemptRow {
   readonly error: string | null;
 }
 
+export interface TopUpRow {
+  readonly id: string;
+  readonly account_id: string;
+  readonly amount_micros: number;
+  readonly state: "open" | "paid" | "failed" | "expired";
+  readonly auto: 0 | 1;
+  readonly created_at_ms: number;
+}
+
+export interface AutoTopUpRow {
+  readonly account_id: string;
+  readonly threshold_micros: number;
+  readonly amount_micros: number;
+  readonly monthly_cap_micros: number;
+  readonly state: "armed" | "due" | "charging" | "stopped";
+  readonly top_up_id: string | null;
+  readonly not_before_ms: number;
+  readonly last_error: string | null;
+}
+
+export interface StripeEventRow {
+  readonly id: string;
+}
+
+export interface StripeCustomerRow {
+  readonly account_id: string;
+}
+
 /** The tables that the auditor follows, and what their rows are. */
 export interface Tables {
   accounts: AccountRow;
@@ -175,4 +203,8 @@ export interface Tables {
   webhook_messages: MessageRow;
   webhook_deliveries: DeliveryRow;
   webhook_attempts: AttemptRow;
+  top_ups: TopUpRow;
+  auto_top_ups: AutoTopUpRow;
+  stripe_events: StripeEventRow;
+  stripe_customers: StripeCustomerRow;
 }

@@ -74,6 +74,7 @@ function pathOf(operation: Operation, outcome: Outcome, written: Written): Somet
   }
   if (outcome.kind === "broken") return kind === "create" && written.commits > 0 ? "create_committed_unheard" : null;
   if (kind === "heartbeat") return (outcome.value as { cancel: boolean }).cancel ? "cancel_told_to_runner" : null;
+  if (kind === "stripe_event") return outcome.value === "repeated" ? "payment_told_again" : null;
   if (written.commits > 0) return kind === "refund" ? "refunded" : null;
   if (kind === "create") return written.aborted ? "create_raced" : "create_replayed";
   if (kind === "grant") return "grant_replayed";

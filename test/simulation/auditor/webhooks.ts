@@ -45,6 +45,7 @@ export class Webhooks {
     judgeMessages(operation, commit, context, this.#started);
     for (const change of commit.webhook_deliveries) this.#delivery(operation, change, commit, context);
     for (const change of commit.webhook_endpoints) this.#endpoint(operation, change, context);
+    this.#held(operation, commit, context);
     if (operation.kind === "outbox") this.#disabledInTime(operation as Operation<"outbox">, commit, context);
   }
 
@@ -109,6 +110,31 @@ export class Webhooks {
     if (askedMs > waitMs * JITTER) counters.add("webhook_waited_as_asked");
   }
 
+  /** W3: after a 429 or 503 with Retry-After nothing on the lane is sent before that time, and nothing waits without it. */
+  #held(operation: Operation, commit: Commit, { history, nowMs, counters }: WebhooksContext): void {
+    if (operation.kind !== "outbox") return;
+    const { lane } = operation.request as Requests["outbox"];
+    const heard = this.#heard.get(operation.id) ?? new Map<string, Heard>();
+    // Whose own attempt another Outbox has overtaken was asked all the same.
+    const latestMs = Math.max(0, ...[...heard.values()].map((answer) => heldUntilMs(answer, nowMs + operation.skewMs)));
+    for (const { before, after } of commit.webhook_deliveries) {
+      if (before === null || after === null || before.attempts !== after.attempts || before.state !== after.state)
+        continue;
+      const isLater = after.next_attempt_at_ms > before.next_attempt_at_ms && after.next_attempt_at_ms <= latestMs;
+      must(after.lane === lane && isLater, "W3", () => `put off ${JSON.stringify(before)}: ${JSON.stringify(after)}`);
+      counters.add("webhook_held");
+    }
+    const asked = commit.webhook_attempts.map(({ after }) => {
+      const answer = heard.get(after?.message_id ?? "");
+      return after === null || answer === undefined ? 0 : heldUntilMs(answer, after.at_ms + after.duration_ms);
+    });
+    const untilMs = Math.max(0, ...asked);
+    const early = [...history.all("webhook_deliveries")].filter(
+      (row) => row.lane === lane && row.state === "pending" && row.next_attempt_at_ms < untilMs,
+    );
+    must(early.length === 0, "W3", () => `${lane} is to be left alone until ${untilMs}: ${JSON.stringify(early)}`);
+  }
+
   #endpoint(operation: Operation, { before, after }: Change<EndpointRow>, context: WebhooksContext): void {
     const { history, nowMs, counters } = context;
     if (before === null || after === null || before.disabled_at_ms === after.disabled_at_ms) return;
@@ -154,6 +180,12 @@ export class Webhooks {
 
 function isAttempt(row: AttemptRow | null, { message_id, lane, attempts }: DeliveryRow): boolean {
   return row !== null && row.message_id === message_id && row.lane === lane && row.attempt === attempts;
+}
+
+/** Until when a server that has answered like this at that time wants to be left alone; 0 where it does not. */
+function heldUntilMs({ status, retryAfter }: Heard, atMs: number): number {
+  const askedMs = status === 429 || status === 503 ? retryAfterMs(retryAfter, atMs) : 0;
+  return askedMs > 0 ? atMs + askedMs : 0;
 }
 
 /** At most a day. */

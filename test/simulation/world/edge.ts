@@ -46,8 +46,10 @@ import {
   runAs,
 } from "./operation.ts";
 import { Outboxes } from "./outboxes.ts";
+import { paymentRoutes } from "./payment-routes.ts";
 import type { Receivers } from "./receivers.ts";
 import type { Schedule } from "./schedule.ts";
+import type { Stripe } from "./stripe.ts";
 import type { Trace } from "./trace.ts";
 import { webhookRoutes } from "./webhook-routes.ts";
 
@@ -59,6 +61,7 @@ interface Tools {
   readonly d1: D1Database;
   readonly bucket: Bucket;
   readonly receivers: Receivers;
+  readonly stripe: Stripe;
   readonly times: Settings["LEASE_TIMES"];
   /** Commits seen so far. */
   readonly version: () => number;
@@ -211,6 +214,7 @@ export class Edge {
       await failAttempt(this.ports, await this.#attempt(runner, lease), failure),
     release: async ({ runner, lease }) => await releaseAttempt(this.ports, await this.#attempt(runner, lease)),
     ...webhookRoutes(() => this.ports),
+    ...paymentRoutes(() => this.ports),
     alarm: async () => null,
     outbox: async () => null,
   };
@@ -251,7 +255,7 @@ export class Edge {
       },
       outboxes: this.#outboxes,
       moderation: { moderators: [], withoutVerdict: "wait" },
-      payments: null,
+      payments: this.#tools.stripe,
       log: () => {},
       requestId: null,
       trustedHosts: new Set(),

@@ -1,8 +1,10 @@
 // One request as it is handled by the edge once. A message that the network delivers twice is two operations.
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Lane } from "../../../db/schema.ts";
+import type { AutoTopUp, SetAutoTopUp } from "../../../shared/contract/auto-top-up.ts";
 import type { Balance } from "../../../shared/contract/balance.ts";
 import type { Clip, CreateClip } from "../../../shared/contract/clips.ts";
+import type { CreateTopUp, TopUp } from "../../../shared/contract/payments.ts";
 import type {
   AttemptEndReply,
   Claim,
@@ -64,6 +66,10 @@ export interface Requests {
   rotate_secret: { readonly key: string; readonly endpointId: EndpointId | null; readonly overlapMs: number };
   send_test: { readonly key: string; readonly endpointId: EndpointId };
   replay_message: { readonly key: string; readonly eventId: EventId };
+  top_up: { readonly key: string; readonly body: CreateTopUp; readonly idempotencyKey: string };
+  set_auto_top_up: { readonly key: string; readonly settings: SetAutoTopUp };
+  end_auto_top_up: { readonly key: string };
+  stripe_event: { readonly body: string; readonly signature: string };
   /** Not asked by anyone: the Dispatcher's timer, and an Outbox's. */
   alarm: Readonly<Record<string, never>>;
   outbox: { readonly lane: Lane };
@@ -98,6 +104,11 @@ export interface Answers {
   rotate_secret: IssuedSecret;
   send_test: EventId;
   replay_message: number;
+  top_up: TopUp;
+  set_auto_top_up: AutoTopUp;
+  end_auto_top_up: AutoTopUp;
+  /** What became of the event. */
+  stripe_event: string;
   alarm: null;
   outbox: null;
 }

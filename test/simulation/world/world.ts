@@ -13,6 +13,7 @@ import { Link, type Traffic } from "./network.ts";
 import { currentSkewMs } from "./operation.ts";
 import { Receivers } from "./receivers.ts";
 import { Schedule } from "./schedule.ts";
+import { Stripe } from "./stripe.ts";
 import { Trace } from "./trace.ts";
 
 /** The real times, but the long ones short enough for a seed to see their ends. */
@@ -48,6 +49,7 @@ export class World {
   readonly database: SimulatedDatabase;
   readonly bucket: Bucket;
   readonly receivers: Receivers;
+  readonly stripe: Stripe;
   readonly edge: Edge;
   readonly auditor: Auditor;
   #violation: Violation | null = null;
@@ -89,12 +91,19 @@ export class World {
       },
       aborted: (operation) => this.auditor.aborted(operation),
     });
+    this.stripe = new Stripe({
+      schedule,
+      faults: this.faults,
+      random: this.random.fork(),
+      charged: (order) => this.auditor.charged(order),
+    });
     this.edge = new Edge({
       ...shared,
       random: this.random.fork(),
       d1: this.database.d1,
       bucket: this.bucket,
       receivers: this.receivers,
+      stripe: this.stripe,
       times: this.times,
       version: () => this.auditor.history.version,
       ended: (operation, outcome) => this.auditor.ended(operation, outcome),

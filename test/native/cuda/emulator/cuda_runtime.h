@@ -141,6 +141,7 @@ enum cudaError_t {
   cudaErrorInvalidPc = 718,
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureIsolation = 905,
   cudaErrorExternalDevice = 911,
   cudaErrorUnknown = 999,
 };
@@ -151,6 +152,7 @@ using cudaGraph_t = struct EmulatedGraph*;
 using cudaGraphExec_t = struct EmulatedGraph*;
 using cudaEvent_t = struct EmulatedEvent*;
 inline constexpr unsigned cudaEventDisableTiming = 2;
+inline constexpr unsigned cudaStreamNonBlocking = 1;
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
 
 struct cudaDeviceProp {
@@ -182,6 +184,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
                             cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream);
 cudaError_t cudaStreamCreate(cudaStream_t* stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
@@ -194,8 +198,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
-/// Runs the work, or keeps it if the stream is being captured.
-void emulated_submit(std::function<void()> work);
+/// Runs the work, or keeps it while a graph is captured.
+void emulated_submit(cudaStream_t stream, std::function<void()> work);
 /// As a call on the stream answers: it belongs to the device that was the thread's when it was created.
 cudaError_t emulated_call(cudaStream_t stream);
 cudaError_t emulated_call();
@@ -215,9 +219,10 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     return cudaErrorInvalidValue;
   }
   // By value, as a launch takes its arguments: a graph runs it again when they are gone.
-  emulated_submit([grid = config->gridDim, block = config->blockDim, shared = config->dynamicSmemBytes,
+  emulated_submit(config->stream,
+                  [grid = config->gridDim, block = config->blockDim, shared = config->dynamicSmemBytes,
                    kernel, ... values = static_cast<Expected>(arguments)] {
-    ::turboclip::emulator::run_grid(grid, block, shared, [&] { kernel(values...); });
-  });
+                    ::turboclip::emulator::run_grid(grid, block, shared, [&] { kernel(values...); });
+                  });
   return cudaSuccess;
 }

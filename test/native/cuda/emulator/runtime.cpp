@@ -5,14 +5,35 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
 struct EmulatedStream {
   int device;
 };
+struct EmulatedEvent {};
+
+/// What a stream does in a graph: some work, or setting an event for the `turn`-th time, or waiting until it
+/// was.
+struct EmulatedNode {
+  std::function<void()> work;
+  cudaEvent_t sets = nullptr;
+  cudaEvent_t waits = nullptr;
+  int turn = 0;
+};
+/// The streams of a graph, the one whose capture began first: each in order, and in any order to one another
+/// but for their events.
 struct EmulatedGraph {
-  std::vector<std::function<void()>> work;
+  std::vector<std::pair<cudaStream_t, std::vector<EmulatedNode>>> streams;
+  std::map<cudaEvent_t, int> turns;  // while it is captured
+
+  std::vector<EmulatedNode>& of(cudaStream_t stream) {
+    for (auto& [known, nodes] : streams) {
+      if (known == stream) return nodes;
+    }
+    return streams.emplace_back(stream, std::vector<EmulatedNode>{}).second;
+  }
 };
 
 namespace {
@@ -38,9 +59,34 @@ struct Runtime {
   cudaError_t lost = cudaSuccess;
   bool corrupt_next_download = false;
   std::unique_ptr<EmulatedGraph> capture;  // being recorded
+  unsigned launches = 0;                   // of graphs
 } runtime;
 
 thread_local int current_device = 0;
+/// Models are loaded on several threads.
+std::recursive_mutex memory;
+
+/// Runs a graph's streams against one another as far as their events let them: the first one as early as it
+/// may, so that the others' work lands as late as it may, or the other way round.
+void run_graph(const EmulatedGraph& graph, bool first_early) {
+  std::vector<std::size_t> done(graph.streams.size());
+  std::map<cudaEvent_t, int> set;
+  const auto runs = [&](std::size_t stream) {
+    const std::vector<EmulatedNode>& nodes = graph.streams[stream].second;
+    if (done[stream] == nodes.size()) return false;
+    const EmulatedNode& node = nodes[done[stream]];
+    if (node.waits != nullptr && set[node.waits] < node.turn) return false;
+    if (node.sets != nullptr) set[node.sets] = node.turn;
+    if (node.work) node.work();
+    ++done[stream];
+    return true;
+  };
+  bool ran = true;
+  while (ran) {
+    ran = false;
+    for (std::size_t i = 0; i < done.size() && !ran; ++i) ran = runs(first_early ? i : done.size() - 1 - i);
+  }
+}
 
 std::size_t page() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
@@ -143,6 +189,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
 /// The allocation ends where a page begins that faults when touched: an access past the end is a crash, not a
 /// wrong number. A GPU aligns to 256 bytes; kernels may count on 16.
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
+  const std::lock_guard lock(memory);
   *pointer = nullptr;
   if (runtime.capture) return cudaErrorStreamCaptureUnsupported;
   const cudaError_t called = emulated_call();
@@ -161,6 +208,7 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
 }
 
 cudaError_t cudaFree(void* pointer) {
+  const std::lock_guard lock(memory);
   if (pointer == nullptr) return cudaSuccess;
   const auto found = runtime.allocations.find(pointer);
   if (found == runtime.allocations.end()) return cudaErrorInvalidValue;
@@ -170,15 +218,25 @@ cudaError_t cudaFree(void* pointer) {
   return cudaSuccess;
 }
 
-// Pinned memory ends at such a page too.
-cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) { return cudaMalloc(pointer, bytes); }
-cudaError_t cudaFreeHost(void* pointer) { return cudaFree(pointer); }
+// Pinned memory ends at such a page too, and is none of the device's.
+cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
+  const std::lock_guard lock(memory);
+  const cudaError_t taken = cudaMalloc(pointer, bytes);
+  if (taken == cudaSuccess) runtime.allocated -= bytes;
+  return taken;
+}
+cudaError_t cudaFreeHost(void* pointer) {
+  const std::lock_guard lock(memory);
+  const auto found = runtime.allocations.find(pointer);
+  if (found != runtime.allocations.end()) runtime.allocated += found->second.bytes;
+  return cudaFree(pointer);
+}
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   const cudaError_t called = emulated_call(stream);
   if (called != cudaSuccess || bytes == 0) return called;
-  emulated_submit([=] { std::memcpy(to, from, bytes); });
+  emulated_submit(stream, [=] { std::memcpy(to, from, bytes); });
   if (kind == cudaMemcpyDeviceToHost && std::exchange(runtime.corrupt_next_download, false)) {
     static_cast<unsigned char*>(to)[bytes - 1] ^= 0x40;
   }
@@ -187,7 +245,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 
 cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
   const cudaError_t called = emulated_call(stream);
-  if (called == cudaSuccess && bytes > 0) emulated_submit([=] { std::memset(pointer, value, bytes); });
+  if (called == cudaSuccess && bytes > 0)
+    emulated_submit(stream, [=] { std::memset(pointer, value, bytes); });
   return called;
 }
 
@@ -197,6 +256,7 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   if (called == cudaSuccess) *stream = new EmulatedStream{current_device};
   return called;
 }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return cudaStreamCreate(stream); }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream;
   return cudaSuccess;
@@ -206,18 +266,43 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return runtime.capture ? cudaErrorStreamCaptureUnsupported : emulated_call(stream);
 }
 
-// All before an event is done when it is recorded.
+// Outside a graph all work is done at once, and so is all before an event.
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = nullptr;
-  return emulated_call();
+  const cudaError_t called = emulated_call();
+  if (called == cudaSuccess) *event = new EmulatedEvent;
+  return called;
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t stream) { return emulated_call(stream); }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return emulated_call(); }
-cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const cudaError_t called = emulated_call(stream);
+  if (called == cudaSuccess && runtime.capture) {
+    runtime.capture->of(stream).push_back({{}, event, nullptr, ++runtime.capture->turns[event]});
+  }
+  return called;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const cudaError_t called = emulated_call(stream);
+  if (called == cudaSuccess && runtime.capture) {
+    const auto set = runtime.capture->turns.find(event);
+    // An event of before the capture is no part of it.
+    if (set == runtime.capture->turns.end()) return cudaErrorStreamCaptureIsolation;
+    runtime.capture->of(stream).push_back({{}, nullptr, event, set->second});
+  }
+  return called;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  return runtime.capture ? cudaErrorStreamCaptureUnsupported : emulated_call();
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   const cudaError_t called = emulated_call(stream);
-  if (called == cudaSuccess) runtime.capture = std::make_unique<EmulatedGraph>();
+  if (called != cudaSuccess) return called;
+  runtime.capture = std::make_unique<EmulatedGraph>();
+  runtime.capture->of(stream);
   return called;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
@@ -232,7 +317,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   const cudaError_t called = emulated_call(stream);
   if (called != cudaSuccess) return called;
-  for (const std::function<void()>& work : exec->work) work();
+  run_graph(*exec, runtime.launches++ % 2 == 0);
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -244,9 +329,9 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   return cudaSuccess;
 }
 
-void emulated_submit(std::function<void()> work) {
+void emulated_submit(cudaStream_t stream, std::function<void()> work) {
   if (!runtime.capture) return work();
-  runtime.capture->work.push_back(std::move(work));
+  runtime.capture->of(stream).push_back({std::move(work), nullptr, nullptr, 0});
 }
 
 cudaError_t emulated_shared_limit(const void* kernel, cudaFuncAttribute, int value) {

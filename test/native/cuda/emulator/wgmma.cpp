@@ -1,4 +1,5 @@
-// In place of native/cuda/gemm_wgmma.cu and sparse_attention_wgmma.cu: the emulated card is no Hopper.
+// In place of native/cuda/*_wgmma.cu: the emulated card is no Hopper.
+#include "cuda/cross_attention_wgmma.h"
 #include "cuda/gemm_wgmma.h"
 #include "cuda/sparse_attention_wgmma.h"
 
@@ -17,6 +18,10 @@ template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Wei
 void sparse_attention_wgmma(Queue& queue, const HeadShape&, const Projections&, const Heads&, const Sparse&,
                             std::int8_t*, float*) {
   queue.check("sparse_attention", cudaErrorInvalidValue);
+}
+
+void cross_attention_wgmma(Queue& queue, const CrossQueries&, const TextKeys&, std::int8_t*, float*) {
+  queue.check("cross_attention", cudaErrorInvalidValue);
 }
 
 }  // namespace turboclip::cuda

@@ -28,6 +28,8 @@ inline void copy_async_word(void* shared, const void* global, int bytes) {
   emulator::copy_async(shared, global, 4, bytes);
 }
 inline void forget(unsigned&) {}
+/// Touches memory, so that what is not the program's own is found.
+inline void prefetch(const void* global) { (void)*static_cast<const volatile unsigned char*>(global); }
 inline void copy_commit() { emulator::copy_commit(); }
 template <int Open>
 inline void copy_wait() {

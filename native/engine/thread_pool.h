@@ -8,7 +8,10 @@
 #include <thread>
 #include <vector>
 
-namespace turboclip::cpu {
+namespace turboclip {
+
+/// As many threads as copying and small work on this host is worth: its cores, up to 8.
+int host_threads();
 
 class ThreadPool {
  public:
@@ -22,14 +25,15 @@ class ThreadPool {
 
   /// Calls body(i) once for each i in [0, count), in any order and on any thread, and returns when all are
   /// done. An iteration must compute the same values whichever thread runs it: then a result never depends on
-  /// how many threads there are. An exception of a body is thrown here once every thread has stopped. Not
-  /// reentrant.
+  /// how many threads there are. An exception of a body is thrown here once every thread has stopped. Callers
+  /// on several threads take turns; a body must not call it.
   void for_each(std::int64_t count, const std::function<void(std::int64_t)>& body);
 
  private:
   void work();
   void take_iterations();
 
+  std::mutex callers_;
   std::mutex mutex_;
   std::condition_variable start_;
   std::condition_variable done_;
@@ -43,4 +47,4 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-}  // namespace turboclip::cpu
+}  // namespace turboclip

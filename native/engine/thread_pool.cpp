@@ -1,8 +1,14 @@
-#include "cpu/thread_pool.h"
+#include "engine/thread_pool.h"
 
+#include <algorithm>
 #include <utility>
 
-namespace turboclip::cpu {
+namespace turboclip {
+
+int host_threads() {
+  constexpr unsigned kMost = 8;
+  return static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, kMost));
+}
 
 ThreadPool::ThreadPool(int threads) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
@@ -18,6 +24,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::for_each(std::int64_t count, const std::function<void(std::int64_t)>& body) {
+  const std::lock_guard turn(callers_);
   {
     const std::lock_guard lock(mutex_);
     body_ = &body;
@@ -67,4 +74,4 @@ void ThreadPool::take_iterations() {
   }
 }
 
-}  // namespace turboclip::cpu
+}  // namespace turboclip

@@ -1,0 +1,12 @@
+// What a model set and a clip take of a device.
+#pragma once
+
+#include <napi.h>
+
+namespace turboclip::addon {
+
+/// The JavaScript function planOnDevice(paths, options, clip, available, textEncoder): a plan (values.h), at
+/// once, since only headers are read; throws what cannot be planned.
+Napi::Value plan_device(const Napi::CallbackInfo& info);
+
+}  // namespace turboclip::addon

@@ -1,0 +1,50 @@
+// The planner's answers for the released models, by their shapes alone.
+import { describe, expect, it } from "vitest";
+import { type PlanCase, withPlanner } from "../../bench/memory-plan.ts";
+import { DEMO_FILES } from "../../models/demo/shipped.ts";
+import { planOnDevice } from "../../native/plan.ts";
+
+const GIB = 2 ** 30;
+const usual = { decoder: "vae", textEncoder: "host" } as const;
+
+describe("planning a released model for a card", () => {
+  it("fits a card's share, streams what it must and no more, and says what would fit where nothing does", () => {
+    withPlanner((plan) => {
+      for (const shape of ["1.3B", "14B", "A14B, one expert"] as const) {
+        for (const size of ["480p", "720p"] as const) {
+          let streamed = Number.POSITIVE_INFINITY;
+          for (const gib of [5, 9, 10, 15, 31, 80]) {
+            const answer = plan({ ...usual, shape, size, gib });
+            expect(answer.streamed).toBeLessThanOrEqual(streamed);
+            streamed = answer.streamed;
+            if (answer.fits) expect(answer.peak).toBeLessThanOrEqual(gib * GIB);
+            else expect(answer.remedy).toMatch(/what fits: |no clip fits/);
+            const sum = answer.transformer + answer.decoders + Math.max(answer.denoise, answer.decode);
+            expect(answer.peak).toBe(sum);
+          }
+          expect(streamed).toBe(0);
+        }
+      }
+    });
+  });
+
+  it.each<PlanCase & { readonly fits: boolean; readonly streams: boolean }>([
+    { shape: "1.3B", size: "480p", decoder: "vae", textEncoder: "INT8", gib: 9, fits: true, streams: false },
+    { shape: "14B", size: "480p", decoder: "vae", textEncoder: "host", gib: 10, fits: true, streams: true },
+    { shape: "14B", size: "720p", decoder: "vae", textEncoder: "host", gib: 10, fits: true, streams: true },
+    { shape: "14B", size: "720p", decoder: "vae", textEncoder: "INT8", gib: 31, fits: true, streams: false },
+    { shape: "14B", size: "720p", decoder: "vae", textEncoder: "bf16", gib: 15, fits: false, streams: true },
+  ])("$shape $size with its text encoder ($textEncoder) on $gib GiB", ({ fits, streams, ...wanted }) => {
+    const answer = withPlanner((plan) => plan(wanted));
+    expect({ fits: answer.fits, streams: answer.streamed > 0 }, JSON.stringify(answer)).toEqual({ fits, streams });
+    if (!fits) expect(answer.remedy).toMatch(/text encoder in INT8/);
+  });
+
+  it("refuses what cannot be planned, naming it", () => {
+    const { transformer, textEncoder, vae } = DEMO_FILES;
+    const clip = { width: 64, height: 64, frames: 5, decoder: "vae", attention: "sla", topkRatio: 0.1 } as const;
+    const paths = { transformer, textEncoder, vae };
+    expect(() => planOnDevice(paths, { ...clip, width: 63 }, GIB)).toThrow(/multiples of 16/);
+    expect(() => planOnDevice(paths, clip, GIB, { cudaLibrary: "/nowhere/x.so" })).toThrow(/does not open/);
+  });
+});
