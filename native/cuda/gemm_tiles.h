@@ -24,6 +24,7 @@ const char* name(AttentionTiles tiles);
 /// From here on no tiles with this word in their name are taken: "wgmma" measures on Hopper what others run,
 /// "wgmma attention" leaves the linear layers as they are.
 void leave_out_tiles(const char* word);
+bool left_out(const char* name);
 
 /// What the card can run, the portable ones first.
 std::vector<GemmTiles> gemm_tiles(const Device& device);

@@ -1,4 +1,5 @@
-// In place of native/cuda/gemm_wgmma.cu and sparse_attention_wgmma.cu: the emulated card is no Hopper.
+// In place of native/cuda/{gemm,sparse_attention,conv}_wgmma.cu: the emulated card is no Hopper.
+#include "cuda/conv_wgmma.h"
 #include "cuda/gemm_wgmma.h"
 #include "cuda/sparse_attention_wgmma.h"
 
@@ -17,6 +18,14 @@ template void multiply_wgmma(Queue&, const char*, const Int8Rows&, const Int8Wei
 void sparse_attention_wgmma(Queue& queue, const HeadShape&, const Projections&, const Heads&, const Sparse&,
                             std::int8_t*, float*) {
   queue.check("sparse_attention", cudaErrorInvalidValue);
+}
+
+void convolve_wgmma(Queue& queue, const ConvInput&, const ConvWeight&, const ConvOutput&, ConvTiles) {
+  queue.check("convolve", cudaErrorInvalidValue);
+}
+void convolve_pair_wgmma(Queue& queue, const ConvPlanes&, const ConvWeight&, const ConvOutput&,
+                         const ConvOutput&, PairTiles) {
+  queue.check("convolve_pair", cudaErrorInvalidValue);
 }
 
 }  // namespace turboclip::cuda
