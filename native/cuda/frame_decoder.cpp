@@ -164,9 +164,9 @@ Status FrameDecoder::stream(const Clip& clip, const float* z, float* rgb) {
   for (std::int64_t t = 0; t < clip.shape.frames && queue_->status(); ++t) {
     if (clip.stopped()) return Error{ErrorCode::cancelled, "cancelled while decoding"};
     latent_frame(*queue_, z, t, clip.shape.frames, clip.shape.height * clip.shape.width, model_.clamp,
-                 model_.layers.front()->input());
+                 model_.layers.front()->input(0));
     model_.last->set_output(rgb);
-    model_.layers.front()->run(*queue_);
+    model_.layers.front()->run(*queue_, 1);
     const std::int64_t dropped = t == 0 ? model_.dropped : 0;
     const Landing& landing = landings[t % 2];
     queue_->copy("frames", landing.rgb.data(), rgb + dropped * frame_values,
