@@ -90,8 +90,8 @@ PackedConv pack_conv(Queue& queue, const Tensor& weight, const std::vector<float
 PackedConv pack_pair_conv(Queue& queue, const Tensor& weight, const std::vector<float>& bias) {
   const std::int64_t frames = weight.size(2);
   const std::int64_t taps = weight.size(3) * weight.size(4);
-  Packing packing(weight, kConvPlanes, 1, static_cast<int>(weight.size(3)));
-  for (std::int64_t pair = 0; pair < weight.size(0) * weight.size(1); ++pair) {
+  Packing packing(queue, weight, kConvPlanes, 1, static_cast<int>(weight.size(3)));
+  for (std::int64_t pair = 0; pair < weight.size(0) * weight.size(1) && !queue.counting(); ++pair) {
     for (std::int64_t tap = 0; tap < taps; ++tap) {
       const float* w = weight.data() + pair * frames * taps + tap;
       const float outer = w[0] + w[2 * taps];
