@@ -5,12 +5,14 @@
 #include <cstdio>
 #include <utility>
 
+#include "cuda/conv_tiles.h"
 #include "cuda/conv_weights.h"
 #include "cuda/frame_decoder.h"
 #include "cuda/half.h"
 #include "cuda/video_passes.h"
 #include "engine/checkpoint/safetensors.h"
 #include "engine/sampler/philox.h"
+#include "engine/text.h"
 #include "support.h"
 
 namespace turboclip::bench {
@@ -68,8 +70,53 @@ void time_conv(cuda::Queue& queue, const Ceilings& card, const Ceilings& other, 
       2 * (static_cast<double>((one.doubling ? 1 : 3) * pixels * one.in) + outputs * (one.out == 3 ? 2 : 1));
   const cuda::ConvOutput output =
       one.out == 3 ? cuda::ConvOutput{nullptr, nullptr, false, rgb.data()} : cuda::ConvOutput{y.data()};
-  const auto run = [&] { cuda::convolve(queue, input, conv.shape, output); };
-  print_line(card, other, {one.name, 0, operations, bytes, run}, median_seconds(queue, run));
+  for (const cuda::ConvTiles tiles : cuda::conv_tiles(queue.device(), conv.shape)) {
+    const auto run = [&] { cuda::convolve(queue, input, conv.shape, output, tiles); };
+    print_line(card, other, {concat(one.name, ", ", cuda::name(tiles)), 0, operations, bytes, run},
+               median_seconds(queue, run));
+  }
+}
+
+/// Two frames at once: their norms and planes, and the convolution, whose operations are counted as done.
+void time_pair(cuda::Queue& queue, const Ceilings& card, const Ceilings& other, const ConvCase& one) {
+  const std::int64_t pixels = one.height * one.width;
+  Tensor weight(Shape{one.out, one.in, 3, 3, 3});
+  weight.values = random_floats(element_count(weight.shape), 0.02f);
+  const cuda::PackedConv conv =
+      cuda::pack_pair_conv(queue, weight, std::vector<float>(static_cast<std::size_t>(one.out)));
+  std::vector<cuda::F16> values;
+  for (const float value : random_floats(pixels * one.in, 1)) values.push_back(cuda::to_f16(value));
+  cuda::DeviceArray<cuda::F16> frames[2], before[2], planes[cuda::kConvPlanes], y[2];
+  for (auto& frame : frames) frame.upload(queue, values);
+  for (auto& frame : before) frame.upload(queue, values);
+  for (auto& plane : planes) plane.upload(queue, values);
+  for (auto& frame : y) frame.allocate(queue, pixels * one.out);
+  cuda::DeviceArray<float> gamma;
+  gamma.upload(queue, std::vector<float>(static_cast<std::size_t>(one.in), 1.0f));
+  const auto channels = static_cast<int>(one.in);
+  const auto norm = [&] {
+    cuda::pair_norm(queue,
+                    {{frames[0].data(), frames[1].data()},
+                     pixels,
+                     channels,
+                     {before[0].data(), before[1].data()},
+                     false,
+                     {planes[0].data(), planes[1].data(), planes[2].data(), planes[3].data()}},
+                    gamma.data());
+  };
+  const auto frame_bytes = static_cast<double>(2 * pixels * one.in);
+  print_line(card, other, {concat(one.name, ", norm of a pair"), 0, 0, 10 * frame_bytes, norm},
+             median_seconds(queue, norm));
+  const cuda::ConvPlanes x{{planes[0].data(), planes[1].data(), planes[2].data(), planes[3].data()},
+                           static_cast<int>(one.height),
+                           static_cast<int>(one.width),
+                           channels};
+  const double operations = 2.0 * 4 * 9 * static_cast<double>(pixels * one.out * one.in);
+  for (const cuda::PairTiles tiles : cuda::pair_tiles(queue.device(), conv.shape)) {
+    const auto run = [&] { cuda::convolve_pair(queue, x, conv.shape, {y[0].data()}, {y[1].data()}, tiles); };
+    print_line(card, other, {concat(one.name, ", ", cuda::name(tiles)), 0, operations, 6 * frame_bytes, run},
+               median_seconds(queue, run));
+  }
 }
 
 void time_norm(cuda::Queue& queue, const Ceilings& card, const Ceilings& other) {
@@ -220,10 +267,14 @@ Status time_decoders(cuda::Queue& queue, const Ceilings& card, const Ceilings& o
   queue.enter("decoders");
   std::printf("\nvideo decoders, halves with float32 sums (taken to be as fast as bf16)\n\n");
   std::printf(
-      "| kernel, one frame | ms | Tops/s | TB/s | moved / needed | floor, ms | share | RTX 5090, predicted "
+      "| kernel, one frame or a pair | ms | Tops/s | TB/s | moved / needed | floor, ms | share | RTX 5090, "
+      "predicted "
       "ms |\n");
   std::printf("|---|---|---|---|---|---|---|---|\n");
   for (const ConvCase& one : kConvs) time_conv(queue, card, other, one);
+  for (const ConvCase& one : kConvs) {
+    if (one.in == one.out) time_pair(queue, card, other, one);
+  }
   time_norm(queue, card, other);
   const Status timed = queue.finish();
   if (!timed) return timed;

@@ -38,7 +38,9 @@ class Packing {
     place = place * shape_.down + row;
     place = place * shape_.across + column;
     place = place * shape_.columns + out % shape_.columns;
-    return values_[static_cast<std::size_t>(place * kConvDepth + in % kConvDepth)];
+    // Chunks of 8 values are swizzled as the kernels want rows of 64 bytes in shared memory (conv.cu).
+    const std::int64_t chunk = in % kConvDepth / 8 ^ (out % shape_.columns / 2 & 3);
+    return values_[static_cast<std::size_t>(place * kConvDepth + chunk * 8 + in % 8)];
   }
 
   PackedConv upload(Queue& queue, const std::vector<float>& bias) {
@@ -83,6 +85,34 @@ PackedConv pack_conv(Queue& queue, const Tensor& weight, const std::vector<float
                i / columns % rows, i % columns) = weight.values[static_cast<std::size_t>(i)];
   }
   return packing.upload(queue, bias);
+}
+
+PackedConv pack_pair_conv(Queue& queue, const Tensor& weight, const std::vector<float>& bias) {
+  const std::int64_t frames = weight.size(2);
+  const std::int64_t taps = weight.size(3) * weight.size(4);
+  Packing packing(queue, weight, kConvPlanes, 1, static_cast<int>(weight.size(3)));
+  for (std::int64_t pair = 0; pair < weight.size(0) * weight.size(1) && !queue.counting(); ++pair) {
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      const float* w = weight.data() + pair * frames * taps + tap;
+      const float outer = w[0] + w[2 * taps];
+      const float middle = w[taps];
+      const float planes[kConvPlanes] = {(outer + middle) / 2, (outer - middle) / 2, w[0], w[2 * taps]};
+      for (std::int64_t plane = 0; plane < kConvPlanes; ++plane) {
+        packing.at(plane, pair / weight.size(1), pair % weight.size(1), 0, tap / weight.size(4),
+                   tap % weight.size(4)) = planes[plane];
+      }
+    }
+  }
+  return packing.upload(queue, bias);
+}
+
+ConvWeight first_of_pair(const ConvWeight& pair) {
+  ConvWeight first = pair;
+  const std::int64_t plane_values = ceil_div(pair.channels, kConvDepth) * kConvDepth * pair.down *
+                                    pair.across * pair.columns * pair.column_blocks;
+  first.values += (kConvPlanes - 1) * plane_values;
+  first.phases = 1;
+  return first;
 }
 
 PackedConv pack_doubling_conv(Queue& queue, const Tensor& weight, const std::vector<float>& bias) {

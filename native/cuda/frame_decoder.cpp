@@ -159,9 +159,9 @@ Status FrameDecoder::stream(const Clip& clip, const Buffers& buffers) {
   for (std::int64_t t = 0; t < clip.shape.frames && queue_->status(); ++t) {
     if (clip.stopped()) return Error{ErrorCode::cancelled, "cancelled while decoding"};
     latent_frame(*queue_, buffers.z, t, clip.shape.frames, clip.shape.height * clip.shape.width, model_.clamp,
-                 model_.layers.front()->input());
+                 model_.layers.front()->input(0));
     model_.last->set_output(buffers.rgb);
-    model_.layers.front()->run(*queue_);
+    model_.layers.front()->run(*queue_, 1);
     send(clip, t, buffers, places[static_cast<std::size_t>(t % 2)]);
     if (t == 0) continue;
     const Status taken = deliver(clip, places[static_cast<std::size_t>((t - 1) % 2)], t - 1);

@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "cuda/conv.h"
+#include "cuda/conv_pair.h"
+#include "cuda/video_passes.h"
 
 namespace turboclip::cuda {
 
@@ -50,27 +51,67 @@ class Arena {
   std::int64_t shared_ = 0;
 };
 
+/// What a pair's convolution keeps: the two frames before the next ones, and their planes while it runs.
+class PairMemory {
+ public:
+  /// planes: kConvPlanes frames that nobody else uses while the convolution runs.
+  void place(Arena& arena, const FrameSize& size, unsigned char* planes) {
+    size_ = size;
+    for (F16*& frame : before_) frame = arena.keep(size.bytes());
+    for (int i = 0; i < kConvPlanes; ++i) {
+      planes_[i] = reinterpret_cast<F16*>(planes + i * Arena::aligned(size.bytes()));
+    }
+    seen_ = 0;
+  }
+  static std::int64_t plane_bytes(const FrameSize& size) {
+    return kConvPlanes * Arena::aligned(size.bytes());
+  }
+  void clear() { seen_ = 0; }
+
+  const FrameSize& size() const { return size_; }
+  /// Where the clip's first frame is written, which is made by itself.
+  F16* first() { return before_[1]; }
+  void push(int frames) { seen_ += frames; }
+
+  PairNorm norm(const F16* const (&frames)[2]) const {
+    return {{frames[0], frames[1]},   size_.pixels(), size_.channels,
+            {before_[0], before_[1]}, seen_ < 2,      {planes_[0], planes_[1], planes_[2], planes_[3]}};
+  }
+  ConvPlanes planes() const {
+    return {{planes_[0], planes_[1], planes_[2], planes_[3]}, size_.height, size_.width, size_.channels};
+  }
+
+ private:
+  FrameSize size_;
+  F16* before_[2] = {};
+  F16* planes_[kConvPlanes] = {};
+  std::int64_t seen_ = 0;
+};
+
 /// The last frames that a convolution sees: the newest takes the place of the oldest, and nothing moves.
 class FrameRing {
  public:
-  void place(Arena& arena, const FrameSize& size, int frames) {
+  /// frames: that it sees; ahead: that may be written beside them, at most 1.
+  void place(Arena& arena, const FrameSize& size, int frames, int ahead = 0) {
     size_ = size;
-    slots_ = frames;
-    for (int i = 0; i < frames; ++i) values_[static_cast<std::size_t>(i)] = arena.keep(size.bytes());
+    frames_ = frames;
+    slots_ = frames + ahead;
+    for (int i = 0; i < slots_; ++i) values_[static_cast<std::size_t>(i)] = arena.keep(size.bytes());
     seen_ = 0;
   }
   void clear() { seen_ = 0; }
 
-  /// Where the next frame is written.
-  F16* next() const { return values_[static_cast<std::size_t>(seen_ % slots_)]; }
-  /// The frame at next() is there.
+  const FrameSize& size() const { return size_; }
+  /// Where the next frame is written, or those after it.
+  F16* next(int frame = 0) const { return values_[static_cast<std::size_t>((seen_ + frame) % slots_)]; }
+  /// The frame at next(0) is there.
   void push() { ++seen_; }
   const F16* newest() const { return values_[static_cast<std::size_t>((seen_ - 1) % slots_)]; }
 
   ConvInput input() const {
     ConvInput in{{}, size_.height, size_.width, size_.channels};
-    for (int i = 0; i < slots_; ++i) {
-      const std::int64_t frame = seen_ - slots_ + i;
+    for (int i = 0; i < frames_; ++i) {
+      const std::int64_t frame = seen_ - frames_ + i;
       in.frames[i] = frame < 0 ? nullptr : values_[static_cast<std::size_t>(frame % slots_)];
     }
     return in;
@@ -78,8 +119,9 @@ class FrameRing {
 
  private:
   FrameSize size_;
+  int frames_ = 1;
   int slots_ = 1;
-  std::array<F16*, kConvFrames> values_{};
+  std::array<F16*, kConvFrames + 1> values_{};
   std::int64_t seen_ = 0;
 };
 

@@ -5,14 +5,11 @@
 namespace turboclip::cuda {
 namespace {
 
-std::vector<const char*> left_out;
+std::vector<const char*> words_left_out;
 
 template <class Tiles>
 bool runs_on(Tiles tiles, const Device& device) {
-  for (const char* word : left_out) {
-    if (std::strstr(name(tiles), word) != nullptr) return false;
-  }
-  return tiles == Tiles::portable || device.major == 9;
+  return !left_out(name(tiles)) && (tiles == Tiles::portable || device.major == 9);
 }
 
 template <class Tiles>
@@ -26,8 +23,14 @@ std::vector<Tiles> tiles_on(const Device& device, std::initializer_list<Tiles> a
 
 }  // namespace
 
-void leave_out_tiles(const char* word) { left_out.push_back(word); }
-void take_all_tiles() { left_out.clear(); }
+void leave_out_tiles(const char* word) { words_left_out.push_back(word); }
+void take_all_tiles() { words_left_out.clear(); }
+bool left_out(const char* name) {
+  for (const char* word : words_left_out) {
+    if (std::strstr(name, word) != nullptr) return true;
+  }
+  return false;
+}
 
 const char* name(GemmTiles tiles) { return tiles == GemmTiles::wgmma ? "wgmma" : "portable"; }
 const char* name(AttentionTiles tiles) {

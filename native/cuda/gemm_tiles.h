@@ -26,6 +26,8 @@ const char* name(AttentionTiles tiles);
 void leave_out_tiles(const char* word);
 /// Takes back what was left out.
 void take_all_tiles();
+/// Whether tiles of this name are left out.
+bool left_out(const char* name);
 
 /// What the card can run, the portable ones first.
 std::vector<GemmTiles> gemm_tiles(const Device& device);

@@ -63,4 +63,22 @@ inline bool describe_scales(CUtensorMap& map, const float* scales, std::int64_t 
                         CU_TENSOR_MAP_SWIZZLE_NONE);
 }
 
+/// Boxes of `box_height` x `box_width` pixels by `depth` channels (64 bytes, swizzled) of a frame [height,
+/// width, channels] of halves; pixels and channels outside of it read as zeros.
+inline bool describe_frame(CUtensorMap& map, const F16* values, int height, int width, int channels,
+                           int box_height, int box_width, int depth) {
+  static const Encode encode = find_encode();
+  if (encode == nullptr) return false;
+  const auto pixel = static_cast<cuuint64_t>(channels) * sizeof(F16);
+  const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(channels), static_cast<cuuint64_t>(width),
+                               static_cast<cuuint64_t>(height)};
+  const cuuint64_t strides[2] = {pixel, pixel * static_cast<cuuint64_t>(width)};
+  const cuuint32_t box[3] = {static_cast<cuuint32_t>(depth), static_cast<cuuint32_t>(box_width),
+                             static_cast<cuuint32_t>(box_height)};
+  const cuuint32_t steps[3] = {1, 1, 1};
+  return encode(&map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 3, const_cast<F16*>(values), sizes, strides, box,
+                steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_64B,
+                CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
 }  // namespace turboclip::cuda

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "cuda/conv_tiles.h"
 #include "cuda/frame_decoder.h"
 #include "cuda/half.h"
 #include "engine/checkpoint/architecture.h"
@@ -44,6 +45,9 @@ class Builder {
   }
   PackedConv pack(const ConvTensors& tensors) {
     return ok() ? pack_conv(queue_, tensors.weight, tensors.bias) : PackedConv{};
+  }
+  PackedConv pack_pair(const ConvTensors& tensors) {
+    return ok() ? pack_pair_conv(queue_, tensors.weight, tensors.bias) : PackedConv{};
   }
   PackedConv pack_doubling(const Tensor& weight, const std::vector<float>& bias) {
     return ok() ? pack_doubling_conv(queue_, weight, bias) : PackedConv{};
@@ -113,21 +117,20 @@ ConvTensors part(const ConvTensors& whole, std::int64_t first, std::int64_t coun
   return out;
 }
 
-NormedConv normed_conv(Builder& from, const std::string& gamma, const std::string& name, std::int64_t out,
-                       std::int64_t in) {
-  NormedConv loaded;
-  loaded.gamma = from.gamma(gamma, in);
-  loaded.conv = from.pack(from.conv(name, {out, in, 3, 3, 3}));
-  return loaded;
+NormedConv normed_conv(Builder& from, const std::string& gamma, const ConvTensors& conv, bool pairs) {
+  DeviceArray<float> gains = from.gamma(gamma, from.ok() ? conv.weight.size(1) : 0);
+  return {std::move(gains), pairs ? from.pack_pair(conv) : from.pack(conv), pairs};
 }
 
-void add_residual(Builder& to, const std::string& name) {
+/// pairs: whether to convolve frames in twos, as they come after the clip's first.
+void add_residual(Builder& to, const std::string& name, bool pairs) {
   const std::int64_t in = to.channels();
   const std::string residual = name + ".residual.";
   const ConvTensors widths = to.conv(residual + "2", {-1, in, 3, 3, 3});
   const std::int64_t out = rows(widths);
-  NormedConv first{to.gamma(residual + "0.gamma", in), to.pack(widths)};
-  NormedConv second = normed_conv(to, residual + "3.gamma", residual + "6", out, out);
+  NormedConv first = normed_conv(to, residual + "0.gamma", widths, pairs && in <= kMostPairChannels);
+  NormedConv second = normed_conv(to, residual + "3.gamma", to.conv(residual + "6", {out, out, 3, 3, 3}),
+                                  pairs && out <= kMostPairChannels);
   std::optional<PackedConv> shortcut;
   if (in != out) shortcut = to.pack(to.conv(name + ".shortcut", {out, in, 1, 1, 1}));
   to.add(make_residual_layer(std::move(first), std::move(second), std::move(shortcut)), out);
@@ -200,14 +203,15 @@ Result<VideoModel> load_vae(Queue& queue, const Checkpoint& checkpoint) {
   add_post_quant(builder);
   const ConvTensors first = builder.conv("decoder.conv1", {-1, kLatentChannels, 3, 3, 3});
   builder.add(make_conv_layer(builder.pack(first), false), rows(first));
-  add_residual(builder, "decoder.middle.0");
+  add_residual(builder, "decoder.middle.0", false);
   add_attention(builder, "decoder.middle.1");
-  add_residual(builder, "decoder.middle.2");
+  add_residual(builder, "decoder.middle.2", false);
   std::int64_t factor = 1;
   for (std::int64_t i = 0; builder.ok(); ++i) {
     const std::string name = concat("decoder.upsamples.", i);
     if (builder.has(name + ".residual.0.gamma")) {
-      add_residual(builder, name);
+      const bool pay = factor < kSpatialFactor || pairs_pay_at_full_size(queue.device());
+      add_residual(builder, name, builder.model.latent_makes > 1 && pay);
     } else if (builder.has(name + ".resample.1.weight")) {
       builder.model.latent_makes *= builder.has(name + ".time_conv.weight") ? 2 : 1;
       add_upsample(builder, name);
@@ -224,7 +228,8 @@ Result<VideoModel> load_vae(Queue& queue, const Checkpoint& checkpoint) {
                          "model")});
   }
   builder.finish(std::make_unique<RgbLayer>(
-      normed_conv(builder, "decoder.head.0.gamma", "decoder.head.2", 3, builder.channels())));
+      normed_conv(builder, "decoder.head.0.gamma",
+                  builder.conv("decoder.head.2", {3, builder.channels(), 3, 3, 3}), false)));
   return builder.result();
 }
 

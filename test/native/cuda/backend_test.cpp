@@ -10,7 +10,7 @@
 #include "cuda/self_test.h"
 #include "cuda/transformer_blocks.h"
 #include "cuda/transformer_weights.h"
-#include "cuda/umt5_weights.h"
+#include "cuda/umt5_stack.h"
 #include "engine/memory_plan.h"
 #include "engine/nv12.h"
 #include "engine/text.h"
@@ -235,8 +235,12 @@ TEST("a set is planned to the byte before it is loaded, from its files' headers 
   paths.denoiser = fitting_denoiser(folder);
   const LargestClip clip{64, 32, 5, false, {Attention::sla, 0.3}};
   const CudaOptions options{TURBOCLIP_EMULATED_LIBRARY};
-  const Umt5Config text = read_umt5_config(Checkpoint::open(paths.text_encoder).value()).value();
-  const DeviceTextEncoder encoder{cuda::umt5_weight_bytes(text, cuda::TextPrecision::bf16), 0};
+  const Umt5Config umt5 = read_umt5_config(Checkpoint::open(paths.text_encoder).value()).value();
+  constexpr auto kPrecision = cuda::TextPrecision::bf16;
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  const DeviceTextEncoder encoder{cuda::umt5_weight_bytes(umt5, kPrecision),
+                                  cuda::umt5_prompt_bytes(queue.device(), umt5, kPrecision, 511)};
   const Result<DevicePlan> plan = plan_on_device(options, paths, clip, std::int64_t{1} << 40, encoder);
   CHECK(plan.ok());
   CHECK(plan.value().fits);

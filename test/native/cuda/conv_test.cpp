@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "check.h"
+#include "cuda/conv_tiles.h"
 #include "cuda/conv_weights.h"
 #include "cuda/frame_attention.h"
 #include "cuda/half.h"
@@ -58,10 +59,11 @@ std::vector<float> unstored(const std::vector<F16>& values, std::int64_t channel
 struct Case {
   std::int64_t frames, side, in, out, height, width;
 };
-// Around the tile of 16 x 16 pixels, the 32 channels of a step, and tiles of 16, 64 and 96 columns.
-constexpr Case kCases[] = {{3, 3, 16, 96, 15, 17},  {3, 3, 33, 8, 16, 16}, {3, 3, 8, 100, 1, 1},
-                           {1, 3, 5, 64, 17, 3},    {2, 3, 4, 6, 3, 33},   {3, 1, 32, 64, 5, 16},
-                           {1, 1, 96, 104, 16, 15}, {1, 3, 40, 130, 2, 18}};
+// Around the tiles of 16 and 32 x 16 pixels, the 32 channels of a step, and tiles of 16, 64, 96, 128 and 192
+// columns.
+constexpr Case kCases[] = {{3, 3, 16, 96, 15, 17},  {3, 3, 33, 8, 16, 16},  {3, 3, 8, 100, 1, 1},
+                           {1, 3, 5, 64, 17, 3},    {2, 3, 4, 6, 3, 33},    {3, 1, 32, 64, 5, 16},
+                           {1, 1, 96, 104, 16, 15}, {1, 3, 40, 130, 2, 18}, {3, 3, 40, 192, 17, 33}};
 
 /// y = the causal convolution's last frame, from the CPU engine, of `seen` frames.
 std::vector<float> last_frame(cpu::CausalConv& conv, const std::vector<std::vector<float>>& seen,
@@ -101,12 +103,129 @@ TEST("a convolution equals the CPU engine's at every edge of its tiles, at the c
       for (std::int64_t i = 0; i <= f; ++i) {
         x.frames[size.frames - 1 - f + i] = frames[static_cast<std::size_t>(i)].data();
       }
+      for (const cuda::ConvTiles tiles : cuda::conv_tiles(queue.device(), packed.shape)) {
+        in_both_orders([&] {
+          cuda::DeviceArray<F16> y;
+          y.allocate(queue, size.height * size.width * cuda::stored_channels(size.out));
+          cuda::convolve(queue, x, packed.shape, {y.data()}, tiles);
+          CHECK(relative_error(unstored(y.download(queue), size.out), last_frame(expected, seen, size)) <
+                5e-4);
+        });
+      }
+    }
+  }
+  CHECK(queue.finish().ok());
+}
+
+/// One of a pair's planes: a frame plus or minus another, of a, b, c, d.
+struct PlaneOf {
+  std::size_t left, right;
+  float sign;
+};
+constexpr PlaneOf kPlanes[cuda::kConvPlanes] = {{1, 2, 1}, {2, 1, -1}, {0, 2, -1}, {3, 1, -1}};
+
+TEST("a pair's convolution equals the CPU engine's of each frame, at every edge of its tiles, with a sum") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  std::uint64_t seed = 300;
+  for (const Case& size : {Case{3, 3, 16, 96, 7, 17}, Case{3, 3, 33, 8, 8, 16}, Case{3, 3, 8, 100, 1, 1},
+                           Case{3, 3, 5, 64, 9, 3}, Case{3, 3, 40, 192, 17, 15}}) {
+    Tensor weight({size.out, size.in, 3, 3, 3});
+    weight.values = random_f16(element_count(weight.shape), ++seed);
+    const std::vector<float> bias = random_values(size.out, ++seed);
+    cpu::CausalConv conv(weight, bias);
+    const cuda::PackedConv packed = cuda::pack_pair_conv(queue, weight, bias);
+    const std::int64_t pixels = size.height * size.width;
+    std::vector<std::vector<float>> seen;
+    for (int i = 0; i < 4; ++i) seen.push_back(random_f16(pixels * size.in, ++seed));
+    cuda::DeviceArray<F16> planes[cuda::kConvPlanes];
+    for (std::size_t plane = 0; plane < cuda::kConvPlanes; ++plane) {
+      const PlaneOf& of = kPlanes[plane];
+      std::vector<float> values(seen[0].size());
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = seen[of.left][i] + of.sign * seen[of.right][i];
+      }
+      planes[plane].upload(queue, stored(values, size.in));
+    }
+    const std::vector<float> skip = random_f16(pixels * size.out, ++seed);
+    std::vector<float> expected[2] = {last_frame(conv, {seen[0], seen[1], seen[2]}, size),
+                                      last_frame(conv, {seen[1], seen[2], seen[3]}, size)};
+    for (std::size_t i = 0; i < skip.size(); ++i) expected[1][i] += skip[i];
+    for (const cuda::PairTiles tiles : cuda::pair_tiles(queue.device(), packed.shape)) {
       in_both_orders([&] {
-        cuda::DeviceArray<F16> y;
-        y.allocate(queue, size.height * size.width * cuda::stored_channels(size.out));
-        cuda::convolve(queue, x, packed.shape, {y.data()});
-        CHECK(relative_error(unstored(y.download(queue), size.out), last_frame(expected, seen, size)) < 5e-4);
+        cuda::DeviceArray<F16> first, second;
+        first.allocate(queue, pixels * cuda::stored_channels(size.out));
+        second.upload(queue, stored(skip, size.out));
+        const cuda::ConvPlanes x{{planes[0].data(), planes[1].data(), planes[2].data(), planes[3].data()},
+                                 static_cast<int>(size.height),
+                                 static_cast<int>(size.width),
+                                 cuda::stored_channels(size.in)};
+        cuda::convolve_pair(queue, x, packed.shape, {first.data()}, {second.data(), second.data()}, tiles);
+        // The weights' and the planes' sums are rounded to halves.
+        CHECK(relative_error(unstored(first.download(queue), size.out), expected[0]) < 1e-3);
+        CHECK(relative_error(unstored(second.download(queue), size.out), expected[1]) < 1e-3);
       });
+    }
+    // The clip's first frame, alone.
+    cuda::DeviceArray<F16> frame, y;
+    frame.upload(queue, stored(seen[0], size.in));
+    y.allocate(queue, pixels * cuda::stored_channels(size.out));
+    cuda::convolve(queue,
+                   {{frame.data()},
+                    static_cast<int>(size.height),
+                    static_cast<int>(size.width),
+                    cuda::stored_channels(size.in)},
+                   cuda::first_of_pair(packed.shape), {y.data()});
+    CHECK(relative_error(unstored(y.download(queue), size.out), last_frame(conv, {seen[0]}, size)) < 5e-4);
+  }
+  CHECK(queue.finish().ok());
+}
+
+TEST(
+    "a pair's norm makes the planes of its frames and the two before, or of one and zeros, and keeps the "
+    "frames") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  for (const std::int64_t channels : {8, 40, 96}) {
+    constexpr std::int64_t kPixels = 67;
+    const std::int64_t count = kPixels * channels;
+    std::vector<float> frames[4];
+    for (std::uint64_t i = 0; i < 4; ++i) frames[i] = random_f16(count, 130 + i);
+    const std::vector<float> gamma = random_values(channels, 140);
+    cuda::DeviceArray<float> gains;
+    gains.upload(queue, gamma);
+    for (const bool first : {true, false}) {
+      cuda::DeviceArray<F16> before[2], now[2], normed[2], planes[cuda::kConvPlanes];
+      for (std::size_t i = 0; i < 2; ++i) {
+        before[i].upload(queue, to_f16(frames[i]));
+        now[i].upload(queue, to_f16(frames[2 + i]));
+        normed[i].allocate(queue, count);
+        cuda::pixel_norm(queue, {now[i].data(), kPixels, static_cast<int>(channels)}, gains.data(),
+                         cuda::NormTail::silu, normed[i].data());
+      }
+      for (auto& plane : planes) plane.allocate(queue, count);
+      cuda::pair_norm(queue,
+                      {{now[0].data(), now[1].data()},
+                       kPixels,
+                       static_cast<int>(channels),
+                       {before[0].data(), before[1].data()},
+                       first,
+                       {planes[0].data(), planes[1].data(), planes[2].data(), planes[3].data()}},
+                      gains.data());
+      const std::vector<float> c = from_f16(normed[0].download(queue));
+      const std::vector<float> d = from_f16(normed[1].download(queue));
+      CHECK(relative_error(from_f16(before[0].download(queue)), c) < 5e-4);
+      CHECK(relative_error(from_f16(before[1].download(queue)), d) < 5e-4);
+      std::vector<float> expected[cuda::kConvPlanes];
+      for (std::size_t i = 0; i < c.size(); ++i) {
+        const float a = first ? 0 : frames[0][i];
+        const float b = frames[1][i];
+        const float values[cuda::kConvPlanes] = {b + c[i], c[i] - b, a - c[i], d[i] - b};
+        for (std::size_t plane = 0; plane < 4; ++plane) expected[plane].push_back(values[plane]);
+      }
+      for (std::size_t plane = 0; plane < 4; ++plane) {
+        CHECK(relative_error(from_f16(planes[plane].download(queue)), expected[plane]) < 5e-4);
+      }
     }
   }
   CHECK(queue.finish().ok());
@@ -153,15 +272,17 @@ TEST("doubling and a 3x3 convolution equal the CPU engine's at the edges of tile
     const cuda::PackedConv packed = cuda::pack_doubling_conv(queue, weight, bias);
     cuda::DeviceArray<F16> frame, y;
     frame.upload(queue, stored(x.values, size.in));
-    y.allocate(queue, 4 * x.pixels() * cuda::stored_channels(size.out));
-    cuda::convolve(queue,
-                   {{frame.data()},
-                    static_cast<int>(size.height),
-                    static_cast<int>(size.width),
-                    cuda::stored_channels(size.in)},
-                   packed.shape, {y.data()});
-    // The sums of weights are rounded to halves.
-    CHECK(relative_error(unstored(y.download(queue), size.out), expected.values) < 1e-3);
+    for (const cuda::ConvTiles tiles : cuda::conv_tiles(queue.device(), packed.shape)) {
+      y.allocate(queue, 4 * x.pixels() * cuda::stored_channels(size.out));
+      cuda::convolve(queue,
+                     {{frame.data()},
+                      static_cast<int>(size.height),
+                      static_cast<int>(size.width),
+                      cuda::stored_channels(size.in)},
+                     packed.shape, {y.data()}, tiles);
+      // The sums of weights are rounded to halves.
+      CHECK(relative_error(unstored(y.download(queue), size.out), expected.values) < 1e-3);
+    }
   }
   CHECK(queue.finish().ok());
 }

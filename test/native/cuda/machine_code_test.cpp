@@ -112,6 +112,8 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   int asynchronous_attentions = 0;
   int states = 0;
   int convolutions = 0;
+  int pairs = 0;
+  int asynchronous_convolutions = 0;
   int frame_products = 0;
   int few_rows = 0;
   for (const Kernel& kernel : kernels()) {
@@ -152,6 +154,25 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
       CHECK_EQUAL(kernel.count(kLdsm), int8 ? 2 * tiles : 4 * ((tiles + 2) / 4));
       CHECK(kernel.count(kLdgsts) > 0);
     }
+    if (kernel.name.find("conv_pair_kernel") != std::string::npos) {
+      ++pairs;
+      // A tap's 32 channels of two planes, in 2 steps: 2 rows of pixels by 6 or 4 tiles of channels; of the
+      // narrow kernel 1 by 2.
+      const bool narrow = kernel.name.find("ILi16E") != std::string::npos;
+      const int rows = narrow ? 1 : 2;
+      const int across = narrow ? 2 : kernel.name.find("ILi96E") != std::string::npos ? 6 : 4;
+      CHECK_EQUAL(kernel.count(kHmma), 2 * 2 * rows * across);
+      CHECK_EQUAL(kernel.count(kLdsm), 2 * 2 * (rows + across / 2));
+      CHECK(kernel.count(kLdgsts) > 0);
+    }
+    if (kernel.name.find("conv_wgmma") != std::string::npos) {
+      ++asynchronous_convolutions;
+      // A tap's 32 channels, in 2 steps: 2 or 4 times 8 x 8 pixels; of a pair before and after its planes'
+      // sums are spread.
+      const bool pair = kernel.name.find("Lb1E") != std::string::npos;
+      const int spots = kernel.name.find("ELi4E") != std::string::npos ? 4 : 2;
+      CHECK_EQUAL(kernel.count(kHgmmaShared), 2 * spots * (pair ? 2 : 1));
+    }
     if (kernel.name.find("matrix_product") != std::string::npos) {
       ++frame_products;
       CHECK_EQUAL(kernel.count(kHmma), 4 * 2 * 4);
@@ -189,9 +210,11 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   CHECK_EQUAL(attentions, 3);
   CHECK_EQUAL(asynchronous_attentions, 2);
   CHECK_EQUAL(states, 3);
-  CHECK_EQUAL(convolutions, 3 * 3);    // columns of a tile, architectures
-  CHECK_EQUAL(frame_products, 3 * 3);  // values, scores, sums
-  CHECK_EQUAL(few_rows, 2 * 4 * 3);    // precisions, rows of a tile, architectures
+  CHECK_EQUAL(few_rows, 2 * 4 * 3);  // precisions, rows of a tile, architectures
+  CHECK_EQUAL(convolutions, 3 * 3);  // columns of a tile, architectures
+  CHECK_EQUAL(pairs, 3 * 3);
+  CHECK_EQUAL(asynchronous_convolutions, 6);  // widths, of one frame and of pairs
+  CHECK_EQUAL(frame_products, 3 * 3);         // values, scores, sums
 }
 
 TEST("the CUDA library opens without a GPU, and says that there is no device") {

@@ -1,4 +1,5 @@
 // In place of native/cuda/*_wgmma.cu: the emulated card is no Hopper.
+#include "cuda/conv_wgmma.h"
 #include "cuda/cross_attention_wgmma.h"
 #include "cuda/gemm_wgmma.h"
 #include "cuda/sparse_attention_wgmma.h"
@@ -22,6 +23,13 @@ void sparse_attention_wgmma(Queue& queue, const HeadShape&, const Projections&, 
 
 void cross_attention_wgmma(Queue& queue, const CrossQueries&, const TextKeys&, std::int8_t*, float*) {
   queue.check("cross_attention", cudaErrorInvalidValue);
+}
+void convolve_wgmma(Queue& queue, const ConvInput&, const ConvWeight&, const ConvOutput&, ConvTiles) {
+  queue.check("convolve", cudaErrorInvalidValue);
+}
+void convolve_pair_wgmma(Queue& queue, const ConvPlanes&, const ConvWeight&, const ConvOutput&,
+                         const ConvOutput&, PairTiles) {
+  queue.check("convolve_pair", cudaErrorInvalidValue);
 }
 
 }  // namespace turboclip::cuda
