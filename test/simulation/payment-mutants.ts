@@ -37,6 +37,15 @@ export const PAYMENT_MUTANTS: readonly Mutant[] = [
     "row.topUpId === null ? await begin(ports, row, now) : await findTopUp(ports.db, row.topUpId)",
     "await begin(ports, row, now)",
   ),
+  {
+    ...one(
+      "a card is charged by settings that its owner has changed since",
+      "db/queries/payments/auto.ts",
+      "from ${autoTopUps} where ${isDueAs(settings)}",
+      "from ${autoTopUps} where ${isDue(accountId)}",
+    ),
+    first: 549,
+  },
   one("the month's cap is not looked at", CHARGE, "charged + amountMicros > monthlyCapMicros", "false"),
   one(
     "nobody is told that charging has stopped",

@@ -114,19 +114,33 @@ export async function findNextCharge(db: Database): Promise<number | null> {
 
 const isDue = (accountId: AccountId) => and(eq(autoTopUps.accountId, accountId), eq(autoTopUps.state, "due"));
 
+type Settings = Pick<AutoTopUpRow, "accountId" | "keyId" | "amountMicros" | "monthlyCapMicros">;
+
 /** True in the batch of `beginCharge` once it has begun. */
 export function hasBegun(topUpId: TopUpId): SQL {
   return sql`exists (select 1 from ${autoTopUps} where ${autoTopUps.topUpId} = ${topUpId})`;
 }
 
-/** Makes the top-up and names it, unless the account is not due any more. */
-export function beginCharge(db: Database, topUp: TopUpRow, notBeforeMs: number): [Statement, Statement] {
-  const { id, accountId, keyId, amountMicros, createdAtMs } = topUp;
+/** Due by the settings that were read: what the owner has changed since is looked at anew. */
+function isDueAs({ accountId, amountMicros, monthlyCapMicros }: Settings): SQL {
+  return sql`${isDue(accountId)} and ${autoTopUps.amountMicros} = ${amountMicros}
+    and ${autoTopUps.monthlyCapMicros} = ${monthlyCapMicros}`;
+}
+
+/** Makes the top-up and names it, unless the account is not due any more, or by other settings. */
+export function beginCharge(
+  db: Database,
+  settings: Settings,
+  topUp: Pick<TopUpRow, "id" | "createdAtMs">,
+  notBeforeMs: number,
+): [Statement, Statement] {
+  const { accountId, keyId, amountMicros } = settings;
+  const { id, createdAtMs } = topUp;
   return [
     db.insert(topUps).select(sql`
       select ${id}, ${accountId}, ${keyId}, ${amountMicros}, '', '', null, 'open', null, null, null, true, false,
         ${createdAtMs}
-      from ${autoTopUps} where ${isDue(accountId)}`),
+      from ${autoTopUps} where ${isDueAs(settings)}`),
     db
       .update(autoTopUps)
       .set({ state: "charging", topUpId: id, notBeforeMs, failures: 0, lastError: null })
@@ -135,16 +149,11 @@ export function beginCharge(db: Database, topUp: TopUpRow, notBeforeMs: number):
 }
 
 /** changes() is 1 right after it if it was due and not put off already. */
-export function putOff(
-  db: Database,
-  { accountId, notBeforeMs }: AutoTopUpRow,
-  untilMs: number,
-  error: string,
-): Statement {
+export function putOff(db: Database, row: AutoTopUpRow, untilMs: number, error: string): Statement {
   return db
     .update(autoTopUps)
     .set({ notBeforeMs: untilMs, lastError: error })
-    .where(and(isDue(accountId), eq(autoTopUps.notBeforeMs, notBeforeMs)));
+    .where(and(isDueAs(row), eq(autoTopUps.notBeforeMs, row.notBeforeMs)));
 }
 
 /** Stripe has been asked: look again then, unless it has told by then how it went. */

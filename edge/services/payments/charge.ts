@@ -75,24 +75,20 @@ export async function chargeDue(ports: Source, accountId: AccountId): Promise<nu
   return after?.state === "due" || after?.state === "charging" ? after.notBeforeMs : null;
 }
 
-/** The top-up to charge; undefined where the month's cap has no room for it, or somebody else was first. */
+/** The top-up to charge; undefined where the month's cap has no room for it, or something else came first. */
 async function begin(ports: Source, row: FoundAutoTopUp, nowMs: number): Promise<TopUpRow | undefined> {
-  const { accountId, keyId, amountMicros, monthlyCapMicros } = row;
+  const { accountId, amountMicros, monthlyCapMicros } = row;
   const charged = await sumChargedSince(ports.db, accountId, monthStartMs(nowMs));
   if (charged + amountMicros > monthlyCapMicros) {
     await waitForMonth(ports, row, nowMs);
     return undefined;
   }
-  const topUp: TopUpRow = {
-    ...{ id: newIdAt(ports, "topUp", nowMs), accountId, keyId, amountMicros, createdAtMs: nowMs },
-    ...{ successUrl: "", cancelUrl: "", idempotencyKey: null, auto: true, saveCard: false },
-    ...{ state: "open", sessionId: null, url: null, receiptUrl: null },
-  };
+  const id = newIdAt(ports, "topUp", nowMs);
   const detail = { amount_micros: amountMicros, auto: true };
-  const act = newAct(ports, { accountId, actor: "service", action: "top_up.created", subject: topUp.id, detail });
-  const begun = beginCharge(ports.db, topUp, nowMs + FIRST_RETRY_MS);
-  await ports.db.batch([...begun, recordAct(ports.db, act, hasBegun(topUp.id))]);
-  return await findTopUp(ports.db, topUp.id);
+  const act = newAct(ports, { accountId, actor: "service", action: "top_up.created", subject: id, detail });
+  const begun = beginCharge(ports.db, row, { id, createdAtMs: nowMs }, nowMs + FIRST_RETRY_MS);
+  await ports.db.batch([...begun, recordAct(ports.db, act, hasBegun(id))]);
+  return await findTopUp(ports.db, id);
 }
 
 async function waitForMonth(ports: Source, row: AutoTopUpRow, nowMs: number): Promise<void> {

@@ -13,6 +13,10 @@ namespace {
 
 constexpr DenoiserSettings kSla{Attention::sla, 0.3};
 constexpr ModelLatentShape kShape{1, 4, 6};
+/// More than the ring has places, so that one is filled again.
+constexpr std::int64_t kLayers = 5;
+/// Graphs run their streams in either order in turn: two steps show both.
+constexpr SamplerSettings kTwoSteps{SamplerMethod::sde, 2, 80, ModelInput::bf16};
 
 /// The golden transformer's first block as many times over as `layers`, each less by a little than the one
 /// before, so that no block may stand for another.
@@ -50,7 +54,7 @@ Conditioning some_text(const DenoiserConfig& config) {
 
 std::vector<float> sampled(cuda::Transformer& model, const ModelLatentShape& shape = kShape) {
   CHECK(model.begin_clip(shape, some_text(model.config()), kSla, {}).ok());
-  const Result<Tensor> latent = model.sample({}, 7, {}, {});
+  const Result<Tensor> latent = model.sample(kTwoSteps, 7, {}, {});
   CHECK(latent.ok());
   return latent.ok() ? latent.value().values : std::vector<float>{};
 }
@@ -64,38 +68,37 @@ std::unique_ptr<cuda::Transformer> load(const Checkpoint& file, const cuda::Tran
 TEST(
     "blocks that come from the host's memory give the bytes of blocks on the device, however many they are") {
   const TemporaryFolder folder;
-  const Checkpoint file = deep_model(folder, 7);
+  const Checkpoint file = deep_model(folder, kLayers);
   const std::vector<float> expected = sampled(*load(file, {}));
-  for (const std::int64_t resident : {6, 5, 4, 3, 1, 0}) {
+  for (const std::int64_t resident : {4, 3, 2, 0}) {
     const auto model = load(file, {0, resident});
-    CHECK_EQUAL(model->streamed(), 7 - resident);
-    // Graphs run their streams in either order in turn: four steps show both.
+    CHECK_EQUAL(model->streamed(), kLayers - resident);
     CHECK(sampled(*model) == expected);
-    CHECK(sampled(*model) == expected);
+    if (resident == 0) CHECK(sampled(*model) == expected);
   }
 }
 
 TEST("blocks of a -quant file come from the host's memory as they do from the device's") {
   const TemporaryFolder folder;
   const std::filesystem::path quantised = folder.path() / "quant.pth";
-  const Checkpoint file = deep_model(folder, 4);
+  const Checkpoint file = deep_model(folder, 2);
   CHECK(quantize_checkpoint(file.path(), quantised, Existing::refuse, {}, {}).ok());
   const Result<Checkpoint> quant = Checkpoint::open(quantised);
   CHECK(quant.ok());
-  CHECK(sampled(*load(quant.value(), {0, 1})) == sampled(*load(file, {})));
+  CHECK(sampled(*load(quant.value(), {0, 0})) == sampled(*load(file, {})));
 }
 
 TEST("as many blocks stay on the device as fit the share beside the clip, and the plan is what is taken") {
   const TemporaryFolder folder;
-  const Checkpoint file = deep_model(folder, 7);
+  const Checkpoint file = deep_model(folder, kLayers);
   const DenoiserConfig config = cuda::read_config(file).value();
   const std::int64_t clip = cuda::clip_bytes(config, kShape, kSla, 5);
   const std::int64_t block = cuda::block_bytes(config).all();
   const std::vector<float> expected = sampled(*load(file, {}));
   const std::size_t before = emulator::allocated_bytes();
-  for (std::int64_t streamed = 1; streamed <= 7; ++streamed) {
-    const std::int64_t share =
-        cuda::embedding_bytes(config) + (7 - streamed) * block + cuda::ring_bytes(config, streamed) + clip;
+  for (const std::int64_t streamed : {std::int64_t{1}, std::int64_t{3}, kLayers}) {
+    const std::int64_t share = cuda::embedding_bytes(config) + (kLayers - streamed) * block +
+                               cuda::ring_bytes(config, streamed) + clip;
     const auto model = load(file, {share, -1, clip});
     CHECK_EQUAL(model->streamed(), streamed);
     CHECK(sampled(*model) == expected);
@@ -105,13 +108,13 @@ TEST("as many blocks stay on the device as fit the share beside the clip, and th
 
 TEST("blocks leave the device when a larger clip needs their room, and the clips stay the same") {
   const TemporaryFolder folder;
-  const Checkpoint file = deep_model(folder, 7);
+  const Checkpoint file = deep_model(folder, kLayers);
   const DenoiserConfig config = cuda::read_config(file).value();
-  const ModelLatentShape large{6, 12, 12};
+  const ModelLatentShape large{3, 8, 10};
   const auto all = load(file, {});
   const std::vector<float> small_clip = sampled(*all);
   const std::vector<float> large_clip = sampled(*all, large);
-  const std::int64_t share = cuda::embedding_bytes(config) + 4 * cuda::block_bytes(config).all() +
+  const std::int64_t share = cuda::embedding_bytes(config) + 2 * cuda::block_bytes(config).all() +
                              cuda::ring_bytes(config, 3) + cuda::clip_bytes(config, large, kSla, 5);
   // With no word of the clip the weights take all that they can.
   const std::int64_t held = all->weight_bytes();
@@ -127,14 +130,14 @@ TEST("blocks leave the device when a larger clip needs their room, and the clips
 
 TEST("an error while blocks are read for the host's memory leaves the model as it was") {
   const TemporaryFolder folder;
-  const Checkpoint file = deep_model(folder, 5);
+  const Checkpoint file = deep_model(folder, 4);
   const DenoiserConfig config = cuda::read_config(file).value();
-  const ModelLatentShape large{6, 12, 12};
+  const ModelLatentShape large{3, 8, 10};
   const std::vector<float> expected = sampled(*load(file, {}));
   const std::int64_t share = cuda::weight_bytes(config) + cuda::clip_bytes(config, kShape, kSla, 5);
   const auto model = load(file, {share});
   CHECK(sampled(*model) == expected);
-  for (int call = 0; call < 12; ++call) {
+  for (int call = 0; call < 12; call += 3) {
     emulator::fail_runtime_call(call, cudaErrorMemoryAllocation);
     const Status failed = model->begin_clip(large, some_text(config), kSla, {});
     emulator::fail_runtime_call(-1, cudaSuccess);
