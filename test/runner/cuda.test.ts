@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
 import { writeRandomModel } from "../fixtures/random-model/model-set.ts";
 import { type Command, startCommand } from "./support/command.ts";
@@ -19,6 +19,9 @@ const REQUEST: ClipRequest = {
   ...{ model: "turboclip-demo", prompt: "waves", width: 32, height: 32 },
   ...{ frames: 5, steps: 2, sampler: "sde", seed: 3 },
 };
+
+// Every thread of a kernel is a fiber here: a start with its self-test takes seconds, and a clip as many.
+vi.setConfig({ testTimeout: 180_000 });
 
 let folder: TestFolder;
 let edge: EdgeDouble;

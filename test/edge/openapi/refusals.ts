@@ -257,6 +257,9 @@ const BY_OPERATION: Readonly<Record<string, Readonly<Record<string, Recipe>>>> =
       await ask(given, { token: await weakKey(given), body: { name: "k", scopes: SCOPES } }),
     too_many_keys: untilRefused,
   },
+  setAutoTopUp: {
+    not_found: async (given) => await withoutStripe(given),
+  },
   createTopUp: {
     not_found: async (given) => await withoutStripe(given),
     idempotency_mismatch: async (given) => {
