@@ -153,9 +153,8 @@ describe("turboclip-runner render --gpu, with a share of the device", () => {
     return JSON.parse(command.stdout()).sha256;
   };
 
-  test("draws the same bytes with some or all of the blocks in the host's memory", async () => {
+  test("draws the same bytes with all of the blocks in the host's memory", async () => {
     const whole = await sha({}, "whole.mp4");
-    expect(await sha({ TURBOCLIP_RESIDENT_BLOCKS: "2" }, "some.mp4")).toBe(whole);
     expect(await sha({ TURBOCLIP_RESIDENT_BLOCKS: "0" }, "none.mp4")).toBe(whole);
   });
 
@@ -170,31 +169,6 @@ describe("turboclip-runner render --gpu, with a share of the device", () => {
 });
 
 describe("turboclip-runner bench --gpu", () => {
-  test("tells each stage of a first and a warm clip, the device's memory, and how busy clips in a row keep it", async () => {
-    const bench = ["bench", "--model", join(folder.path, "models", "turboclip-demo"), "--gpu", "0", "--clips", "2"];
-    const size = ["--size", "32x32", "--frames", "5", "--steps", "2", "--threads", "1"];
-    const json = run([...bench, ...size, "--json"]);
-    expect(await json.exit, json.stderr()).toBe(0);
-    const measured = JSON.parse(json.stdout());
-    expect(measured).toMatchObject({ model: "turboclip-demo", device: "cuda:0", size: "32x32", decoder: "vae" });
-    expect(measured.load_seconds).toBeGreaterThan(0);
-    for (const clip of [measured.first, measured.warm]) {
-      expect(clip.steps).toHaveLength(2);
-      expect(clip.sampled).toBeLessThan(clip.delivered);
-      expect(clip.bytes).toBeGreaterThan(500);
-      expect(Object.keys(clip.timings)).toEqual(expect.arrayContaining(["text_encode", "denoise", "decode", "encode"]));
-    }
-    expect(measured.memory.peak_bytes).toBeGreaterThanOrEqual(measured.memory.held_bytes);
-    expect(measured.back_to_back.clips).toBe(2);
-    expect(measured.back_to_back.busy).toBeGreaterThan(0);
-    expect(measured.back_to_back.busy).toBeLessThanOrEqual(1);
-    const table = run([...bench, ...size]);
-    expect(await table.exit, table.stderr()).toBe(0);
-    expect(table.stdout()).toMatch(/\| step 2 \| \d+\.\d{3} s \| \d+\.\d{3} s \|/);
-    expect(table.stdout()).toMatch(/\| device memory, peak \| \| \d+\.\d\d GiB \|/);
-    expect(table.stdout()).toMatch(/2 clips back to back: .* busy for \d+\.\d% of it/);
-  });
-
   test("refuses a number of clips that is none", async () => {
     const command = run(["bench", "--clips", "many"]);
     expect(await command.exit).toBe(2);
