@@ -199,7 +199,11 @@ const ORDERS: Readonly<Record<string, Recipe>> = {
 async function withoutStripe(given: Case): Promise<Response> {
   const { path, body } = await exampleOf(given);
   const headers = { "content-type": "application/json", authorization: `Bearer ${given.account.bearer}` };
-  const request = new Request(`${ORIGIN}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  const request = new Request(`${ORIGIN}${path}`, {
+    method: given.operation.method,
+    headers,
+    body: JSON.stringify(body),
+  });
   return await send(request, { STRIPE_SECRET_KEY: undefined, STRIPE_WEBHOOK_SECRET: undefined });
 }
 
