@@ -199,7 +199,11 @@ const ORDERS: Readonly<Record<string, Recipe>> = {
 async function withoutStripe(given: Case): Promise<Response> {
   const { path, body } = await exampleOf(given);
   const headers = { "content-type": "application/json", authorization: `Bearer ${given.account.bearer}` };
-  const request = new Request(`${ORIGIN}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  const request = new Request(`${ORIGIN}${path}`, {
+    method: given.operation.method,
+    headers,
+    body: JSON.stringify(body),
+  });
   return await send(request, { STRIPE_SECRET_KEY: undefined, STRIPE_WEBHOOK_SECRET: undefined });
 }
 
@@ -256,6 +260,9 @@ const BY_OPERATION: Readonly<Record<string, Readonly<Record<string, Recipe>>>> =
     exceeds_own_key: async (given) =>
       await ask(given, { token: await weakKey(given), body: { name: "k", scopes: SCOPES } }),
     too_many_keys: untilRefused,
+  },
+  setAutoTopUp: {
+    not_found: async (given) => await withoutStripe(given),
   },
   createTopUp: {
     not_found: async (given) => await withoutStripe(given),

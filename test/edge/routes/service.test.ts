@@ -80,6 +80,7 @@ describe("the service", () => {
     expect(Object.keys(document.paths).toSorted()).toEqual([
       "/t/{token}",
       "/v1/audit-log",
+      "/v1/auto-top-up",
       "/v1/balance",
       "/v1/balance-alert",
       "/v1/browser-tokens",

@@ -156,7 +156,9 @@ export async function everything(): Promise<unknown> {
     "stripe_payments",
     "stripe_disputes",
   ];
-  return await Promise.all(tables.map((table) => rows(`select * from ${table} order by 1, 2, 3`)));
+  const read = async (table: string) =>
+    (await rows(`select * from ${table}`)).map((row) => JSON.stringify(row)).toSorted();
+  return await Promise.all(tables.map(read));
 }
 
 export async function eventsOf(clipId: string): Promise<string[]> {
