@@ -1,16 +1,15 @@
 // The edge on this machine: the real Worker in workerd under `wrangler dev`, its database, clips and Durable
 // Objects kept under <home>/edge. Keys are made at the first start and kept in <home>/secrets.json.
-import { spawn } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
+import { applyMigrations } from "./migrations.ts";
 import { Service } from "./service.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const WRANGLER = join(ROOT, "node_modules", ".bin", "wrangler");
-const MIGRATIONS = join(ROOT, "db", "migrations");
 
 /** Quiet and offline: nothing here asks the network for anything. */
 const WRANGLER_ENV = {
@@ -71,32 +70,11 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-async function applyMigrations(home: string): Promise<void> {
-  const hash = createHash("sha256");
-  const files = readdirSync(MIGRATIONS, { encoding: "utf8" }).filter((name) => name.endsWith(".sql"));
-  for (const name of files.sort()) hash.update(name).update(readFileSync(join(MIGRATIONS, name)));
-  const key = hash.digest("hex");
-  const stamp = join(home, "edge", ".migrated");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
-  mkdirSync(join(home, "edge"), { recursive: true });
-  const args = ["d1", "migrations", "apply", "DB", "--local", "--persist-to", join(home, "edge")];
-  const child = spawn(WRANGLER, args, {
-    cwd: ROOT,
-    env: { ...process.env, ...WRANGLER_ENV, CI: "true" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
-  const [code] = await once(child, "close");
-  if (code !== 0) throw new Error(`cannot apply the database migrations:\n${output}`);
-  writeFileSync(stamp, key);
-}
-
 /** Starts the edge and returns once it answers. */
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
   mkdirSync(options.home, { recursive: true });
   const secrets = loadSecrets(options.home);
-  await applyMigrations(options.home);
+  await applyMigrations(join(options.home, "edge"));
   const origin = `http://127.0.0.1:${options.port}`;
   const vars = {
     PUBLIC_ORIGIN: origin,
