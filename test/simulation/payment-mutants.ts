@@ -41,12 +41,20 @@ export const PAYMENT_MUTANTS: readonly Mutant[] = [
     ...one(
       "a card is charged by settings that its owner has changed since",
       "db/queries/payments/auto.ts",
-      "from ${autoTopUps} where ${isDueAs(settings)}",
-      "from ${autoTopUps} where ${isDue(accountId)}",
+      "from ${autoTopUps} where ${isDueAs(settings)} and",
+      "from ${autoTopUps} where ${isDue(accountId)} and",
     ),
     first: 549,
   },
-  one("the month's cap is not looked at", CHARGE, "charged + amountMicros > monthlyCapMicros", "false"),
+  {
+    ...one(
+      "the month's cap is looked at before a charge is written, and not again",
+      "db/queries/payments/auto.ts",
+      " and ${hasRoom}`",
+      "`",
+    ),
+    first: 2143,
+  },
   one(
     "nobody is told that charging has stopped",
     CHARGE,

@@ -74,19 +74,15 @@ export async function findAutoTopUp(db: Database, accountId: AccountId): Promise
 
 /** Of automatic top-ups made since then, all that were not refused: one whose end is unknown may have been paid. */
 export async function sumChargedSince(db: Database, accountId: AccountId, sinceMs: number): Promise<number> {
-  const row = await db
-    .select({ sum: sql<number>`coalesce(sum(${topUps.amountMicros}), 0)` })
-    .from(topUps)
-    .where(
-      and(
-        eq(topUps.accountId, accountId),
-        gte(topUps.id, firstIdAt("topUp", sinceMs)),
-        topUps.auto,
-        ne(topUps.state, "failed"),
-      ),
-    )
-    .get();
+  const row = await db.select({ sum: sumOfCharges }).from(topUps).where(wereCharged(accountId, sinceMs)).get();
   return row?.sum ?? 0;
+}
+
+const sumOfCharges = sql<number>`coalesce(sum(${topUps.amountMicros}), 0)`;
+
+function wereCharged(accountId: AccountId, sinceMs: number): SQL | undefined {
+  const since = gte(topUps.id, firstIdAt("topUp", sinceMs));
+  return and(eq(topUps.accountId, accountId), since, topUps.auto, ne(topUps.state, "failed"));
 }
 
 const isWaiting = inArray(autoTopUps.state, ["due", "charging"]);
@@ -127,20 +123,30 @@ function isDueAs({ accountId, amountMicros, monthlyCapMicros }: Settings): SQL {
     and ${autoTopUps.monthlyCapMicros} = ${monthlyCapMicros}`;
 }
 
-/** Makes the top-up and names it, unless the account is not due any more, or by other settings. */
+export interface NewCharge extends Pick<TopUpRow, "id" | "createdAtMs"> {
+  /** Since when the cap counts what was charged. */
+  readonly monthStartMs: number;
+  /** When to ask Stripe again. */
+  readonly notBeforeMs: number;
+}
+
+/**
+ * Makes the top-up and names it, unless the account is not due any more, or by other settings, or the month's cap has
+ * no room for it: another step may have charged since this one looked.
+ */
 export function beginCharge(
   db: Database,
   settings: Settings,
-  topUp: Pick<TopUpRow, "id" | "createdAtMs">,
-  notBeforeMs: number,
+  { id, createdAtMs, monthStartMs, notBeforeMs }: NewCharge,
 ): [Statement, Statement] {
   const { accountId, keyId, amountMicros } = settings;
-  const { id, createdAtMs } = topUp;
+  const charged = sql`(select ${sumOfCharges} from ${topUps} where ${wereCharged(accountId, monthStartMs)})`;
+  const hasRoom = sql`${charged} + ${amountMicros} <= ${autoTopUps.monthlyCapMicros}`;
   return [
     db.insert(topUps).select(sql`
       select ${id}, ${accountId}, ${keyId}, ${amountMicros}, '', '', null, 'open', null, null, null, true, false,
         ${createdAtMs}
-      from ${autoTopUps} where ${isDueAs(settings)}`),
+      from ${autoTopUps} where ${isDueAs(settings)} and ${hasRoom}`),
     db
       .update(autoTopUps)
       .set({ state: "charging", topUpId: id, notBeforeMs, failures: 0, lastError: null })

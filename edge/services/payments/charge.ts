@@ -78,7 +78,8 @@ export async function chargeDue(ports: Source, accountId: AccountId): Promise<nu
 /** The top-up to charge; undefined where the month's cap has no room for it, or something else came first. */
 async function begin(ports: Source, row: FoundAutoTopUp, nowMs: number): Promise<TopUpRow | undefined> {
   const { accountId, amountMicros, monthlyCapMicros } = row;
-  const charged = await sumChargedSince(ports.db, accountId, monthStartMs(nowMs));
+  const month = monthStartMs(nowMs);
+  const charged = await sumChargedSince(ports.db, accountId, month);
   if (charged + amountMicros > monthlyCapMicros) {
     await waitForMonth(ports, row, nowMs);
     return undefined;
@@ -86,7 +87,8 @@ async function begin(ports: Source, row: FoundAutoTopUp, nowMs: number): Promise
   const id = newIdAt(ports, "topUp", nowMs);
   const detail = { amount_micros: amountMicros, auto: true };
   const act = newAct(ports, { accountId, actor: "service", action: "top_up.created", subject: id, detail });
-  const begun = beginCharge(ports.db, row, { id, createdAtMs: nowMs }, nowMs + FIRST_RETRY_MS);
+  const charge = { id, createdAtMs: nowMs, monthStartMs: month, notBeforeMs: nowMs + FIRST_RETRY_MS };
+  const begun = beginCharge(ports.db, row, charge);
   await ports.db.batch([...begun, recordAct(ports.db, act, hasBegun(id))]);
   return await findTopUp(ports.db, id);
 }

@@ -133,6 +133,23 @@ it("charges again at once where one top-up does not reach the threshold, within 
   expect(stripe.charges).toHaveLength(3);
 });
 
+it("charges nothing beyond the month's cap when another step has charged since this one looked", async () => {
+  const settings = { threshold_micros: 10 * AMOUNT, amount_micros: AMOUNT, monthly_cap_micros: AMOUNT };
+  await setAutoTopUp(world.ports, world.caller(account), settings);
+  flaky.overtake(async () => {
+    await alarm();
+    await tell(only(stripe.charges));
+  });
+  await alarm();
+  await alarm();
+  expect(stripe.charges).toHaveLength(1);
+  expect(await standing()).toMatchObject({
+    state: "due",
+    last_error: "monthly_cap",
+    charged_this_month_micros: AMOUNT,
+  });
+});
+
 it("waits for a card, and charges it as soon as there is one", async () => {
   const other = await world.account(0);
   const caller = world.caller(other);

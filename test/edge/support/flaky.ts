@@ -4,15 +4,26 @@ import { env } from "./env.ts";
 
 export type Loss = "request" | "answer";
 
-/** `lose(what)` makes the next batch fail, or the one after `passing` more. */
-export function flakyDatabase(): { readonly db: Database; readonly lose: (what: Loss, passing?: number) => void } {
+export interface FlakyDatabase {
+  readonly db: Database;
+  /** Makes the next batch fail, or the one after `passing` more. */
+  readonly lose: (what: Loss, passing?: number) => void;
+  /** Lets somebody else act first when the next batch arrives. */
+  readonly overtake: (act: () => Promise<unknown>) => void;
+}
+
+export function flakyDatabase(): FlakyDatabase {
   let next: Loss | null = null;
   let before = 0;
+  let first: (() => Promise<unknown>) | null = null;
   const d1 = new Proxy(env.DB, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name);
       if (name !== "batch") return typeof value === "function" ? value.bind(target) : value;
       return async (statements: D1PreparedStatement[]) => {
+        const act = first;
+        first = null;
+        await act?.();
         const loss = before === 0 ? next : null;
         if (before === 0) next = null;
         else before -= 1;
@@ -28,6 +39,9 @@ export function flakyDatabase(): { readonly db: Database; readonly lose: (what: 
     lose: (what, passing = 0) => {
       next = what;
       before = passing;
+    },
+    overtake: (act) => {
+      first = act;
     },
   };
 }
