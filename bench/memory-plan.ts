@@ -2,8 +2,9 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { AskedTextEncoding } from "../native/device.ts";
 import type { LargestClip } from "../native/index.ts";
-import { type DevicePlan, planOnDevice } from "../native/plan.ts";
+import { type DevicePlan, describePlan, planOnDevice } from "../native/plan.ts";
 import type { Result, Row } from "./table.ts";
 import { type TrueShape, writeTrueShapes } from "./true-shapes.ts";
 
@@ -12,20 +13,13 @@ const SIZES = { "480p": { width: 832, height: 480 }, "720p": { width: 1280, heig
 const CARDS = [9, 10, 15, 31] as const;
 const CASES: readonly (readonly [TrueShape, keyof typeof SIZES])[] = [
   ["1.3B", "480p"],
-  ["1.3B", "720p"],
   ["14B", "480p"],
   ["14B", "720p"],
-  ["A14B, one expert", "720p"],
 ];
-/** umT5's layers but for its embedding table: 24 blocks of 4 x 4096^2 and 3 x 4096 x 10240 weights, and an INT8 scale for
- * each 128 x 128 of them. */
-const TEXT_VALUES = 24 * (4 * 4096 ** 2 + 3 * 4096 * 10_240);
-const TEXT_ENCODERS = {
-  host: { weights: 0, scratch: 0 },
-  INT8: { weights: TEXT_VALUES * (1 + 4 / 128 ** 2), scratch: 0 },
-  bf16: { weights: TEXT_VALUES * 2, scratch: 0 },
-} as const;
-
+const DECODERS = { vae: "VAE", taehv: "TAEHV" } as const;
+const TEXT_ENCODERS = { bf16: "in bfloat16", int8: "in INT8", host: "on the host" } as const;
+/** More than any card has. */
+const UNLIMITED_GIB = 1_000;
 const BUILD = new URL("../build/native/", import.meta.url).pathname;
 /** The planner is the same in either; the emulated one is where no nvcc is. */
 const LIBRARIES = ["cuda/libturboclip_cuda.so", "test/cuda/emulator/libturboclip_cuda_emulated_library.so"] as const;
@@ -40,8 +34,10 @@ export interface PlanCase {
   readonly shape: TrueShape;
   readonly size: keyof typeof SIZES;
   readonly decoder: LargestClip["decoder"];
-  readonly textEncoder: keyof typeof TEXT_ENCODERS;
+  readonly textEncoding: AskedTextEncoding;
   readonly gib: number;
+  /** As of DeviceOptions. */
+  readonly mostResident?: number;
 }
 
 /** Plans in a folder that holds the sets' headers, and is removed. */
@@ -49,56 +45,75 @@ export function withPlanner<T>(use: (plan: (wanted: PlanCase) => DevicePlan) => 
   const folder = mkdtempSync(join(tmpdir(), "turboclip-plan-"));
   const cudaLibrary = planningLibrary();
   try {
-    return use(({ shape, size, decoder, textEncoder, gib }) => {
+    return use(({ shape, size, decoder, textEncoding, gib, mostResident }) => {
       const paths = writeTrueShapes(join(folder, shape.replaceAll(/\W+/g, "-")), shape);
       const clip = { ...SIZES[size], frames: 81, attention: "sla", topkRatio: 0.1, decoder } as const;
-      return planOnDevice(paths, clip, gib * GIB, { cudaLibrary }, TEXT_ENCODERS[textEncoder]);
+      return planOnDevice(paths, { clip, available: gib * GIB }, { cudaLibrary, textEncoding, mostResident });
     });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-const gib = (bytes: number) => (bytes / GIB).toFixed(2);
+type Plan = Parameters<Parameters<typeof withPlanner>[0]>[0];
 
-function describe(plan: DevicePlan): string {
-  if (!plan.fits) return `does not fit; ${plan.remedy}`;
-  const { layers, streamed, peak, transformer, decoders, textEncoder, denoise, decode, host } = plan;
-  const blocks = streamed === 0 ? "all blocks on the card" : `${layers - streamed} of ${layers} blocks on the card`;
-  const pinned = streamed === 0 ? "" : `, ${gib(host)} GiB pinned`;
-  const text = textEncoder === 0 ? "" : ` + ${gib(textEncoder)}`;
-  return (
-    `peak ${gib(peak)} GiB: ${blocks}${pinned}; weights ${gib(transformer)} + ${gib(decoders)}${text}, ` +
-    `steps ${gib(denoise)}, decode ${gib(decode)}`
+/** What the default makes of a card. */
+function onCards(plan: Plan): Row[] {
+  return CARDS.flatMap((gib) =>
+    CASES.flatMap(([shape, size]) =>
+      (["vae", "taehv"] as const).map((decoder): Row => {
+        const answer = plan({ shape, size, decoder, textEncoding: "auto", gib });
+        return {
+          what: `${gib} GiB: ${shape}, ${size}, ${DECODERS[decoder]}`,
+          measured: answer.fits ? describePlan(answer) : `does not fit; ${answer.remedy}`,
+          aim: "",
+        };
+      }),
+    ),
   );
 }
 
+const gib = (bytes: number) => (bytes / GIB).toFixed(2);
+
+/** What each way to encode prompts needs. */
+function byTextEncoder(plan: Plan): Row[] {
+  return CASES.flatMap(([shape, size]) =>
+    (["vae", "taehv"] as const).flatMap((decoder) =>
+      (["bf16", "int8", "host"] as const).map((textEncoding): Row => {
+        const wanted = { shape, size, decoder, textEncoding, gib: UNLIMITED_GIB };
+        const whole = plan(wanted);
+        const least = plan({ ...wanted, mostResident: 0 });
+        const { transformer, decoders, textEncoder, denoise, decode } = whole;
+        const parts = `weights ${gib(transformer)} + ${gib(decoders)} + ${gib(textEncoder)}, steps ${gib(denoise)}, decode ${gib(decode)}`;
+        return {
+          what: `${shape}, ${size}, ${DECODERS[decoder]}, text encoder ${TEXT_ENCODERS[textEncoding]}`,
+          measured: `${gib(whole.peak)} GiB with all blocks on the card (${parts}), ${gib(least.peak)} with none`,
+          aim: AIMS[`${shape} ${size} ${decoder} ${textEncoding}`] ?? "",
+        };
+      }),
+    ),
+  );
+}
+
+/** Of performance, where a set has one. */
+const AIMS: Readonly<Record<string, string>> = {
+  "1.3B 480p vae int8": "at most 9 GiB",
+  "14B 720p vae int8": "at most 28 GiB with all blocks",
+  "14B 720p vae host": "at most 10 GiB with blocks from the host",
+};
+
 export async function memoryPlan(): Promise<Result> {
-  const rows = withPlanner((plan) => {
-    const made: Row[] = [];
-    for (const [shape, size] of CASES) {
-      for (const card of CARDS) {
-        for (const [decoder, textEncoder] of [
-          ["vae", "host"],
-          ["vae", "INT8"],
-          ["taehv", "INT8"],
-        ] as const) {
-          const answer = plan({ shape, size, decoder, textEncoder, gib: card });
-          const what = `${shape}, ${size}, ${decoder}, text encoder ${textEncoder === "host" ? "on the host" : textEncoder}`;
-          made.push({ what, measured: describe(answer), aim: `${card} GiB` });
-        }
-      }
-    }
-    return made;
-  });
   return {
     title: "What fits on a card, by the planner",
-    rows,
+    rows: withPlanner((plan) => [...onCards(plan), ...byTextEncoder(plan)]),
     notes: [
-      "81 frames, SLA at 0.1, INT8 transformers of the released shapes without their weights. `aim` is the share of the " +
-        "card (TURBOCLIP_DEVICE_MEMORY_GIB); weights are the transformer's, both decoders', and the text encoder's. " +
-        "Nothing was measured: native tests hold the plan against what is allocated, to the byte.",
-      "`npm run bench -- memory-plan` makes this table.",
+      "81 frames, SLA at 0.1, INT8 transformers of the released shapes without their weights, and both decoders loaded. " +
+        "The first rows are the default's answers (`TURBOCLIP_TEXT_ENCODER=auto`) on cards of which so much is free or may be " +
+        "taken (`TURBOCLIP_DEVICE_MEMORY_GIB`); the driver's own half GiB is not in it, so a card of 32 GB has some 31. " +
+        "The others are what each way to encode prompts needs; weights are the transformer's, the decoders' and the text " +
+        "encoder's, and a clip takes the larger of its stages beside them. Nothing was measured: native tests hold the plan " +
+        "against what is allocated, to the byte.",
+      "`npm run bench -- memory-plan` makes this table, on any machine.",
     ],
   };
 }

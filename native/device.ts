@@ -7,6 +7,8 @@ export type Device = "cpu" | number;
 
 /** Where a card's prompts are encoded, and in what weights: on the card in bfloat16 or INT8, or on the CPU. */
 export type TextEncoding = "bf16" | "int8" | "host";
+/** The same as it is asked for; auto: as the plan of a set's load says. */
+export type AskedTextEncoding = TextEncoding | "auto";
 
 export interface DeviceOptions {
   readonly device: Device;
@@ -16,8 +18,8 @@ export interface DeviceOptions {
   readonly memoryLimit?: number | undefined;
   /** Blocks of a transformer on the device at most, the others in the host's memory; as many as fit, if absent. */
   readonly mostResident?: number | undefined;
-  /** Of a CUDA device: bf16, if absent. */
-  readonly textEncoding?: TextEncoding | undefined;
+  /** Of a CUDA device: auto, if absent. */
+  readonly textEncoding?: AskedTextEncoding | undefined;
 }
 
 export interface CudaDevice {
@@ -33,7 +35,7 @@ interface NativeCudaOptions {
   readonly library: string;
   readonly memoryLimit: number;
   readonly mostResident: number;
-  readonly textEncoding: TextEncoding;
+  readonly textEncoding: AskedTextEncoding;
 }
 
 interface DeviceAddon {
@@ -53,7 +55,7 @@ export function toNativeDevice(options: DeviceOptions) {
 
 export function toNativeCuda(device: number, options: Omit<DeviceOptions, "device">): NativeCudaOptions {
   const { cudaLibrary: library = CUDA_LIBRARY_PATH, memoryLimit = 0, mostResident = -1 } = options;
-  return { device, library, memoryLimit, mostResident, textEncoding: options.textEncoding ?? "bf16" };
+  return { device, library, memoryLimit, mostResident, textEncoding: options.textEncoding ?? "auto" };
 }
 
 /**
@@ -63,7 +65,7 @@ export function toNativeCuda(device: number, options: Omit<DeviceOptions, "devic
 export async function findCudaDevice(
   device: number,
   cudaLibrary?: string,
-  textEncoding?: TextEncoding,
+  textEncoding?: AskedTextEncoding,
 ): Promise<CudaDevice> {
   return openAddon<DeviceAddon>().findCudaDevice(toNativeCuda(device, { cudaLibrary, textEncoding }));
 }

@@ -51,7 +51,8 @@ async function checkEngine(
       const finding = await check(`model ${model.id}${where}`, async () => {
         const outcome = await engine.load(model);
         if (outcome.kind === "failed") throw new Error(outcome.failure.message);
-        return "loads";
+        if (outcome.kind !== "loaded" || outcome.plan === undefined) return "loads";
+        return `loads; ${outcome.plan}`;
       });
       loaded.push(finding);
     }

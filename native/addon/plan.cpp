@@ -12,11 +12,11 @@ Result<DevicePlan> plan(const Napi::CallbackInfo& info) {
   if (!options) return options.error();
   const Result<LargestClip> clip = read_largest(info[2]);
   if (!clip) return clip.error();
+  if (info[3].IsUndefined()) return plan_on_device(options.value(), paths.value(), clip.value());
   if (!info[3].IsNumber()) return Error{ErrorCode::request_invalid, "available is not a number of bytes"};
-  const Result<DeviceTextEncoder> text = read_text_encoder(info[4]);
-  if (!text) return text.error();
-  return plan_on_device(options.value(), paths.value(), clip.value(), info[3].As<Napi::Number>().Int64Value(),
-                        text.value());
+  CudaOptions absent = options.value();
+  absent.device = -1;
+  return plan_on_device(absent, paths.value(), clip.value(), info[3].As<Napi::Number>().Int64Value());
 }
 
 }  // namespace

@@ -1,11 +1,16 @@
 #include "addon/values.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "engine/text.h"
 
 namespace turboclip::addon {
 namespace {
+
+/// In the order of TextEncoding.
+constexpr std::string_view kTextEncodings[] = {"bf16", "int8", "host", "auto"};
 
 Error invalid(std::string_view name, std::string_view expected) {
   return Error{ErrorCode::request_invalid, concat(name, " is not ", expected)};
@@ -107,16 +112,15 @@ Result<CudaOptions> read_cuda_options(const Napi::Value& value) {
   const std::int64_t resident = members.integer("mostResident");
   CudaOptions options{members.text("library")};
   if (members.failed()) return members.error();
-  if (encoding != "bf16" && encoding != "int8" && encoding != "host") {
-    return invalid("textEncoding", "'bf16', 'int8' or 'host'");
-  }
-  if (encoding == "int8") options.text_encoding = TextEncoding::int8;
-  if (encoding == "host") options.text_encoding = TextEncoding::host;
+  const auto* found = std::find(std::begin(kTextEncodings), std::end(kTextEncodings), encoding);
+  if (found == std::end(kTextEncodings)) return invalid("textEncoding", "'bf16', 'int8', 'host' or 'auto'");
+  options.text_encoding = static_cast<TextEncoding>(found - std::begin(kTextEncodings));
   if (device < 0 || device > 1024) return invalid("device", "the number of a CUDA device, counted from 0");
   if (!(limit >= 0 && limit <= 0x1p53)) return invalid("memoryLimit", "a number of bytes; 0 is all");
   options.device = static_cast<int>(device);
   options.memory_limit = static_cast<std::int64_t>(limit);
   options.most_resident = resident;
+  options.whole = value.As<Napi::Object>().Get("whole").ToBoolean();
   return options;
 }
 
@@ -140,17 +144,6 @@ Result<LargestClip> read_largest(const Napi::Value& value) {
   return clip;
 }
 
-Result<DeviceTextEncoder> read_text_encoder(const Napi::Value& value) {
-  MemberReader members(value);
-  const double weights = members.number("weights");
-  const double scratch = members.number("scratch");
-  if (members.failed()) return members.error();
-  if (!(weights >= 0 && weights <= 0x1p53 && scratch >= 0 && scratch <= 0x1p53)) {
-    return invalid("the text encoder", "of bytes from 0 to 2^53");
-  }
-  return DeviceTextEncoder{static_cast<std::int64_t>(weights), static_cast<std::int64_t>(scratch)};
-}
-
 Result<LoadOptions> read_options(const Napi::Value& value) {
   MemberReader members(value);
   const std::int64_t threads = members.integer("threads");
@@ -168,7 +161,6 @@ Result<LoadOptions> read_options(const Napi::Value& value) {
   const Result<CudaOptions> cuda = read_cuda_options(value);
   if (!cuda) return cuda.error();
   options.cuda = cuda.value();
-  options.cuda->whole = value.As<Napi::Object>().Get("whole").ToBoolean();
   return options;
 }
 
@@ -226,6 +218,8 @@ Napi::Object to_object(Napi::Env env, const DevicePlan& plan) {
   set("text", plan.text);
   set("peak", plan.peak);
   set("host", plan.host);
+  out.Set("textEncoding", std::string(kTextEncodings[static_cast<std::size_t>(plan.text_encoding)]));
+  set("available", plan.available);
   out.Set("fits", plan.fits);
   out.Set("remedy", plan.remedy);
   return out;

@@ -37,7 +37,6 @@ Result<LoadOptions> read_options(const Napi::Value& value);
 /// {width, height, frames, decoder: "vae"|"taehv", attention: "sla"|"original", topkRatio}
 Result<LargestClip> read_largest(const Napi::Value& value);
 /// {weights, scratch}: bytes
-Result<DeviceTextEncoder> read_text_encoder(const Napi::Value& value);
 /// {device, library, memoryLimit, mostResident, textEncoding}
 Result<CudaOptions> read_cuda_options(const Napi::Value& value);
 

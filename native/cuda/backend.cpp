@@ -161,47 +161,17 @@ class CudaDenoiser : public Denoiser {
   std::int64_t other_stage_ = 0;
 };
 
-Result<DevicePlan> plan_set(const Library& library, const CudaOptions& options, const EnginePaths& paths,
-                            const LargestClip& clip, std::int64_t available, const DeviceTextEncoder& text,
-                            const Backend* sharing = nullptr) {
-  const std::string tiny = paths.tiny_decoder.string();
-  turboclip_cuda_plan_request request{};
-  request.denoiser = paths.denoiser.c_str();
-  request.decoder = paths.vae.c_str();
-  request.tiny_decoder = tiny.c_str();
-  const auto there = [&](const std::filesystem::path& path) {
-    const char* kind = shared_kind(static_cast<const VideoDecoder*>(nullptr));
-    return sharing != nullptr && !path.empty() && is_shared(kind, path, *sharing) ? 1 : 0;
-  };
-  request.decoder_there = there(paths.vae);
-  request.tiny_there = there(paths.tiny_decoder);
-  request.text_weights = text.weights;
-  request.text_scratch = text.scratch;
-  request.frames = 1 + (clip.frames - 1) / 4;
-  request.height = clip.height / kSpatialFactor;
-  request.width = clip.width / kSpatialFactor;
-  request.text_rows = kTextRows;
-  request.sla = clip.settings.attention == Attention::sla ? 1 : 0;
-  request.topk_ratio = clip.settings.topk_ratio;
-  request.tiny = clip.tiny ? 1 : 0;
-  request.available = available;
-  request.most_resident = options.most_resident;
-  turboclip_cuda_plan_answer answer{};
-  turboclip_cuda_error error{};
-  if (library.plan(&request, &answer, &error) == 0) return to_error(error);
-  return DevicePlan{answer.layers,   answer.streamed, answer.transformer, answer.text_encoder,
-                    answer.decoders, answer.denoise,  answer.ring,        answer.decode,
-                    answer.text,     answer.peak,     answer.host,        answer.fits != 0,
-                    answer.remedy};
-}
-
 /// Planned for where no clip is named: next to nothing.
 constexpr LargestClip kSmallestClip{16, 16, 1, false, {}};
 
 class CudaBackend : public Backend {
  public:
   CudaBackend(std::shared_ptr<const Library> library, CudaOptions options, std::unique_ptr<Backend> host)
-      : library_(std::move(library)), options_(std::move(options)), host_(std::move(host)) {
+      : library_(std::move(library)),
+        options_(std::move(options)),
+        text_encoding_(options_.text_encoding == TextEncoding::automatic ? TextEncoding::bf16
+                                                                         : options_.text_encoding),
+        host_(std::move(host)) {
     placement_.memory_limit = options_.memory_limit;
     placement_.most_resident = options_.most_resident;
   }
@@ -230,15 +200,10 @@ class CudaBackend : public Backend {
     return multiply(*library_, options_.device, x, w);
   }
   Status plan_load(const EnginePaths& paths, const std::optional<LargestClip>& largest) override {
-    turboclip_cuda_error error{};
-    std::int64_t available = 0;
-    if (library_->available(options_.device, options_.memory_limit, &available, &error) == 0)
-      return to_error(error);
     const LargestClip clip = largest.value_or(kSmallestClip);
-    const Result<DeviceTextEncoder> text = text_on_device(paths.text_encoder);
-    if (!text) return text.error();
-    Result<DevicePlan> plan = plan_set(*library_, options_, paths, clip, available, text.value(), this);
+    Result<DevicePlan> plan = this->plan(paths, clip, std::nullopt);
     if (!plan) return plan.error();
+    text_encoding_ = plan->text_encoding;
     placement_ = {options_.memory_limit, options_.most_resident, plan->denoise - plan->ring,
                   plan->text_encoder + plan->decoders, std::max(plan->decode, plan->text)};
     const std::int64_t off =
@@ -254,8 +219,64 @@ class CudaBackend : public Backend {
                                      : std::string("the model set");
     return Error{
         ErrorCode::out_of_memory,
-        concat(what, " needs ", gigabytes(plan->peak), " of the device's memory and ", gigabytes(available),
+        concat(what, " needs ", gibibytes(plan->peak), " of the device's memory and ",
+               gibibytes(plan->available),
                " may be taken (TURBOCLIP_DEVICE_MEMORY_GIB, and what the card has free); ", plan->remedy)};
+  }
+  Result<DevicePlan> plan(const EnginePaths& paths, const LargestClip& clip,
+                          std::optional<std::int64_t> bytes) const {
+    turboclip_cuda_error error{};
+    std::int64_t available = bytes.value_or(0);
+    if (!bytes && library_->available(options_.device, options_.memory_limit, &available, &error) == 0) {
+      return to_error(error);
+    }
+    const std::string tiny = paths.tiny_decoder.string();
+    turboclip_cuda_plan_request request{};
+    request.denoiser = paths.denoiser.c_str();
+    request.decoder = paths.vae.c_str();
+    request.tiny_decoder = tiny.c_str();
+    request.text_encoder = paths.text_encoder.c_str();
+    request.text_encoding = static_cast<std::int32_t>(options_.text_encoding);
+    const auto decoder_there = [&](const std::filesystem::path& path) {
+      const char* kind = shared_kind(static_cast<const VideoDecoder*>(nullptr));
+      return !path.empty() && is_shared(kind, path, place()) ? 1 : 0;
+    };
+    const auto text_there = [&](TextEncoding encoding) {
+      const char* kind = shared_kind(static_cast<const TextEncoder*>(nullptr));
+      return is_shared(kind, paths.text_encoder, text_place(encoding)) ? 1 : 0;
+    };
+    request.decoder_there = decoder_there(paths.vae);
+    request.tiny_there = decoder_there(paths.tiny_decoder);
+    request.bf16_there = text_there(TextEncoding::bf16);
+    request.int8_there = text_there(TextEncoding::int8);
+    request.device = options_.device;
+    request.frames = 1 + (clip.frames - 1) / 4;
+    request.height = clip.height / kSpatialFactor;
+    request.width = clip.width / kSpatialFactor;
+    request.text_rows = kTextRows;
+    request.sla = clip.settings.attention == Attention::sla ? 1 : 0;
+    request.topk_ratio = clip.settings.topk_ratio;
+    request.tiny = clip.tiny ? 1 : 0;
+    request.available = available;
+    request.most_resident = options_.most_resident;
+    request.whole = options_.whole ? 1 : 0;
+    turboclip_cuda_plan_answer answer{};
+    if (library_->plan(&request, &answer, &error) == 0) return to_error(error);
+    return DevicePlan{static_cast<TextEncoding>(answer.text_encoding),
+                      available,
+                      answer.layers,
+                      answer.streamed,
+                      answer.transformer,
+                      answer.text_encoder,
+                      answer.decoders,
+                      answer.denoise,
+                      answer.ring,
+                      answer.decode,
+                      answer.text,
+                      answer.peak,
+                      answer.host,
+                      answer.fits != 0,
+                      answer.remedy};
   }
   std::optional<DeviceBytes> device_bytes() const override {
     DeviceBytes bytes;
@@ -263,34 +284,23 @@ class CudaBackend : public Backend {
     return bytes;
   }
   std::string place() const override {
-    // Text encoders of other weights are others.
-    constexpr const char* kEncodings[] = {"bf16", "int8", "host"};
-    return concat("cuda ", options_.device, " ", options_.library.string(), " ",
-                  kEncodings[static_cast<int>(options_.text_encoding)]);
+    return concat("cuda ", options_.device, " ", options_.library.string());
   }
-  bool denoises_on_host() const override { return false; }
-  bool encodes_on_host() const override { return options_.text_encoding == TextEncoding::host; }
+  std::string text_place() const override { return text_place(text_encoding_); }
+  bool draws_on_host() const override { return false; }
+  bool encodes_on_host() const override { return text_encoding_ == TextEncoding::host; }
   std::int64_t resident_bytes() const override { return host_->resident_bytes() + device_bytes_; }
   std::optional<std::int64_t> available_memory() const override { return host_->available_memory(); }
 
  private:
-  /// What the text encoder is still to take of the device.
-  Result<DeviceTextEncoder> text_on_device(const std::filesystem::path& path) const {
-    DeviceTextEncoder text;
-    if (encodes_on_host()) return text;
-    turboclip_cuda_error error{};
-    const int int8 = options_.text_encoding == TextEncoding::int8 ? 1 : 0;
-    if (library_->text_encoder_bytes(options_.device, path.c_str(), int8, &text.weights, &text.scratch,
-                                     &error) == 0) {
-      return to_error(error);
-    }
-    if (is_shared(shared_kind(static_cast<const TextEncoder*>(nullptr)), path, *this)) text.weights = 0;
-    return text;
+  /// Text encoders of other weights are others.
+  std::string text_place(TextEncoding encoding) const {
+    constexpr const char* kEncodings[] = {" bf16", " int8", " host"};
+    return place() + kEncodings[static_cast<int>(encoding)];
   }
   Result<std::unique_ptr<TextEncoder>> load_on_device(const Checkpoint& checkpoint) {
-    Result<CudaTextEncoder> loaded =
-        CudaTextEncoder::load(library_, options_.device, checkpoint,
-                              options_.text_encoding == TextEncoding::int8, options_.memory_limit);
+    Result<CudaTextEncoder> loaded = CudaTextEncoder::load(
+        library_, options_.device, checkpoint, text_encoding_ == TextEncoding::int8, options_.memory_limit);
     if (!loaded) return loaded.error();
     device_bytes_ += loaded->weight_bytes();
     return std::unique_ptr<TextEncoder>(std::make_unique<CudaTextEncoder>(std::move(loaded).value()));
@@ -298,6 +308,7 @@ class CudaBackend : public Backend {
 
   std::shared_ptr<const Library> library_;
   CudaOptions options_;
+  TextEncoding text_encoding_;  // never automatic
   turboclip_cuda_placement placement_{};
   std::unique_ptr<Backend> host_;
   std::int64_t device_bytes_ = 0;
@@ -310,19 +321,23 @@ Result<CudaDevice> find_cuda_device(const CudaOptions& options, std::unique_ptr<
   if (!library) return library.error();
   const Result<CudaDevice> found = try_device(*library.value(), options.device);
   if (!found) return found.error();
-  Backend& reference = *host;
-  CudaBackend device(library.value(), options, std::move(host));
-  const Status right = check_models(device, reference);
+  CudaBackend device(library.value(), options, nullptr);
+  Status right = check_models(device, *host);
+  if (right && options.text_encoding == TextEncoding::automatic) {
+    CudaOptions other = options;
+    other.text_encoding = TextEncoding::int8;
+    CudaBackend in_int8(library.value(), other, nullptr);
+    right = check_text_encoder(in_int8, *host);
+  }
   if (right) return found;
   return unfit(options.device, found.value(), right.error());
 }
 
 Result<DevicePlan> plan_on_device(const CudaOptions& options, const EnginePaths& paths,
-                                  const LargestClip& clip, std::int64_t available,
-                                  const DeviceTextEncoder& text) {
+                                  const LargestClip& clip, std::optional<std::int64_t> available) {
   const Result<std::shared_ptr<const Library>> library = Library::open(options.library);
   if (!library) return library.error();
-  return plan_set(*library.value(), options, paths, clip, available, text);
+  return CudaBackend(library.value(), options, nullptr).plan(paths, clip, available);
 }
 
 Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options,

@@ -4,14 +4,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "cuda/text_encoding.h"
 #include "engine/backend.h"
 
 namespace turboclip {
-
-/// Where a prompt is encoded, and in what weights.
-enum class TextEncoding { bf16, int8, host };
 
 struct CudaOptions {
   std::filesystem::path library;  // libturboclip_cuda.so
@@ -22,7 +21,7 @@ struct CudaOptions {
   std::int64_t most_resident = -1;
   /// Refuse a device without room for all blocks but those that most_resident keeps off it.
   bool whole = false;
-  TextEncoding text_encoding = TextEncoding::bf16;
+  TextEncoding text_encoding = TextEncoding::automatic;
 };
 
 struct CudaDevice {
@@ -39,7 +38,9 @@ Result<CudaDevice> find_cuda_device(const CudaOptions& options, std::unique_ptr<
 
 /// What a model set and a clip take of a device, in bytes.
 struct DevicePlan {
-  std::int64_t layers = 0, streamed = 0;  // blocks, and those that come from the host's memory
+  TextEncoding text_encoding = TextEncoding::host;  // what automatic became
+  std::int64_t available = 0;                       // what was planned for
+  std::int64_t layers = 0, streamed = 0;            // blocks, and those that come from the host's memory
   std::int64_t transformer = 0, text_encoder = 0, decoders = 0;  // weights
   std::int64_t denoise = 0, ring = 0, decode = 0, text = 0;      // stages; the ring is part of denoise
   std::int64_t peak = 0;
@@ -48,19 +49,14 @@ struct DevicePlan {
   std::string remedy{};  // what would fit, if it does not
 };
 
-/// Bytes of a device that a text encoder takes, if it computes there: of its weights, and of a prompt.
-struct DeviceTextEncoder {
-  std::int64_t weights = 0;
-  std::int64_t scratch = 0;
-};
-
-/// The plan for `available` bytes of a device, which is not asked: it need not be there. Errors are those of
-/// reading the files' headers, or backend_unavailable.
+/// The plan for `available` bytes of the device: those that may still be taken of it, if that is absent; with
+/// a negative device none need be there. Errors are those of reading the files' headers, or
+/// backend_unavailable.
 Result<DevicePlan> plan_on_device(const CudaOptions& options, const EnginePaths& paths,
-                                  const LargestClip& clip, std::int64_t available,
-                                  const DeviceTextEncoder& text = {});
+                                  const LargestClip& clip, std::optional<std::int64_t> available = {});
 
-/// A backend whose models run on the device; the text encoder is that of `host` if the options say so.
+/// A backend whose models run on the device; the text encoder is that of `host` if the options say so, or if
+/// they leave it to the plan of a set's load and that does. Without a plan automatic is bfloat16.
 /// Errors are those of find_cuda_device(), but only the product is tried: an engine process tries the models
 /// once, when it starts.
 Result<std::unique_ptr<Backend>> make_cuda_backend(const CudaOptions& options, std::unique_ptr<Backend> host);

@@ -12,7 +12,7 @@ namespace turboclip::cuda {
 
 Error too_little(const std::string& what, std::int64_t need, std::int64_t have, const std::string& remedy) {
   return Error{ErrorCode::out_of_memory,
-               concat(what, " needs ", gigabytes(need), " of the device's memory and ", gigabytes(have),
+               concat(what, " needs ", gibibytes(need), " of the device's memory and ", gibibytes(have),
                       " may be taken (TURBOCLIP_DEVICE_MEMORY_GIB, and what the card has free); ", remedy)};
 }
 

@@ -12,7 +12,7 @@ extern "C" {
 /* All else in the library is hidden. */
 #pragma GCC visibility push(default)
 
-#define TURBOCLIP_CUDA_ABI 5
+#define TURBOCLIP_CUDA_ABI 6
 
 /* code: an ErrorCode of engine/error.h; message: a sentence, cut if it must be. */
 typedef struct {
@@ -143,27 +143,28 @@ turboclip_cuda_text_config turboclip_cuda_text_config_of(const turboclip_cuda_te
 /* rows: [tokens, width]. */
 int32_t turboclip_cuda_encode(turboclip_cuda_text_encoder* encoder, const turboclip_cuda_prompt* prompt,
                               float* rows, turboclip_cuda_error* error);
-/* Bytes that such a file takes of this device, from its headers: its weights, and the most that loading them
-   or a prompt takes besides for as long as it lasts. */
-int32_t turboclip_cuda_text_encoder_bytes(int32_t device, const char* checkpoint, int32_t int8,
-                                          int64_t* weights, int64_t* scratch, turboclip_cuda_error* error);
 
-/* What a model set and a clip take, from the files' headers: plan_library.cpp. No device is asked. */
+/* What a model set and a clip take, from the files' headers: plan_library.cpp. */
 typedef struct {
   const char* denoiser;
   const char* decoder;
-  const char* tiny_decoder;           /* "": none */
-  int32_t decoder_there, tiny_there;  /* loaded already, by another engine of the process */
-  int64_t text_weights, text_scratch; /* bytes of the text encoder, if it is on the device */
-  int64_t frames, height, width;      /* of the latent */
+  const char* tiny_decoder; /* "": none */
+  const char* text_encoder;
+  int32_t text_encoding; /* as in text_encoding.h */
+  /* Loaded already, by another engine of the process; the text encoder in bfloat16 and in INT8. */
+  int32_t decoder_there, tiny_there, bf16_there, int8_there;
+  int32_t device;                /* whose tiles a prompt is counted for; negative: none is there to ask */
+  int64_t frames, height, width; /* of the latent */
   int64_t text_rows;
   int32_t sla;
   double topk_ratio;
   int32_t tiny;          /* decoded by the tiny decoder */
   int64_t available;     /* bytes of the device */
   int64_t most_resident; /* as in turboclip_cuda_placement */
+  int32_t whole;         /* no blocks may come from the host's memory but those that most_resident names */
 } turboclip_cuda_plan_request;
 typedef struct {
+  int32_t text_encoding;                       /* what automatic became */
   int64_t layers, streamed;                    /* blocks */
   int64_t transformer, text_encoder, decoders; /* bytes of weights on the device */
   int64_t denoise, ring, decode, text;         /* bytes of the stages; the ring is part of denoise */

@@ -55,7 +55,6 @@ bool Library::bind() {
          find(handle_, "turboclip_cuda_free_text_encoder", free_text_encoder) &&
          find(handle_, "turboclip_cuda_text_config_of", text_config_of) &&
          find(handle_, "turboclip_cuda_encode", encode) &&
-         find(handle_, "turboclip_cuda_text_encoder_bytes", text_encoder_bytes) &&
          find(handle_, "turboclip_cuda_int8_product", int8_product) &&
          find(handle_, "turboclip_cuda_plan", plan) && find(handle_, "turboclip_cuda_available", available) &&
          find(handle_, "turboclip_cuda_held", held);

@@ -43,7 +43,6 @@ class Library {
   decltype(&turboclip_cuda_free_text_encoder) free_text_encoder = nullptr;
   decltype(&turboclip_cuda_text_config_of) text_config_of = nullptr;
   decltype(&turboclip_cuda_encode) encode = nullptr;
-  decltype(&turboclip_cuda_text_encoder_bytes) text_encoder_bytes = nullptr;
   decltype(&turboclip_cuda_plan) plan = nullptr;
   decltype(&turboclip_cuda_available) available = nullptr;
   decltype(&turboclip_cuda_held) held = nullptr;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "cuda/library_errors.h"
 #include "cuda/set_plan.h"
@@ -10,33 +11,48 @@ namespace {
 
 using turboclip::cuda::guarded;
 
+/// Stands for a card that is not there: an RTX 5090's multiprocessors. Of what is planned a prompt's sums
+/// alone depend on them, which other stages outweigh.
+constexpr turboclip::cuda::Device kAbsent{12, 170, turboclip::cuda::kSharedLimit};
+
 turboclip::Status answer_plan(const turboclip_cuda_plan_request& request,
                               turboclip_cuda_plan_answer& answer) {
-  turboclip::Result<turboclip::cuda::SetPlanner> planner = turboclip::cuda::SetPlanner::read(
-      request.denoiser, request.decoder, request.tiny_decoder, {request.text_weights, request.text_scratch});
-  if (!planner) return planner.error();
-  planner->set_there(request.decoder_there != 0, request.tiny_there != 0);
+  turboclip::cuda::Queue queue;
+  if (request.device >= 0) {
+    const turboclip::Status opened = queue.open(request.device);
+    if (!opened) return opened;
+  }
+  turboclip::Result<turboclip::cuda::SetPlanner> read = turboclip::cuda::SetPlanner::read(
+      {request.denoiser, request.decoder, request.tiny_decoder, request.text_encoder},
+      static_cast<turboclip::TextEncoding>(request.text_encoding),
+      request.device < 0 ? kAbsent : queue.device());
+  if (!read) return read.error();
+  turboclip::cuda::SetPlanner planner = std::move(read).value();
+  planner.set_there({request.decoder_there != 0, request.tiny_there != 0, request.bf16_there != 0,
+                     request.int8_there != 0});
   const turboclip::cuda::PlannedClip clip{
       {request.frames, request.height, request.width},
       request.text_rows,
       {request.sla != 0 ? turboclip::Attention::sla : turboclip::Attention::original, request.topk_ratio},
       request.tiny != 0};
-  const turboclip::cuda::SetPlan plan = planner->plan(clip, request.available, request.most_resident);
+  const turboclip::cuda::SetPlan plan =
+      planner.plan(clip, request.available, request.most_resident, request.whole != 0);
   answer = {};
+  answer.text_encoding = static_cast<std::int32_t>(plan.text_encoding);
   answer.layers = plan.layers;
   answer.streamed = plan.blocks.streamed;
   answer.transformer = plan.blocks.weights;
-  answer.text_encoder = request.text_weights;
+  answer.text_encoder = plan.text_encoder;
   answer.decoders = plan.decoders;
   answer.denoise = plan.blocks.denoise;
   answer.ring = plan.ring;
   answer.decode = plan.decode;
-  answer.text = request.text_scratch;
+  answer.text = plan.text;
   answer.peak = plan.peak;
   answer.host = plan.host;
   answer.fits = plan.blocks.fits ? 1 : 0;
   if (plan.blocks.fits) return turboclip::success();
-  const std::string remedy = planner->remedy(clip, request.available);
+  const std::string remedy = planner.remedy(clip, request.available);
   const std::size_t length = std::min(remedy.size(), sizeof answer.remedy - 1);
   std::copy_n(remedy.data(), length, answer.remedy);
   return turboclip::success();

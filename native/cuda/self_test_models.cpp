@@ -79,7 +79,7 @@ struct ClipKind {
 };
 
 /// The lengths end inside the tiles of each of the products' kernels.
-Status check_text_encoder(Backend& device, Backend& host, const ModelFolder& folder) {
+Status check_prompts(Backend& device, Backend& host, const ModelFolder& folder) {
   const Umt5Config config{300, 128, 128, 2, 256, 1};
   const Result<Checkpoint> file = folder.save(random_umt5(config), "umt5.safetensors");
   if (!file) return file.error();
@@ -174,12 +174,18 @@ Status check_decoder(Backend& device, Backend& host, const Result<Checkpoint>& f
 
 }  // namespace
 
+Status check_text_encoder(Backend& device, Backend& host) {
+  const Result<ModelFolder> folder = ModelFolder::make();
+  if (!folder) return folder.error();
+  return check_prompts(device, host, folder.value());
+}
+
 Status check_models(Backend& device, Backend& host) {
   const Result<ModelFolder> folder = ModelFolder::make();
   if (!folder) return folder.error();
   const ModelFolder& models = folder.value();
   if (!device.encodes_on_host()) {
-    const Status encoded = check_text_encoder(device, host, models);
+    const Status encoded = check_prompts(device, host, models);
     if (!encoded) return encoded;
   }
   const Status sampled = check_denoiser(device, host, models);

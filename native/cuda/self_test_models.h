@@ -12,5 +12,7 @@ namespace turboclip {
 /// `internal`, with the stage and how far it is off; or what the device failed with. Takes a moment, and a
 /// few MB for the models in the system's temporary folder.
 Status check_models(Backend& device, Backend& host);
+/// Encodes prompts alone, on a device that does.
+Status check_text_encoder(Backend& device, Backend& host);
 
 }  // namespace turboclip

@@ -5,6 +5,7 @@
 
 #include "cuda/transformer_blocks.h"
 #include "cuda/transformer_weights.h"
+#include "cuda/umt5_stack.h"
 #include "engine/text.h"
 
 namespace turboclip::cuda {
@@ -25,47 +26,81 @@ std::string size_words(const ModelLatentShape& shape) {
 
 }  // namespace
 
-Result<SetPlanner> SetPlanner::read(const std::filesystem::path& denoiser, const std::filesystem::path& vae,
-                                    const std::filesystem::path& tiny, const OtherModels& text) {
+Result<SetPlanner> SetPlanner::read(const SetFiles& files, TextEncoding encoding, const Device& device) {
   SetPlanner planner;
-  planner.text_ = text;
-  const Result<Checkpoint> file = Checkpoint::open(denoiser);
+  planner.encoding_ = encoding;
+  planner.device_ = device;
+  const Result<Checkpoint> file = Checkpoint::open(files.denoiser);
   if (!file) return file.error();
   const Result<DenoiserConfig> config = read_config(file.value());
   if (!config) return config.error();
   planner.config_ = config.value();
-  Result<VideoModel> decoder = count_decoder(vae);
+  if (encoding != TextEncoding::host) {
+    const Result<Checkpoint> text = Checkpoint::open(files.text_encoder);
+    if (!text) return text.error();
+    const Result<Umt5Config> umt5 = read_umt5_config(text.value());
+    if (!umt5) return umt5.error();
+    const Status taken = check_umt5(text.value(), umt5.value());
+    if (!taken && encoding != TextEncoding::automatic) return taken.error();
+    if (taken) planner.umt5_ = umt5.value();
+  }
+  Result<VideoModel> decoder = count_decoder(files.vae);
   if (!decoder) return decoder.error();
   planner.vae_ = std::move(decoder).value();
-  if (tiny.empty()) return planner;
-  decoder = count_decoder(tiny);
+  if (files.tiny.empty()) return planner;
+  decoder = count_decoder(files.tiny);
   if (!decoder) return decoder.error();
   planner.tiny_ = std::move(decoder).value();
   return planner;
 }
 
-OtherModels SetPlanner::others(const PlannedClip& clip) {
-  const std::int64_t decoders =
-      (vae_there_ ? 0 : vae_.weight_bytes()) + (tiny_ && !tiny_there_ ? tiny_->weight_bytes() : 0);
-  VideoModel& decoder = clip.tiny && tiny_ ? *tiny_ : vae_;
-  return {text_.weights + decoders, std::max(text_.scratch, decoding_bytes(decoder, clip.shape))};
+OtherModels SetPlanner::text_bytes(TextEncoding encoding) const {
+  if (encoding == TextEncoding::host) return {};
+  const bool int8 = encoding == TextEncoding::int8;
+  const TextPrecision precision = int8 ? TextPrecision::int8 : TextPrecision::bf16;
+  const std::int64_t prompt = umt5_prompt_bytes(device_, *umt5_, precision, kMaxPromptTokens);
+  if (int8 ? there_.int8 : there_.bf16) return {0, prompt};
+  return {umt5_weight_bytes(*umt5_, precision), std::max(prompt, umt5_loading_bytes(*umt5_, precision))};
 }
 
-SetPlan SetPlanner::plan(const PlannedClip& clip, std::int64_t available, std::int64_t most_resident) {
-  const OtherModels beside = others(clip);
+SetPlan SetPlanner::plan_with(TextEncoding encoding, const PlannedClip& clip, std::int64_t available,
+                              std::int64_t most_resident) const {
+  const OtherModels text = text_bytes(encoding);
   SetPlan plan;
+  plan.text_encoding = encoding;
   plan.layers = config_.layers;
+  plan.text_encoder = text.weights;
+  plan.text = text.scratch;
+  plan.decoders =
+      (there_.vae ? 0 : vae_.weight_bytes()) + (tiny_ && !there_.tiny ? tiny_->weight_bytes() : 0);
+  plan.decode = decoding_bytes(clip.tiny && tiny_ ? *tiny_ : vae_, clip.shape);
+  const OtherModels beside{plan.text_encoder + plan.decoders, std::max(plan.text, plan.decode)};
   plan.blocks = plan_blocks(config_, clip_bytes(config_, clip.shape, clip.settings, clip.text_rows), beside,
                             available, most_resident);
   plan.ring = ring_bytes(config_, plan.blocks.streamed);
-  plan.decoders = beside.weights - text_.weights;
-  plan.decode = decoding_bytes(clip.tiny && tiny_ ? *tiny_ : vae_, clip.shape);
   plan.peak = plan.blocks.weights + beside.weights + std::max(plan.blocks.denoise, beside.scratch);
   plan.host = plan.blocks.streamed * block_bytes(config_).all();
   return plan;
 }
 
-std::string SetPlanner::remedy(const PlannedClip& clip, std::int64_t available) {
+SetPlan SetPlanner::plan(const PlannedClip& clip, std::int64_t available, std::int64_t most_resident,
+                         bool whole) const {
+  const auto with = [&](TextEncoding encoding) {
+    return plan_with(encoding, clip, available, most_resident);
+  };
+  if (encoding_ != TextEncoding::automatic) return with(encoding_);
+  if (!umt5_) return with(TextEncoding::host);
+  const std::int64_t off = most_resident < 0 ? 0 : std::max<std::int64_t>(0, config_.layers - most_resident);
+  const bool int8_first = there_.int8 && !there_.bf16;
+  const SetPlan int8 = with(TextEncoding::int8);
+  const SetPlan bf16 = with(TextEncoding::bf16);
+  for (const SetPlan& plan : {int8_first ? int8 : bf16, int8_first ? bf16 : int8}) {
+    if (plan.blocks.fits && plan.blocks.streamed <= off) return plan;
+  }
+  return whole || int8.blocks.fits ? int8 : with(TextEncoding::host);
+}
+
+std::string SetPlanner::remedy(const PlannedClip& clip, std::int64_t available) const {
   const auto fits = [&](const PlannedClip& other) { return plan(other, available, -1).blocks.fits; };
   std::string words;
   const auto offer = [&](const std::string& what) {
@@ -76,6 +111,15 @@ std::string SetPlanner::remedy(const PlannedClip& clip, std::int64_t available) 
     other.tiny = true;
     if (fits(other)) offer("decoder 'taehv'");
     other = clip;
+  }
+  const auto encoded = [&](TextEncoding encoding) {
+    return plan_with(encoding, clip, available, -1).blocks.fits;
+  };
+  if (encoding_ == TextEncoding::bf16 && encoded(TextEncoding::int8)) {
+    offer("the text encoder in INT8 (TURBOCLIP_TEXT_ENCODER=int8)");
+  } else if (encoding_ != TextEncoding::host && encoding_ != TextEncoding::automatic &&
+             encoded(TextEncoding::host)) {
+    offer("the text encoder on the host (TURBOCLIP_TEXT_ENCODER=host)");
   }
   while (other.shape.frames > 1 && !fits(other)) --other.shape.frames;
   if (other.shape.frames < clip.shape.frames && fits(other)) {
@@ -89,12 +133,6 @@ std::string SetPlanner::remedy(const PlannedClip& clip, std::int64_t available) 
   }
   if (other.shape.width < clip.shape.width && fits(other)) offer(size_words(other.shape));
   if (words.empty()) words = "no clip fits; give the engine more of the card, or load a smaller model";
-  if (text_.weights > 0) {
-    words +=
-        "; the text encoder in INT8 (TURBOCLIP_TEXT_ENCODER=int8), or on the host "
-        "(TURBOCLIP_TEXT_ENCODER=host), "
-        "leaves more room";
-  }
   return words;
 }
 

@@ -54,25 +54,3 @@ std::int32_t turboclip_cuda_encode(turboclip_cuda_text_encoder* encoder, const t
     return turboclip::success();
   });
 }
-
-std::int32_t turboclip_cuda_text_encoder_bytes(std::int32_t device, const char* checkpoint, std::int32_t int8,
-                                               std::int64_t* weights, std::int64_t* scratch,
-                                               turboclip_cuda_error* error) {
-  return guarded(error, [&]() -> turboclip::Status {
-    turboclip::cuda::Queue queue;
-    const turboclip::Status opened = queue.open(device);
-    if (!opened) return opened;
-    const turboclip::Result<turboclip::Checkpoint> file = turboclip::Checkpoint::open(checkpoint);
-    if (!file) return file.error();
-    const turboclip::Result<turboclip::Umt5Config> config = turboclip::read_umt5_config(file.value());
-    if (!config) return config.error();
-    const turboclip::Status taken = turboclip::cuda::check_umt5(file.value(), config.value());
-    if (!taken) return taken;
-    const turboclip::cuda::TextPrecision precision = precision_of(int8);
-    *weights = turboclip::cuda::umt5_weight_bytes(config.value(), precision);
-    *scratch = std::max(turboclip::cuda::umt5_loading_bytes(config.value(), precision),
-                        turboclip::cuda::umt5_prompt_bytes(queue.device(), config.value(), precision,
-                                                           turboclip::kMaxPromptTokens));
-    return turboclip::success();
-  });
-}

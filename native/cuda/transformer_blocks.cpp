@@ -31,8 +31,8 @@ Status check_host_memory(std::int64_t bytes) {
   if (available == 0 || bytes <= available) return success();
   return Error{
       ErrorCode::out_of_memory,
-      concat("blocks of the transformer that do not fit the device need ", gigabytes(bytes),
-             " of the host's memory and ", gigabytes(available),
+      concat("blocks of the transformer that do not fit the device need ", gibibytes(bytes),
+             " of the host's memory and ", gibibytes(available),
              " are available; free memory, give the engine more of the card, or load a smaller model")};
 }
 

@@ -23,7 +23,7 @@ Status check_room(const Umt5Config& config, TextPrecision precision, std::int64_
   const std::int64_t int8 = load_bytes(config, TextPrecision::int8);
   const bool smaller = precision != TextPrecision::int8 && int8 <= available;
   return too_little("the text encoder", need, available,
-                    smaller ? concat("in INT8 it needs ", gigabytes(int8),
+                    smaller ? concat("in INT8 it needs ", gibibytes(int8),
                                      " (TURBOCLIP_TEXT_ENCODER=int8), and on the host none "
                                      "(TURBOCLIP_TEXT_ENCODER=host)")
                             : "encode on the host (TURBOCLIP_TEXT_ENCODER=host)");

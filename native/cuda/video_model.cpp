@@ -20,6 +20,8 @@ class Builder {
   Builder(Queue& queue, const Checkpoint& checkpoint) : queue_(queue), checkpoint_(checkpoint) {}
 
   bool ok() const { return !failure_ && queue_.status().ok(); }
+  /// Whether tensors have values.
+  bool reads() const { return ok() && !queue_.counting(); }
   std::int64_t channels() const { return channels_; }
   bool has(const std::string& name) const { return checkpoint_.find(name) != nullptr; }
 
@@ -32,8 +34,9 @@ class Builder {
   Tensor tensor(const std::string& name, const Shape& shape) {
     if (!ok()) return {};
     if (!queue_.counting()) return take(checkpoint_.require_float(name, shape));
-    const TensorView* view = take(checkpoint_.require(name, shape));
-    return view == nullptr ? Tensor{} : Tensor(view->shape);
+    Tensor sizes;  // and no values
+    if (const TensorView* view = take(checkpoint_.require(name, shape))) sizes.shape = view->shape;
+    return sizes;
   }
 
   /// `<name>.weight` [out, in, frames, k, k] and `<name>.bias`; sizes of -1 accept any.
@@ -111,6 +114,7 @@ ConvTensors part(const ConvTensors& whole, std::int64_t first, std::int64_t coun
   shape[0] = count;
   const auto row = static_cast<std::ptrdiff_t>(element_count(shape) / count);
   out.weight.shape = shape;
+  if (whole.weight.values.empty()) return out;  // counted
   const auto from = whole.weight.values.begin() + first * row;
   out.weight.values.assign(from, from + count * row);
   out.bias.assign(whole.bias.begin() + first, whole.bias.begin() + first + count);
@@ -157,7 +161,7 @@ void add_attention(Builder& to, const std::string& name) {
                  std::vector<float>(static_cast<std::size_t>(2 * stored))};
   std::vector<F16> value(static_cast<std::size_t>(stored * stored));
   std::vector<float> value_bias(static_cast<std::size_t>(stored));
-  for (std::int64_t row = 0; row < width; ++row) {
+  for (std::int64_t row = 0; to.reads() && row < width; ++row) {
     for (std::int64_t half = 0; half < 2; ++half) {
       std::copy_n(qkv.weight.values.begin() + (half * width + row) * width, width,
                   qk.weight.values.begin() + (half * stored + row) * width);
@@ -190,7 +194,7 @@ void add_upsample(Builder& to, const std::string& name) {
 /// conv2, with the latent's normalisation undone in its weights.
 void add_post_quant(Builder& to) {
   ConvTensors conv = to.conv("conv2", {kLatentChannels, kLatentChannels, 1, 1, 1});
-  for (std::int64_t i = 0; to.ok() && i < kLatentChannels * kLatentChannels; ++i) {
+  for (std::int64_t i = 0; to.reads() && i < kLatentChannels * kLatentChannels; ++i) {
     float& weight = conv.weight.values[i];
     conv.bias[i / kLatentChannels] += weight * kLatentMean[i % kLatentChannels];
     weight *= kLatentDeviation[i % kLatentChannels];

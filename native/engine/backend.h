@@ -175,8 +175,8 @@ class Backend {
   virtual Result<Tensor> int8_product(const Int8Blocks& x, const Int8Blocks& w) = 0;
   /// Bytes of host and device memory that the loaded models hold.
   virtual std::int64_t resident_bytes() const = 0;
-  /// Whether denoisers keep their weights and compute in host memory.
-  virtual bool denoises_on_host() const { return true; }
+  /// Whether denoisers and video decoders keep their weights and compute in host memory.
+  virtual bool draws_on_host() const { return true; }
   /// The same of text encoders.
   virtual bool encodes_on_host() const { return true; }
   /// Decides where the models of a set go, before the first of them is loaded: on the device, or partly in
@@ -189,6 +189,8 @@ class Backend {
   /// Where models of this backend compute, in words that tell it from others: engines of one process that
   /// name the same place share what they read of one file. Empty: never.
   virtual std::string place() const { return {}; }
+  /// The same of the text encoder, whose weights may be kept in several ways.
+  virtual std::string text_place() const { return place(); }
   /// Bytes of host memory that loads and clips may still take; nothing when the backend does not compute
   /// there, or the system does not tell.
   virtual std::optional<std::int64_t> available_memory() const { return std::nullopt; }

@@ -58,8 +58,8 @@ std::int64_t dimension(const Checkpoint& checkpoint, std::string_view name, std:
 }
 
 Error too_little(const std::string& what, std::int64_t need, std::int64_t have, const std::string& remedy) {
-  return Error{ErrorCode::out_of_memory, concat(what, " needs ", gigabytes(need), " of memory and ",
-                                                gigabytes(have), " are available; ", remedy)};
+  return Error{ErrorCode::out_of_memory, concat(what, " needs ", gibibytes(need), " of memory and ",
+                                                gibibytes(have), " are available; ", remedy)};
 }
 
 std::int64_t tokens_of(const ModelLatentShape& latent) {
@@ -131,9 +131,9 @@ std::optional<ClipSize> smaller(const ModelSizes& sizes, const ClipSize& clip,
 
 }  // namespace
 
-std::string gigabytes(std::int64_t bytes) {
-  return concat(std::fixed, std::setprecision(bytes < 100'000'000 ? 3 : 1), static_cast<double>(bytes) * 1e-9,
-                " GB");
+std::string gibibytes(std::int64_t bytes) {
+  return concat(std::fixed, std::setprecision(bytes < 100'000'000 ? 3 : 1),
+                static_cast<double>(bytes) * 0x1p-30, " GiB");
 }
 
 void WeightMemory::add(const WeightMemory& other) {

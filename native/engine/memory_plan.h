@@ -54,8 +54,8 @@ struct ClipSize {
   std::int64_t tokens = 0;  // of the prompt
 };
 
-/// "1.7 GB".
-std::string gigabytes(std::int64_t bytes);
+/// "1.7 GiB", the unit of TURBOCLIP_DEVICE_MEMORY_GIB.
+std::string gibibytes(std::int64_t bytes);
 
 /// Bytes at the peak of making a clip, over and above the loaded weights.
 std::int64_t clip_memory(const ModelSizes& sizes, const ClipSize& clip,

@@ -89,28 +89,33 @@ Status Engine::plan_memory(const EnginePaths& paths, const std::optional<Largest
   if (!planned) return planned;
   const std::optional<std::int64_t> available = backend_->available_memory();
   if (!available) return success();
-  const auto read = [&](const std::filesystem::path& path, const char* kind, const auto& add) -> Status {
+  const auto read = [&](const std::filesystem::path& path, const char* kind, const std::string& place,
+                        const auto& add) -> Status {
     const Result<Checkpoint> checkpoint = Checkpoint::open(path);
     if (!checkpoint) return checkpoint.error();
     const WeightMemory before = sizes_.weights;
     add(checkpoint.value());
-    if (is_shared(kind, path, *backend_)) sizes_.weights = before;
+    if (is_shared(kind, path, place)) sizes_.weights = before;
     return success();
   };
   const char* text = shared_kind(static_cast<const TextEncoder*>(nullptr));
   const char* video = shared_kind(static_cast<const VideoDecoder*>(nullptr));
   Status status = success();
-  if (backend_->denoises_on_host()) {
-    status = read(paths.denoiser, "denoiser", [&](const Checkpoint& file) { add_denoiser(sizes_, file); });
+  if (backend_->encodes_on_host()) {
+    status = read(paths.text_encoder, text, backend_->text_place(),
+                  [&](const Checkpoint& file) { add_text_encoder(sizes_, file); });
   }
-  if (status && backend_->encodes_on_host()) {
-    status = read(paths.text_encoder, text, [&](const Checkpoint& file) { add_text_encoder(sizes_, file); });
-  }
-  if (status)
-    status = read(paths.vae, video, [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.vae); });
-  if (status && !paths.tiny_decoder.empty()) {
-    status = read(paths.tiny_decoder, video,
-                  [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.tiny); });
+  if (status && backend_->draws_on_host()) {
+    status =
+        read(paths.denoiser, "denoiser", {}, [&](const Checkpoint& file) { add_denoiser(sizes_, file); });
+    if (status) {
+      status = read(paths.vae, video, backend_->place(),
+                    [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.vae); });
+    }
+    if (status && !paths.tiny_decoder.empty()) {
+      status = read(paths.tiny_decoder, video, backend_->place(),
+                    [&](const Checkpoint& file) { add_decoder(sizes_, file, sizes_.tiny); });
+    }
   }
   return status ? check_load_memory(sizes_, *available) : status;
 }

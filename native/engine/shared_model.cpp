@@ -22,8 +22,7 @@ std::string entry(const std::string& kind, const std::string& key) { return conc
 
 }  // namespace
 
-std::string shared_key(const std::filesystem::path& path, const Backend& backend) {
-  const std::string place = backend.place();
+std::string shared_key(const std::filesystem::path& path, const std::string& place) {
   std::error_code failed;
   const std::filesystem::path whole = std::filesystem::canonical(path, failed);
   if (place.empty() || failed) return {};

@@ -22,19 +22,21 @@ struct SharedModel {
 
 /// What tells a file, as it is now, and the place that it was loaded to from others; empty if they are not
 /// shared.
-std::string shared_key(const std::filesystem::path& path, const Backend& backend);
+std::string shared_key(const std::filesystem::path& path, const std::string& place);
 
 /// The entries of one kind of model in this process, by shared_key().
 std::shared_ptr<void> find_shared(const std::string& kind, const std::string& key);
 void keep_shared(const std::string& kind, const std::string& key, const std::shared_ptr<void>& model);
 
 /// Whether an engine of this process has it already.
-inline bool is_shared(const char* kind, const std::filesystem::path& path, const Backend& backend) {
-  return find_shared(kind, shared_key(path, backend)) != nullptr;
+inline bool is_shared(const char* kind, const std::filesystem::path& path, const std::string& place) {
+  return find_shared(kind, shared_key(path, place)) != nullptr;
 }
 
 inline const char* shared_kind(const TextEncoder*) { return "text encoder"; }
 inline const char* shared_kind(const VideoDecoder*) { return "decoder"; }
+inline std::string shared_place(const TextEncoder*, const Backend& backend) { return backend.text_place(); }
+inline std::string shared_place(const VideoDecoder*, const Backend& backend) { return backend.place(); }
 
 /// The one of this process, for as long as an engine has it, or one that is loaded now.
 template <class Model>
@@ -42,7 +44,7 @@ Status load_shared(const std::filesystem::path& path, const std::shared_ptr<Back
                    Result<std::unique_ptr<Model>> (Backend::*loader)(const Checkpoint&),
                    std::shared_ptr<SharedModel<Model>>& out) {
   const std::string kind = shared_kind(static_cast<const Model*>(nullptr));
-  const std::string key = shared_key(path, *backend);
+  const std::string key = shared_key(path, shared_place(static_cast<const Model*>(nullptr), *backend));
   out = std::static_pointer_cast<SharedModel<Model>>(find_shared(kind, key));
   if (out != nullptr) return success();
   const Result<Checkpoint> checkpoint = Checkpoint::open(path);

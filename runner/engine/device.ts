@@ -1,10 +1,10 @@
 // Devices as a person names them, and as the engine process is told of its own.
-import type { Device, DeviceOptions, TextEncoding } from "../../native/device.ts";
+import type { AskedTextEncoding, Device, DeviceOptions } from "../../native/device.ts";
 
 /** What TURBOCLIP_TEXT_ENCODER and `--text-encoder` take. */
-export const TEXT_ENCODINGS = ["bf16", "int8", "host"] as const satisfies readonly TextEncoding[];
+export const TEXT_ENCODINGS = ["auto", "bf16", "int8", "host"] as const satisfies readonly AskedTextEncoding[];
 export const TEXT_ENCODING_REMEDY =
-  "bf16 (on the card, the default), int8 (half the memory there) or host (on the CPU, in float32)";
+  "auto (what the card has room for, the default), bf16 (on the card), int8 (half the memory there) or host (on the CPU, in float32)";
 
 /** What `--gpus` and `--gpu` take for one engine. */
 export const DEVICE_REMEDY = '"cpu", or the number of a CUDA device as nvidia-smi counts them, from 0';
@@ -35,12 +35,12 @@ export function readDeviceEnv(env: NodeJS.ProcessEnv): DeviceOptions {
   return { device, cudaLibrary: env.TURBOCLIP_CUDA_LIBRARY || undefined, memoryLimit, mostResident, textEncoding };
 }
 
-function readTextEncoding(device: Device, text: string | undefined): TextEncoding | undefined {
+function readTextEncoding(device: Device, text: string | undefined): AskedTextEncoding | undefined {
   const found = TEXT_ENCODINGS.find((encoding) => encoding === text);
   if (text !== undefined && found === undefined) {
     throw new Error(`TURBOCLIP_TEXT_ENCODER is ${JSON.stringify(text)}; give ${TEXT_ENCODING_REMEDY}`);
   }
-  if (device === "cpu" && found !== undefined && found !== "host") {
+  if (device === "cpu" && (found === "bf16" || found === "int8")) {
     throw new Error(
       `TURBOCLIP_TEXT_ENCODER is "${found}", which needs a card; on the CPU prompts are encoded in float32`,
     );

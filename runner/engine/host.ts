@@ -191,6 +191,9 @@ export class EngineHost {
         if (this.#everReady) this.#options.log.error(`the engine process cannot work: ${event.message}`);
         else this.#ready.reject(new EngineUnusableError(event.message));
         return;
+      case "planned":
+        this.#options.log.info({ model: event.model }, `about to load ${event.model}: ${event.plan}`);
+        return;
       case "progress":
         this.#pending.get(event.job)?.onProgress(event.progress);
         return;

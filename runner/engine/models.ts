@@ -1,6 +1,8 @@
 // The models that an engine process holds: as many as fit, of which the least recently used goes when another needs its
 // room. Whether it fits is the engine's to say, which plans by the files' headers before it reads a weight.
 
+import type { EnginePaths } from "../../native/index.ts";
+import { describePlan } from "../../native/plan.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
 import { findModel, parseSize } from "../../shared/models.ts";
 import type { ModelFiles, Sampling } from "../checkpoints/find.ts";
@@ -12,7 +14,12 @@ export interface LoadedModel {
   readonly id: string;
   readonly engine: LoadedEngine;
   readonly tokenizer: PromptTokenizer;
+  /** What it takes of the device with its largest clip, in words, where that was planned. */
+  readonly plan: string | undefined;
 }
+
+/** Told before a load begins. */
+export type OnPlan = (model: string, plan: string) => void;
 
 /** What a model's memory is planned for. */
 export interface Expected {
@@ -26,12 +33,14 @@ const USUAL = { attention: "sla", topkRatio: 0.1 } as const;
 export class LoadedModels {
   readonly #backend: EngineBackend;
   readonly #threads: number;
+  readonly #onPlan: OnPlan;
   /** The least recently used first. */
   readonly #models = new Map<string, LoadedModel>();
 
-  constructor(backend: EngineBackend, threads: number) {
+  constructor(backend: EngineBackend, threads: number, onPlan: OnPlan = () => {}) {
     this.#backend = backend;
     this.#threads = threads;
+    this.#onPlan = onPlan;
   }
 
   has(id: string): boolean {
@@ -79,11 +88,13 @@ export class LoadedModels {
   async #load(
     model: ModelFiles,
     tokenizer: PromptTokenizer,
-    plan: { readonly largest: LargestClip | undefined; readonly whole: boolean },
+    expected: { readonly largest: LargestClip | undefined; readonly whole: boolean },
   ): Promise<LoadedModel> {
     const { transformer, vae, textEncoder, tinyDecoder } = model;
     const paths = { transformer, vae, textEncoder, ...(tinyDecoder === undefined ? {} : { tinyDecoder }) };
-    const engine = await this.#backend.load(paths, { threads: this.#threads, ...plan });
+    const plan = this.#plan(paths, expected);
+    if (plan !== undefined) this.#onPlan(model.id, plan);
+    const engine = await this.#backend.load(paths, { threads: this.#threads, ...expected });
     if (tokenizer.vocabularySize > engine.vocabulary) {
       engine.free();
       throw new EngineFileError(
@@ -91,7 +102,18 @@ export class LoadedModels {
           "they do not belong together",
       );
     }
-    return { id: model.id, engine, tokenizer };
+    return { id: model.id, engine, tokenizer, plan };
+  }
+
+  /** In words, unless the load is about to be refused. */
+  #plan(
+    paths: EnginePaths,
+    { largest: clip, whole }: { readonly largest: LargestClip | undefined; readonly whole: boolean },
+  ): string | undefined {
+    if (clip === undefined || this.#backend.plan === undefined) return undefined;
+    const plan = this.#backend.plan(paths, { clip, whole });
+    if (!plan.fits || (whole && plan.streamed > 0)) return undefined;
+    return `a clip of ${clip.width}x${clip.height} and ${clip.frames} frames takes ${describePlan(plan)}`;
   }
 
   #drop(id: string): void {

@@ -59,7 +59,8 @@ const outputSchema = z.object({
 export type Output = z.infer<typeof outputSchema>;
 
 const outcomeSchema = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("loaded") }),
+  /** `plan`: what the model takes of the device, in words. */
+  z.object({ kind: z.literal("loaded"), plan: z.string().max(500).optional() }),
   z.object({
     kind: z.literal("rendered"),
     outputs: z.object({ mp4: outputSchema, poster: outputSchema, preview: outputSchema }),
@@ -79,6 +80,8 @@ export const eventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("ready"), backend: z.string().max(50), device: z.string().max(500).optional() }),
   /** They are not, and starting again will not help. The process then ends. */
   z.object({ type: z.literal("unusable"), message: z.string() }),
+  /** A model is about to be loaded, and takes this of the device, in words. */
+  z.object({ type: z.literal("planned"), model: z.string(), plan: z.string().max(500) }),
   z.object({ type: z.literal("progress"), job, progress: heartbeatRequestSchema }),
   /** The clip's frames are there: the process takes another job while it writes this one's files. */
   z.object({ type: z.literal("sampled"), job, timings: timingsSchema }),

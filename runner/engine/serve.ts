@@ -71,7 +71,7 @@ class EngineServer {
   #computing: number | undefined;
 
   constructor(backend: EngineBackend, ffmpeg: Ffmpeg, threads: number) {
-    this.#models = new LoadedModels(backend, threads);
+    this.#models = new LoadedModels(backend, threads, (model, plan) => sendEvent({ type: "planned", model, plan }));
     this.#ffmpeg = ffmpeg;
   }
 
@@ -116,8 +116,8 @@ class EngineServer {
   async #perform(command: Exclude<Command, { type: "cancel" }>, signal: AbortSignal): Promise<Outcome> {
     try {
       if (command.type === "render") return await this.#render(command, signal);
-      await this.#models.require(command.model, {});
-      return { kind: "loaded" };
+      const { plan } = await this.#models.require(command.model, {});
+      return { kind: "loaded", ...(plan === undefined ? {} : { plan }) };
     } catch (error) {
       if (isDeviceLost(error)) return this.#endProcess(error);
       if (signal.aborted || isCancellation(error)) return { kind: "cancelled" };

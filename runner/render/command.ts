@@ -29,8 +29,8 @@ const ARGUMENTS = {
   gpu: { type: "string", description: "A CUDA device by its number; cpu, the default", valueHint: "0" },
   "text-encoder": {
     type: "string",
-    description: "On a card: bf16 (default), int8 or host",
-    valueHint: "bf16|int8|host",
+    description: "On a card: auto (default), bf16, int8 or host",
+    valueHint: "auto|bf16|int8|host",
   },
   threads: { type: "string", description: "CPU threads; 0, the default, is one a core", valueHint: "N" },
   json: { type: "boolean", description: "Print one JSON object at the end, and nothing else" },

@@ -2,7 +2,7 @@
 // engine's, which are wider than what the service sells: any multiple of 16, up to 161 frames.
 import { randomInt } from "node:crypto";
 import * as z from "zod";
-import type { Device, TextEncoding } from "../../native/device.ts";
+import type { AskedTextEncoding, Device } from "../../native/device.ts";
 import { LIMITS } from "../../shared/contract/clips.ts";
 import type { ClipRequest } from "../../shared/contract/runner.ts";
 import { findModel, type ModelSpec, parseSize } from "../../shared/models.ts";
@@ -31,7 +31,7 @@ export interface RenderSettings {
   readonly sampling: Sampling;
   readonly device: Device;
   /** Of a card; TURBOCLIP_TEXT_ENCODER, if absent. */
-  readonly textEncoding: TextEncoding | undefined;
+  readonly textEncoding: AskedTextEncoding | undefined;
   /** CPU threads; 0 is one a core. */
   readonly threads: number;
 }
@@ -132,7 +132,7 @@ export function readOptions(prompt: string, typed: TypedOptions): ReadOptions {
   const decoder = read(typed, "decoder", CHECKS.decoder) ?? "vae";
   const device = read(typed, "gpu", CHECKS.gpu) ?? "cpu";
   const textEncoding = read(typed, "text-encoder", CHECKS["text-encoder"]);
-  if (device === "cpu" && textEncoding !== undefined && textEncoding !== "host") {
+  if (device === "cpu" && (textEncoding === "bf16" || textEncoding === "int8")) {
     throw new UsageError(`--text-encoder ${textEncoding} needs a card; give --gpu 0, or leave it out`);
   }
   const threads = read(typed, "threads", CHECKS.threads) ?? 0;

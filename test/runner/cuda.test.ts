@@ -96,7 +96,7 @@ describe("turboclip-runner render --gpu", () => {
     const command = run(args, { TURBOCLIP_DEVICE_MEMORY_GIB: "0.001" });
     expect(await command.exit).toBe(1);
     expect(command.stderr()).toMatch(
-      /the model set with a clip of .* needs .* GB of the device's memory and 0\.001 GB may be taken \(TURBOCLIP_DEVICE_MEMORY_GIB/,
+      /the model set with a clip of .* needs .* GiB of the device's memory and 0\.001 GiB may be taken \(TURBOCLIP_DEVICE_MEMORY_GIB/,
     );
     const wrong = run(args, { TURBOCLIP_DEVICE_MEMORY_GIB: "all" });
     expect(await wrong.exit).toBe(1);
@@ -110,7 +110,7 @@ describe("turboclip-runner render --gpu", () => {
     expect(await command.exit, command.stderr()).toBe(0);
     const unknown = run([...args, "--gpu", "0"], { TURBOCLIP_TEXT_ENCODER: "fp4" });
     expect(await unknown.exit).toBe(1);
-    expect(unknown.stderr()).toContain('TURBOCLIP_TEXT_ENCODER is "fp4"; give bf16');
+    expect(unknown.stderr()).toContain('TURBOCLIP_TEXT_ENCODER is "fp4"; give auto (');
     const onHost = run([...args, "--text-encoder", "int8"]);
     expect(await onHost.exit).toBe(2);
     expect(onHost.stderr()).toContain("--text-encoder int8 needs a card; give --gpu 0");
@@ -194,7 +194,7 @@ describe("turboclip-runner doctor", () => {
     const doctor = run(["doctor"], { TURBOCLIP_GPUS: "0" });
     expect(await doctor.exit, doctor.output()).toBe(0);
     expect(doctor.output()).toMatch(
-      /ok {6}engine on cuda:0: cuda backend: emulated, driver for CUDA 13\.0, [\d.]+ of 8\.0 GiB free; its self-test passed\nok {6}model turboclip-demo on cuda:0: loads/,
+      /ok {6}engine on cuda:0: cuda backend: emulated, driver for CUDA 13\.0, [\d.]+ of 8\.0 GiB free; its self-test passed\nok {6}model turboclip-demo on cuda:0: loads; a clip of 224x224 and \d+ frames takes [\d.]+ of 8\.00 GiB at the peak; all \d+ blocks on the card; text encoder on the card in bfloat16/,
     );
   });
 

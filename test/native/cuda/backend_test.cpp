@@ -206,7 +206,7 @@ TEST("a model or a clip over its share of the device is refused before it is loa
   CHECK(!refused.ok());
   CHECK(refused.error().code == ErrorCode::out_of_memory);
   CHECK(mentions(refused.error().message,
-                 {"the transformer", gigabytes(least), "TURBOCLIP_DEVICE_MEMORY_GIB"}));
+                 {"the transformer", gibibytes(least), "TURBOCLIP_DEVICE_MEMORY_GIB"}));
 
   const DenoiserSettings settings{Attention::sla, 0.3};
   const ModelLatentShape shape{20, 16, 16};
@@ -234,16 +234,12 @@ TEST("a set is planned to the byte before it is loaded, from its files' headers 
   EnginePaths paths = golden_paths();
   paths.denoiser = fitting_denoiser(folder);
   const LargestClip clip{64, 32, 5, false, {Attention::sla, 0.3}};
-  const CudaOptions options{TURBOCLIP_EMULATED_LIBRARY};
-  const Umt5Config umt5 = read_umt5_config(Checkpoint::open(paths.text_encoder).value()).value();
-  constexpr auto kPrecision = cuda::TextPrecision::bf16;
-  cuda::Queue queue;
-  CHECK(queue.open(0).ok());
-  const DeviceTextEncoder encoder{cuda::umt5_weight_bytes(umt5, kPrecision),
-                                  cuda::umt5_prompt_bytes(queue.device(), umt5, kPrecision, 511)};
-  const Result<DevicePlan> plan = plan_on_device(options, paths, clip, std::int64_t{1} << 40, encoder);
+  CudaOptions options{TURBOCLIP_EMULATED_LIBRARY};
+  options.text_encoding = TextEncoding::bf16;
+  const Result<DevicePlan> plan = plan_on_device(options, paths, clip);
   CHECK(plan.ok());
   CHECK(plan.value().fits);
+  CHECK(plan.value().text_encoding == TextEncoding::bf16);
   CHECK_EQUAL(plan.value().streamed, 0);
   CHECK(plan.value().denoise > 0 && plan.value().decode > 0 && plan.value().decoders > 0);
   Result<std::unique_ptr<Backend>> backend = emulated();
@@ -254,12 +250,13 @@ TEST("a set is planned to the byte before it is loaded, from its files' headers 
               plan.value().transformer + plan.value().decoders + plan.value().text_encoder);
   ClipRequest request = small_request();
   request.denoiser = clip.settings;
-  request.token_ids.assign(511, 1);
+  request.token_ids.assign(512, 1);
   CHECK(engine.value()->generate(request, {}, {}).ok());
   CHECK_EQUAL(device->device_bytes()->held, plan.value().peak);
   engine.value().reset();
   CHECK_EQUAL(device->device_bytes()->held, 0);
 
+  options.device = -1;  // from here on
   const Result<DevicePlan> none = plan_on_device(options, paths, clip, 1000);
   CHECK(none.ok() && !none.value().fits);
   CHECK(mentions(none.value().remedy, {"no clip fits"}));
@@ -268,6 +265,63 @@ TEST("a set is planned to the byte before it is loaded, from its files' headers 
   CHECK(mentions(less.value().remedy, {"what fits: ", " x "}));
   paths.vae = paths.text_encoder;
   CHECK(!plan_on_device(options, paths, clip, 1000).ok());
+}
+
+TEST(
+    "prompts are encoded in bfloat16 where a set has room for it, else in INT8, and on the host where there "
+    "is room for neither") {
+  const TemporaryFolder folder;
+  EnginePaths paths = golden_paths();
+  paths.denoiser = fitting_denoiser(folder);
+  const LargestClip clip{64, 32, 5, false, {Attention::sla, 0.3}};
+  const auto peak = [&](TextEncoding encoding, std::int64_t most_resident) {
+    CudaOptions options{TURBOCLIP_EMULATED_LIBRARY};
+    options.text_encoding = encoding;
+    options.most_resident = most_resident;
+    const Result<DevicePlan> plan = plan_on_device(options, paths, clip);
+    CHECK(plan.ok() && plan.value().fits);
+    return plan.value().peak;
+  };
+  struct Share {
+    std::int64_t bytes;
+    TextEncoding expected;
+  };
+  for (const auto& [bytes, expected] : {Share{peak(TextEncoding::bf16, -1), TextEncoding::bf16},
+                                        Share{peak(TextEncoding::bf16, -1) - 1, TextEncoding::int8},
+                                        Share{peak(TextEncoding::int8, 0), TextEncoding::int8},
+                                        Share{peak(TextEncoding::int8, 0) - 1, TextEncoding::host}}) {
+    CudaOptions options{TURBOCLIP_EMULATED_LIBRARY};
+    options.memory_limit = bytes;
+    CHECK(plan_on_device(options, paths, clip).value().text_encoding == expected);
+    Result<std::unique_ptr<Backend>> made = make_cuda_backend(options, make_cpu_backend({1}));
+    CHECK(made.ok());
+    const std::shared_ptr<Backend> backend = std::move(made).value();
+    const Result<std::unique_ptr<Engine>> engine = Engine::load(paths, backend, clip);
+    CHECK(engine.ok());
+    CHECK_EQUAL(backend->encodes_on_host(), expected == TextEncoding::host);
+    CHECK(engine.value()->generate(small_request(), {}, {}).ok());
+    CHECK(backend->device_bytes()->held <= bytes);
+  }
+  // Beside another model the host does not encode: that one goes.
+  CudaOptions beside{TURBOCLIP_EMULATED_LIBRARY};
+  beside.memory_limit = peak(TextEncoding::int8, 0) - 1;
+  beside.whole = true;
+  Result<std::unique_ptr<Backend>> refusing = make_cuda_backend(beside, make_cpu_backend({1}));
+  const Result<std::unique_ptr<Engine>> refused = Engine::load(paths, std::move(refusing).value(), clip);
+  CHECK(!refused.ok() && refused.error().code == ErrorCode::out_of_memory);
+}
+
+TEST("a clip whose decoding is the device's needs no memory of the host for it") {
+  const TemporaryFolder folder;
+  EnginePaths paths = golden_paths();
+  paths.denoiser = fitting_denoiser(folder);
+  const CpuOptions little{1, [] { return std::int64_t{100'000}; }};
+  Result<std::unique_ptr<Backend>> backend =
+      make_cuda_backend({TURBOCLIP_EMULATED_LIBRARY}, make_cpu_backend(little));
+  CHECK(backend.ok());
+  const Result<std::unique_ptr<Engine>> engine = Engine::load(paths, std::move(backend).value());
+  CHECK(engine.ok());
+  CHECK(engine.value()->generate(small_request(), {}, {}).ok());
 }
 
 TEST("a set that does not fit with its largest clip is refused before it is loaded, with what would fit") {

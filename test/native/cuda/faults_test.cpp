@@ -112,7 +112,7 @@ TEST(
   CHECK(decoder.ok());
   const Status full = clip();
   CHECK(!full.ok() && full.error().code == ErrorCode::out_of_memory);
-  CHECK(mentions(full.error().message, {"16 x 8", "GB", "smaller size"}));
+  CHECK(mentions(full.error().message, {"16 x 8", "GiB", "smaller size"}));
   decoder = cuda::FrameDecoder::load(0, save_taehv(random_taehv(0), folder));
   CHECK(clip().ok());
   for (const int call : {1, 2, 3, 4, 5, 6, 7, 8, 20, 60, 90}) {

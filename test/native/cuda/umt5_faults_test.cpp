@@ -58,11 +58,11 @@ TEST("a text encoder over its share of the device is refused before it is loaded
   const std::size_t before = emulator::allocated_bytes();
   const auto large = load(file, TextPrecision::bf16, bf16 - 1);
   CHECK(!large.ok() && large.error().code == ErrorCode::out_of_memory);
-  CHECK(mentions(large.error().message, {"the text encoder", gigabytes(bf16), "TURBOCLIP_TEXT_ENCODER=int8",
-                                         gigabytes(int8), "TURBOCLIP_TEXT_ENCODER=host"}));
+  CHECK(mentions(large.error().message, {"the text encoder", gibibytes(bf16), "TURBOCLIP_TEXT_ENCODER=int8",
+                                         gibibytes(int8), "TURBOCLIP_TEXT_ENCODER=host"}));
   const auto small = load(file, TextPrecision::int8, int8 - 1);
   CHECK(!small.ok() && small.error().message.find("int8") == std::string::npos);
-  CHECK(mentions(small.error().message, {gigabytes(int8), "TURBOCLIP_TEXT_ENCODER=host"}));
+  CHECK(mentions(small.error().message, {gibibytes(int8), "TURBOCLIP_TEXT_ENCODER=host"}));
   CHECK_EQUAL(emulator::allocated_bytes(), before);
   CHECK(load(file, TextPrecision::bf16, bf16).ok());
 }
@@ -87,7 +87,7 @@ TEST("a loaded text encoder counts against the share of the transformer, and of 
   const std::vector<std::int32_t> longest(512, 7);
   const Result<Tensor> rows = encoder.value()->encode(longest, never);
   CHECK(!rows.ok() && rows.error().code == ErrorCode::out_of_memory);
-  CHECK(mentions(rows.error().message, {"512 tokens", gigabytes(encoder.value()->prompt_bytes(512))}));
+  CHECK(mentions(rows.error().message, {"512 tokens", gibibytes(encoder.value()->prompt_bytes(512))}));
   CHECK(encoder.value()->encode(kPrompt, never).ok());
   encoder.value().reset();
   CHECK(beside(transformer));

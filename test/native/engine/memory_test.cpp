@@ -111,7 +111,7 @@ TEST("a model set that does not fit is refused before it is read, with need, hav
   const std::int64_t before = live_bytes();
   const auto engine = load_with(paths, [] { return std::int64_t{1'000'000}; });
   CHECK(!engine.ok() && engine.error().code == ErrorCode::out_of_memory);
-  CHECK(!engine.ok() && mentions(engine.error().message, {"needs", "0.001 GB", "-quant"}));
+  CHECK(!engine.ok() && mentions(engine.error().message, {"needs", "0.001 GiB", "-quant"}));
   CHECK(peak_bytes() - before < 1'000'000);
 }
 

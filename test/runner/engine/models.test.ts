@@ -1,5 +1,6 @@
 // Which models an engine process keeps, with a stand-in for the backend that has room for so much.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { DevicePlan } from "../../../native/plan.ts";
 import type { ModelOnDisk } from "../../../runner/checkpoints/find.ts";
 import { defaultSampling } from "../../../runner/checkpoints/find.ts";
 import { LoadedModels } from "../../../runner/engine/models.ts";
@@ -23,6 +24,11 @@ beforeEach(() => {
 afterAll(() => folder.remove());
 
 const named = (name: string): ModelOnDisk => ({ ...files, id: name, transformer: name });
+
+const PLAN: DevicePlan = {
+  ...{ textEncoding: "int8", available: 3 * 2 ** 30, layers: 4, streamed: 0, transformer: 0, textEncoder: 2 ** 29 },
+  ...{ decoders: 0, denoise: 0, ring: 0, decode: 0, text: 0, peak: 2 * 2 ** 30, host: 0, fits: true, remedy: "" },
+};
 
 /** Room for `whole` models, or for one alone in part. */
 function backend(whole: number, partly = false): EngineBackend {
@@ -88,6 +94,28 @@ describe("the models of an engine process", () => {
     await expect(models.require(model, clip)).rejects.toThrow("no room");
     const { width, height } = clip.request;
     expect(asked).toEqual(["demo for 224x224 refused", `demo for ${width}x${height} refused`]);
+  });
+
+  test("are told of with what they take of the device before they are loaded, if they fit", async () => {
+    const told: string[] = [];
+    const planning: EngineBackend = {
+      ...backend(1),
+      plan: ({ transformer }, { clip }) => {
+        told.push(`planned for ${clip.width}x${clip.height}`);
+        return { ...PLAN, fits: transformer !== "huge" };
+      },
+    };
+    const models = new LoadedModels(planning, 1, (id, plan) => told.push(`${id} (${asked.length} loads): ${plan}`));
+    const loaded = await models.require({ ...files, transformer: "demo" }, {});
+    expect(told).toEqual([
+      "planned for 224x224",
+      expect.stringMatching(/^turboclip-demo \(0 loads\): a clip of 224x224 and \d+ frames takes 2\.00 of 3\.00 GiB/),
+    ]);
+    expect(told[1]).toContain(loaded.plan);
+    told.length = 0;
+    models.keepOnly("none");
+    await models.require({ ...files, transformer: "huge" }, {});
+    expect(told).toEqual(["planned for 224x224"]);
   });
 
   test("make room for a clip that needs all of it", async () => {
