@@ -1,9 +1,9 @@
 // Times clips on this host through the engine process, as the runner makes them: the first after a load, one that
-// finds everything warm, and several back to back, each delivered while the next is sampled.
+// finds everything warm but its prompt, and several back to back, each delivered while the next is sampled.
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Timings } from "../../shared/contract/clips.ts";
+import { LIMITS, type Timings } from "../../shared/contract/clips.ts";
 import type { HeartbeatRequest } from "../../shared/contract/runner.ts";
 import type { ModelOnDisk } from "../checkpoints/find.ts";
 import { engineEnv } from "../engine/device.ts";
@@ -133,7 +133,7 @@ class Bench {
     let sampled = 0;
     const outcome = await this.#engine.render({
       ...{ model, sampling: settings.sampling, folder, signal: cancel },
-      request: { ...settings.request, seed: settings.request.seed + number },
+      request: { ...settings.request, seed: settings.request.seed + number, prompt: numbered(settings, number) },
       onProgress: news.hear,
       onSampled: () => {
         sampled = seconds(began);
@@ -154,6 +154,11 @@ class Bench {
     if (outcome.kind === "failed") return new CommandError(outcome.failure.message);
     return new CommandError(`the engine says ${outcome.kind} where ${expected} was expected`);
   }
+}
+
+/** No two clips have the same prompt, whose text rows would be kept. */
+function numbered({ request }: RenderSettings, clip: number): string {
+  return `${clip + 1}: ${request.prompt}`.slice(0, LIMITS.promptCharacters);
 }
 
 function seconds(began: number): number {

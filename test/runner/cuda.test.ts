@@ -182,6 +182,27 @@ describe("turboclip-runner render --gpu, with a share of the device", () => {
 });
 
 describe("turboclip-runner bench --gpu", () => {
+  test("tells each stage of a first and a warm clip, the device's memory, and how busy clips in a row keep it", async () => {
+    const clip = ["--size", "16x16", "--frames", "1", "--steps", "1", "--threads", "1", "--clips", "1"];
+    const bench = run(["bench", "--gpu", "0", "--json", ...clip]);
+    expect(await bench.exit, bench.stderr()).toBe(0);
+    const measured = JSON.parse(bench.stdout());
+    expect(measured).toMatchObject({ model: "turboclip-demo", device: "cuda:0", size: "16x16", decoder: "vae" });
+    expect(measured.load_seconds).toBeGreaterThan(0);
+    for (const clip of [measured.first, measured.warm]) {
+      expect(clip.steps).toEqual([clip.timings.denoise]);
+      expect(clip.sampled).toBeLessThan(clip.delivered);
+      expect(clip.bytes).toBeGreaterThan(500);
+      expect(Object.keys(clip.timings)).toEqual(expect.arrayContaining(["text_encode", "denoise", "decode", "encode"]));
+      expect(clip.timings.text_encode).toBeGreaterThan(0.02); // a fiber a thread, where kept rows take microseconds
+    }
+    expect(measured.memory.peak_bytes).toBeGreaterThanOrEqual(measured.memory.held_bytes);
+    expect(measured.back_to_back.clips).toBe(1);
+    expect(measured.back_to_back.busy).toBeGreaterThan(0);
+    expect(measured.back_to_back.busy).toBeLessThanOrEqual(1);
+    expect(bench.stderr()).toMatch(/clip 1 of 3\n[\s\S]*clip 3 of 3\n/);
+  });
+
   test("refuses a number of clips that is none", async () => {
     const command = run(["bench", "--clips", "many"]);
     expect(await command.exit).toBe(2);
