@@ -49,8 +49,9 @@ void time_conv(cuda::Queue& queue, const Ceilings& card, const Ceilings& other, 
   Tensor weight(one.doubling ? Shape{one.out, one.in, 3, 3} : Shape{one.out, one.in, 3, 3, 3});
   weight.values = random_floats(element_count(weight.shape), 0.02f);
   const std::vector<float> bias(static_cast<std::size_t>(one.out));
-  const cuda::PackedConv conv =
-      one.doubling ? cuda::pack_doubling_conv(queue, weight, bias) : cuda::pack_conv(queue, weight, bias);
+  ThreadPool threads(host_threads());
+  const cuda::PackedConv conv = one.doubling ? cuda::pack_doubling_conv(queue, threads, weight, bias)
+                                             : cuda::pack_conv(queue, threads, weight, bias);
   std::vector<cuda::F16> values;
   for (const float value : random_floats(pixels * one.in, 1)) values.push_back(cuda::to_f16(value));
   cuda::DeviceArray<cuda::F16> frames[3], y;
@@ -82,8 +83,9 @@ void time_pair(cuda::Queue& queue, const Ceilings& card, const Ceilings& other, 
   const std::int64_t pixels = one.height * one.width;
   Tensor weight(Shape{one.out, one.in, 3, 3, 3});
   weight.values = random_floats(element_count(weight.shape), 0.02f);
+  ThreadPool threads(host_threads());
   const cuda::PackedConv conv =
-      cuda::pack_pair_conv(queue, weight, std::vector<float>(static_cast<std::size_t>(one.out)));
+      cuda::pack_pair_conv(queue, threads, weight, std::vector<float>(static_cast<std::size_t>(one.out)));
   std::vector<cuda::F16> values;
   for (const float value : random_floats(pixels * one.in, 1)) values.push_back(cuda::to_f16(value));
   cuda::DeviceArray<cuda::F16> frames[2], before[2], planes[cuda::kConvPlanes], y[2];

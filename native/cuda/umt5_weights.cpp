@@ -2,16 +2,19 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "cuda/device_share.h"
+#include "cuda/pinned.h"
 #include "cuda/umt5_attention.h"
 #include "cuda/umt5_passes.h"
 #include "engine/sampler/rcm.h"
 #include "engine/text.h"
+#include "engine/thread_pool.h"
 
 namespace turboclip::cuda {
 namespace {
@@ -27,16 +30,28 @@ std::int64_t largest_matrix(const Umt5Config& config) {
   return config.width * std::max(config.ffn, config.inner);
 }
 
-/// Reads tensor after tensor and remembers the first failure; what follows it is skipped.
+/// Bytes that one thread reads at a time.
+constexpr std::int64_t kChunk = std::int64_t{1} << 20;
+
+/// Reads tensor after tensor and remembers the first failure; what follows it is skipped. While one matrix is
+/// on its way to the device, the host's threads read the next one.
 class Loader {
  public:
   Loader(Queue& queue, const Checkpoint& checkpoint, const Umt5Config& config, TextPrecision precision,
          unsigned char* scratch)
-      : queue_(queue), checkpoint_(checkpoint) {
+      : queue_(queue),
+        checkpoint_(checkpoint),
+        threads_(host_threads()),
+        staging_{Pinned(queue, 2 * largest_matrix(config)), Pinned(queue, 2 * largest_matrix(config))},
+        copied_{Mark(queue), Mark(queue)} {
     Placing where(scratch);
     put(where, matrix_, largest_matrix(config));
     if (precision == TextPrecision::int8) put(where, quantised_, largest_matrix(config));
   }
+
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+  ~Loader() { (void)queue_.finish(); }  // before the staging goes
 
   Status status() const {
     if (failure_) return *failure_;
@@ -77,12 +92,14 @@ class Loader {
       failure_ = found.error();
       return;
     }
-    const TensorView& view = *found.value();
-    const std::int64_t count = out * layer.in;
-    const bool as_it_is = view.dtype == DType::bf16 && view.contiguous();
-    const std::vector<Bf16> rounded = as_it_is ? std::vector<Bf16>() : round(to_float(view));
-    const void* from = as_it_is ? static_cast<const void*>(view.data) : rounded.data();
-    queue_.copy("upload", matrix_.data(), from, static_cast<std::size_t>(2 * count), cudaMemcpyHostToDevice);
+    copied_[turn_].wait(queue_);
+    if (!status()) return;
+    auto* staged = reinterpret_cast<Bf16*>(staging_[turn_].data());
+    read(*found.value(), staged);
+    queue_.copy("upload", matrix_.data(), staged, static_cast<std::size_t>(2 * out * layer.in),
+                cudaMemcpyHostToDevice);
+    copied_[turn_].set(queue_);
+    turn_ = 1 - turn_;
     if (layer.scales.count() == 0) {
       pack_weight(queue_, matrix_.data(), out, 2 * layer.in, layer.values.data() + 2 * done * layer.in);
     } else {
@@ -90,20 +107,36 @@ class Loader {
                       layer.scales.data() + done / kScaleGroup * (layer.in / kScaleGroup));
       pack_weight(queue_, quantised_.data(), out, layer.in, layer.values.data() + done * layer.in);
     }
-    (void)queue_.finish();  // the host's copy is read, and the next matrix may come
-    if (as_it_is) checkpoint_.release(view);
   }
 
-  static std::vector<Bf16> round(const Tensor& tensor) {
-    std::vector<Bf16> out(tensor.values.size());
-    std::transform(tensor.values.begin(), tensor.values.end(), out.begin(), [](float value) {
-      return Bf16{static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(round_to_bf16(value)) >> 16)};
+  /// The matrix in bfloat16; the file's pages are given back.
+  void read(const TensorView& view, Bf16* out) {
+    const std::int64_t in = view.shape[1];
+    const std::int64_t rows = std::max<std::int64_t>(1, kChunk / (2 * in));
+    const bool as_it_is = view.dtype == DType::bf16 && view.contiguous();
+    threads_.for_each((view.shape[0] + rows - 1) / rows, [&](std::int64_t chunk) {
+      const std::int64_t first = chunk * rows;
+      const TensorView part = rows_of(view, first, std::min(rows, view.shape[0] - first));
+      const std::int64_t count = part.shape[0] * in;
+      Bf16* to = out + first * in;
+      if (as_it_is) {
+        std::memcpy(to, part.data, static_cast<std::size_t>(2 * count));
+        return;
+      }
+      const Tensor values = to_float(part);
+      std::transform(values.values.begin(), values.values.end(), to, [](float value) {
+        return Bf16{static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(round_to_bf16(value)) >> 16)};
+      });
     });
-    return out;
+    if (view.contiguous()) checkpoint_.release(view);
   }
 
   Queue& queue_;
   const Checkpoint& checkpoint_;
+  ThreadPool threads_;
+  const Pinned staging_[2];  // whose turn it is, and the other on its way
+  const Mark copied_[2];
+  std::size_t turn_ = 0;
   DeviceArray<Bf16> matrix_;
   DeviceArray<std::int8_t> quantised_;
   std::optional<Error> failure_;
@@ -125,13 +158,13 @@ std::vector<float> biases_by_distance(const std::vector<float>& table, std::int6
 void load_block(Loader& loader, const std::string& prefix, const Umt5Config& config, Umt5Block& out) {
   loader.upload(loader.vector(prefix + "norm1.weight", {config.width}), out.norm1);
   loader.upload(loader.vector(prefix + "norm2.weight", {config.width}), out.norm2);
+  const std::vector<float> table =
+      loader.vector(prefix + "pos_embedding.embedding.weight", {kPositionBuckets, config.heads});
+  if (loader.status()) loader.upload(biases_by_distance(table, config.heads), out.bias);
   loader.matrices({prefix + "attn.q.weight", prefix + "attn.k.weight", prefix + "attn.v.weight"}, out.qkv);
   loader.matrices({prefix + "attn.o.weight"}, out.o);
   loader.matrices({prefix + "ffn.gate.0.weight", prefix + "ffn.fc1.weight"}, out.gate_up);
   loader.matrices({prefix + "ffn.fc2.weight"}, out.down);
-  const std::vector<float> table =
-      loader.vector(prefix + "pos_embedding.embedding.weight", {kPositionBuckets, config.heads});
-  if (loader.status()) loader.upload(biases_by_distance(table, config.heads), out.bias);
 }
 
 }  // namespace

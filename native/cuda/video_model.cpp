@@ -17,7 +17,8 @@ namespace {
 /// Reads layer after layer and remembers the first failure; what follows it is skipped.
 class Builder {
  public:
-  Builder(Queue& queue, const Checkpoint& checkpoint) : queue_(queue), checkpoint_(checkpoint) {}
+  Builder(Queue& queue, const Checkpoint& checkpoint)
+      : queue_(queue), checkpoint_(checkpoint), threads_(queue.counting() ? 1 : host_threads()) {}
 
   bool ok() const { return !failure_ && queue_.status().ok(); }
   /// Whether tensors have values.
@@ -47,13 +48,13 @@ class Builder {
     return tensors;
   }
   PackedConv pack(const ConvTensors& tensors) {
-    return ok() ? pack_conv(queue_, tensors.weight, tensors.bias) : PackedConv{};
+    return ok() ? pack_conv(queue_, threads_, tensors.weight, tensors.bias) : PackedConv{};
   }
   PackedConv pack_pair(const ConvTensors& tensors) {
-    return ok() ? pack_pair_conv(queue_, tensors.weight, tensors.bias) : PackedConv{};
+    return ok() ? pack_pair_conv(queue_, threads_, tensors.weight, tensors.bias) : PackedConv{};
   }
   PackedConv pack_doubling(const Tensor& weight, const std::vector<float>& bias) {
-    return ok() ? pack_doubling_conv(queue_, weight, bias) : PackedConv{};
+    return ok() ? pack_doubling_conv(queue_, threads_, weight, bias) : PackedConv{};
   }
 
   /// gamma [channels], [C, 1, 1, 1] before a 3-D convolution and [C, 1, 1] before a 2-D one, times sqrt(C).
@@ -99,6 +100,7 @@ class Builder {
  private:
   Queue& queue_;
   const Checkpoint& checkpoint_;
+  ThreadPool threads_;
   std::int64_t channels_ = kLatentChannels;
   std::optional<Error> failure_;
 };

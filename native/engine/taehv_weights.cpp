@@ -22,8 +22,10 @@ Tensor compose(const Tensor& conv, const Tensor& grow, std::int64_t first) {
     for (std::int64_t m = 0; m < middle; ++m) {
       const float* taps = conv.data() + (o * middle + m) * kTaps;
       const float* row = grow.data() + (first + m) * in;
-      for (std::int64_t i = 0; i < in * kTaps; ++i)
-        sums[i] += double{taps[i % kTaps]} * double{row[i / kTaps]};
+      for (std::int64_t i = 0; i < in; ++i) {
+        for (std::int64_t tap = 0; tap < kTaps; ++tap)
+          sums[i * kTaps + tap] += double{taps[tap]} * double{row[i]};
+      }
     }
     std::copy(sums.begin(), sums.end(), composed.values.begin() + o * in * kTaps);
   }

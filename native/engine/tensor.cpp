@@ -125,11 +125,13 @@ struct FromNumber {
   static float convert(T value) { return static_cast<float>(value); }
 };
 
-/// Calls body(first, count, step) for each row of the last dimension, in row-major order: `count` values that
-/// lie `step` bytes apart.
+/// Calls body(first, count, step) for each row of the last dimension, in row-major order, or once for all of
+/// a contiguous tensor: `count` values that lie `step` bytes apart.
 template <class Body>
 void for_each_row(const TensorView& view, const Body& body) {
   const auto bytes = static_cast<std::int64_t>(dtype_size(view.dtype));
+  // A convolution's rows have three values: they are not taken one by one where they lie side by side.
+  if (view.contiguous()) return body(view.data, element_count(view.shape), bytes);
   const std::size_t rank = view.shape.size();
   const std::int64_t run = rank == 0 ? 1 : view.shape[rank - 1];
   const std::int64_t step = (rank == 0 ? 1 : view.strides[rank - 1]) * bytes;

@@ -68,7 +68,9 @@ export class LoadedModels {
   }
 
   async #makeRoomAndLoad(model: ModelFiles, expected: Expected): Promise<LoadedModel> {
-    const tokenizer = await loadTokenizer(model.tokenizer);
+    // umT5's has a quarter of a million pieces: it is read while the engine loads.
+    const tokenizer = loadTokenizer(model.tokenizer);
+    tokenizer.catch(() => {});
     const plans = plannedClips(model, expected);
     while (true) {
       const [oldest] = this.#models.keys();
@@ -87,7 +89,7 @@ export class LoadedModels {
 
   async #load(
     model: ModelFiles,
-    tokenizer: PromptTokenizer,
+    reading: Promise<PromptTokenizer>,
     expected: { readonly largest: LargestClip | undefined; readonly whole: boolean },
   ): Promise<LoadedModel> {
     const { transformer, vae, textEncoder, tinyDecoder } = model;
@@ -95,6 +97,10 @@ export class LoadedModels {
     const plan = this.#plan(paths, expected);
     if (plan !== undefined) this.#onPlan(model.id, plan);
     const engine = await this.#backend.load(paths, { threads: this.#threads, ...expected });
+    const tokenizer = await reading.catch((error: unknown) => {
+      engine.free();
+      throw error;
+    });
     if (tokenizer.vocabularySize > engine.vocabulary) {
       engine.free();
       throw new EngineFileError(

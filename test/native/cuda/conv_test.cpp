@@ -86,13 +86,14 @@ std::vector<float> last_frame(cpu::CausalConv& conv, const std::vector<std::vect
 TEST("a convolution equals the CPU engine's at every edge of its tiles, at the clip's start and later") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
+  ThreadPool threads(2);
   std::uint64_t seed = 500;
   for (const Case& size : kCases) {
     Tensor weight({size.out, size.in, size.frames, size.side, size.side});
     weight.values = random_f16(element_count(weight.shape), ++seed);
     const std::vector<float> bias = random_values(size.out, ++seed);
     cpu::CausalConv expected(weight, bias);
-    const cuda::PackedConv packed = cuda::pack_conv(queue, weight, bias);
+    const cuda::PackedConv packed = cuda::pack_conv(queue, threads, weight, bias);
     std::vector<std::vector<float>> seen;
     std::vector<cuda::DeviceArray<F16>> frames;
     for (std::int64_t f = 0; f < size.frames; ++f) {
@@ -127,6 +128,7 @@ constexpr PlaneOf kPlanes[cuda::kConvPlanes] = {{1, 2, 1}, {2, 1, -1}, {0, 2, -1
 TEST("a pair's convolution equals the CPU engine's of each frame, at every edge of its tiles, with a sum") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
+  ThreadPool threads(2);
   std::uint64_t seed = 300;
   for (const Case& size : {Case{3, 3, 16, 96, 7, 17}, Case{3, 3, 33, 8, 8, 16}, Case{3, 3, 8, 100, 1, 1},
                            Case{3, 3, 5, 64, 9, 3}, Case{3, 3, 40, 192, 17, 15}}) {
@@ -134,7 +136,7 @@ TEST("a pair's convolution equals the CPU engine's of each frame, at every edge 
     weight.values = random_f16(element_count(weight.shape), ++seed);
     const std::vector<float> bias = random_values(size.out, ++seed);
     cpu::CausalConv conv(weight, bias);
-    const cuda::PackedConv packed = cuda::pack_pair_conv(queue, weight, bias);
+    const cuda::PackedConv packed = cuda::pack_pair_conv(queue, threads, weight, bias);
     const std::int64_t pixels = size.height * size.width;
     std::vector<std::vector<float>> seen;
     for (int i = 0; i < 4; ++i) seen.push_back(random_f16(pixels * size.in, ++seed));
@@ -234,6 +236,7 @@ TEST(
 TEST("a convolution adds what it is told, in place too, bends at zero, and writes three channels as RGB") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
+  ThreadPool threads(2);
   const Case size{1, 3, 8, 3, 17, 15};
   Tensor weight({3, 8, 1, 3, 3});
   weight.values = random_f16(element_count(weight.shape), 61);
@@ -242,7 +245,7 @@ TEST("a convolution adds what it is told, in place too, bends at zero, and write
   const std::vector<float> skip = random_f16(size.height * size.width * 3, 64);
   cpu::CausalConv reference(weight, bias);
   const std::vector<float> plain = last_frame(reference, {x}, size);
-  const cuda::PackedConv packed = cuda::pack_conv(queue, weight, bias);
+  const cuda::PackedConv packed = cuda::pack_conv(queue, threads, weight, bias);
   cuda::DeviceArray<F16> frame, sum;
   cuda::DeviceArray<float> rgb;
   frame.upload(queue, to_f16(x));
@@ -261,6 +264,7 @@ TEST("a convolution adds what it is told, in place too, bends at zero, and write
 TEST("doubling and a 3x3 convolution equal the CPU engine's at the edges of tiles") {
   cuda::Queue queue;
   CHECK(queue.open(0).ok());
+  ThreadPool threads(2);
   cpu::ThreadPool pool(1);
   for (const Case& size : {Case{1, 3, 40, 20, 15, 17}, Case{1, 3, 3, 96, 1, 2}, Case{1, 3, 8, 5, 16, 16}}) {
     Tensor weight({size.out, size.in, 3, 3});
@@ -269,7 +273,7 @@ TEST("doubling and a 3x3 convolution equal the CPU engine's at the edges of tile
     cpu::Frames x(1, size.height, size.width, size.in);
     x.values = random_f16(x.pixels() * size.in, 73);
     const cpu::Frames expected = cpu::UpsampleConv(weight, bias).run({pool, cpu::best_kernels()}, x);
-    const cuda::PackedConv packed = cuda::pack_doubling_conv(queue, weight, bias);
+    const cuda::PackedConv packed = cuda::pack_doubling_conv(queue, threads, weight, bias);
     cuda::DeviceArray<F16> frame, y;
     frame.upload(queue, stored(x.values, size.in));
     for (const cuda::ConvTiles tiles : cuda::conv_tiles(queue.device(), packed.shape)) {
