@@ -1,7 +1,6 @@
 #include "decoders.h"
 
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -10,7 +9,7 @@
 #include "cuda/frame_decoder.h"
 #include "cuda/half.h"
 #include "cuda/video_passes.h"
-#include "engine/checkpoint/safetensors.h"
+#include "engine/checkpoint/random_checkpoint.h"
 #include "engine/sampler/philox.h"
 #include "engine/text.h"
 #include "support.h"
@@ -138,91 +137,6 @@ void time_norm(cuda::Queue& queue, const Ceilings& card, const Ceilings& other) 
              median_seconds(queue, run));
 }
 
-/// A checkpoint of random weights, as large as they are for values to keep their size.
-class RandomFile {
- public:
-  void conv(const std::string& name, const Shape& shape, bool bias = true) {
-    const auto inputs = static_cast<float>(element_count(shape) / shape[0]);
-    add(name + ".weight", shape, random_floats(element_count(shape), std::sqrt(3.0f / inputs)));
-    if (bias) add(name + ".bias", {shape[0]}, random_floats(shape[0], 0.1f));
-  }
-  void gamma(const std::string& name, const Shape& shape) {
-    add(name, shape, std::vector<float>(static_cast<std::size_t>(element_count(shape)), 1.0f));
-  }
-  Result<Checkpoint> save(const test::TemporaryFolder& folder) {
-    const std::filesystem::path path = folder.path() / "decoder.safetensors";
-    const Status written = write_safetensors(path, std::move(tensors_));
-    if (!written) return written.error();
-    return Checkpoint::open(path);
-  }
-
- private:
-  void add(const std::string& name, const Shape& shape, const std::vector<float>& values) {
-    const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
-    tensors_.push_back({name, DType::f32, shape, {bytes, bytes + 4 * values.size()}});
-  }
-  std::vector<NamedBytes> tensors_;
-};
-
-void add_residual(RandomFile& file, const std::string& name, std::int64_t in, std::int64_t out) {
-  file.gamma(name + ".residual.0.gamma", {in, 1, 1, 1});
-  file.conv(name + ".residual.2", {out, in, 3, 3, 3});
-  file.gamma(name + ".residual.3.gamma", {out, 1, 1, 1});
-  file.conv(name + ".residual.6", {out, out, 3, 3, 3});
-  if (in != out) file.conv(name + ".shortcut", {out, in, 1, 1, 1});
-}
-
-/// The decoder of Wan2.1_VAE.pth.
-RandomFile random_vae() {
-  RandomFile file;
-  file.conv("conv2", {16, 16, 1, 1, 1});
-  file.conv("decoder.conv1", {384, 16, 3, 3, 3});
-  add_residual(file, "decoder.middle.0", 384, 384);
-  file.gamma("decoder.middle.1.norm.gamma", {384, 1, 1});
-  file.conv("decoder.middle.1.to_qkv", {3 * 384, 384, 1, 1});
-  file.conv("decoder.middle.1.proj", {384, 384, 1, 1});
-  add_residual(file, "decoder.middle.2", 384, 384);
-  struct Level {
-    std::int64_t in, width;
-    bool space, time;
-  };
-  int at = 0;
-  const auto next = [&] { return "decoder.upsamples." + std::to_string(at++); };
-  for (const Level& level : {Level{384, 384, true, true}, Level{192, 384, true, true},
-                             Level{192, 192, true, false}, Level{96, 96, false, false}}) {
-    for (int i = 0; i < 3; ++i) add_residual(file, next(), i == 0 ? level.in : level.width, level.width);
-    if (!level.space) continue;
-    const std::string name = next();
-    file.conv(name + ".resample.1", {level.width / 2, level.width, 3, 3});
-    if (level.time) file.conv(name + ".time_conv", {2 * level.width, level.width, 3, 1, 1});
-  }
-  file.gamma("decoder.head.0.gamma", {96, 1, 1, 1});
-  file.conv("decoder.head.2", {3, 96, 3, 3, 3});
-  return file;
-}
-
-/// The decoder of taew2_1.
-RandomFile random_taehv() {
-  RandomFile file;
-  const auto name = [](int number) { return "decoder." + std::to_string(number); };
-  file.conv(name(1), {256, 16, 3, 3});
-  struct Level {
-    int memory, grow;
-    std::int64_t width, stride, out;
-  };
-  for (const Level& level : {Level{3, 7, 256, 1, 128}, Level{9, 13, 128, 2, 64}, Level{15, 19, 64, 2, 64}}) {
-    for (int i = level.memory; i < level.memory + 3; ++i) {
-      file.conv(name(i) + ".conv.0", {level.width, 2 * level.width, 3, 3});
-      file.conv(name(i) + ".conv.2", {level.width, level.width, 3, 3});
-      file.conv(name(i) + ".conv.4", {level.width, level.width, 3, 3});
-    }
-    file.conv(name(level.grow) + ".conv", {level.stride * level.width, level.width, 1, 1}, false);
-    file.conv(name(level.grow + 1), {level.out, level.width, 3, 3}, false);
-  }
-  file.conv(name(22), {3, 64, 3, 3});
-  return file;
-}
-
 /// Operations of the whole clip as the layers are defined, before any are folded.
 struct ClipCase {
   const char* name;
@@ -230,9 +144,12 @@ struct ClipCase {
   double operations;
 };
 
-Status time_clips(RandomFile weights, const Ceilings& card, std::initializer_list<ClipCase> clips) {
+Status time_clips(RandomCheckpoint weights, const Ceilings& card, std::initializer_list<ClipCase> clips) {
   const test::TemporaryFolder folder;
-  const Result<Checkpoint> file = weights.save(folder);
+  const std::filesystem::path path = folder.path() / "decoder.safetensors";
+  const Status written = std::move(weights).save(path);
+  if (!written) return written;
+  const Result<Checkpoint> file = Checkpoint::open(path);
   if (!file) return file.error();
   Result<std::unique_ptr<cuda::FrameDecoder>> loaded = cuda::FrameDecoder::load(0, file.value());
   if (!loaded) return loaded.error();
@@ -286,9 +203,10 @@ Status time_decoders(cuda::Queue& queue, const Ceilings& card, const Ceilings& o
   const ModelLatentShape small{kLatentFrames, 60, 104};
   const ModelLatentShape large{kLatentFrames, 90, 160};
   const Status vae =
-      time_clips(random_vae(), card, {{"VAE 480p", small, 275e12}, {"VAE 720p", large, 639e12}});
+      time_clips(random_vae(96), card, {{"VAE 480p", small, 275e12}, {"VAE 720p", large, 639e12}});
   if (!vae) return vae;
-  return time_clips(random_taehv(), card, {{"TAEHV 480p", small, 11e12}, {"TAEHV 720p", large, 26e12}});
+  return time_clips(random_taehv({256, 128, 64, 64}), card,
+                    {{"TAEHV 480p", small, 11e12}, {"TAEHV 720p", large, 26e12}});
 }
 
 }  // namespace turboclip::bench

@@ -3,7 +3,7 @@
 import { defineCommand } from "citty";
 import { refuseUnknownOptions, UsageError } from "../errors.ts";
 import { fail } from "../fail.ts";
-import { chooseModel } from "../render/choose-model.ts";
+import { chooseModel, modelsFolder } from "../render/choose-model.ts";
 import { plainLog } from "../render/command.ts";
 import { readOptions } from "../render/options.ts";
 import { stopSignals } from "../signals.ts";
@@ -52,8 +52,7 @@ async function benchAsAsked(args: Arguments): Promise<BenchReport> {
   const typed = { ...free, seed: "1", "text-encoder": undefined }; // TURBOCLIP_TEXT_ENCODER says
   const { decoder, settingsFor } = readOptions(args.prompt ?? PROMPT, { ...typed, ...args });
   const clips = readClips(args.clips);
-  const modelsDir = args["models-dir"] ?? (process.env.TURBOCLIP_MODELS_DIR || undefined);
-  const model = await chooseModel({ model: args.model, modelsDir, decoder });
+  const model = await chooseModel({ model: args.model, modelsDir: modelsFolder(args["models-dir"]), decoder });
   const settings = settingsFor(model);
   const { first: cancel } = stopSignals();
   const onClip = (done: number, of: number) => process.stderr.write(`clip ${done} of ${of}\n`);

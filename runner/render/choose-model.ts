@@ -22,6 +22,11 @@ export interface ModelChoice {
   readonly decoder: Decoder;
 }
 
+/** What was typed after --models-dir, or the environment's. */
+export function modelsFolder(typed: string | undefined): string | undefined {
+  return typed ?? (process.env.TURBOCLIP_MODELS_DIR || undefined);
+}
+
 export async function chooseModel({ model, modelsDir, decoder }: ModelChoice): Promise<ModelOnDisk> {
   if (model !== undefined && findModel(model) === undefined) return inFolder(model, decoder);
   if (modelsDir === undefined) {

@@ -5,7 +5,7 @@ import { refuseUnknownOptions, UsageError } from "../errors.ts";
 import { fail } from "../fail.ts";
 import type { Logger } from "../log.ts";
 import { stopSignals } from "../signals.ts";
-import { chooseModel } from "./choose-model.ts";
+import { chooseModel, modelsFolder } from "./choose-model.ts";
 import { readOptions } from "./options.ts";
 import { ProgressDisplay } from "./progress.ts";
 import { renderToFile } from "./render-file.ts";
@@ -67,8 +67,7 @@ async function renderAsAsked(args: Arguments): Promise<Report> {
   const { decoder, settingsFor } = readOptions(args.prompt, args);
   const { output: file, poster } = args;
   if (file === undefined) throw new UsageError("no output; give -o FILE, such as -o clip.mp4");
-  const modelsDir = args["models-dir"] ?? (process.env.TURBOCLIP_MODELS_DIR || undefined);
-  const model = await chooseModel({ model: args.model, modelsDir, decoder });
+  const model = await chooseModel({ model: args.model, modelsDir: modelsFolder(args["models-dir"]), decoder });
   const settings = settingsFor(model);
   const progress = new ProgressDisplay(process.stderr);
   const { first: cancel, second: kill } = stopSignals();
