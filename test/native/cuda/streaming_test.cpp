@@ -5,7 +5,6 @@
 #include "cuda/transformer_weights.h"
 #include "engine/checkpoint/random_checkpoint.h"
 #include "engine/quant/quantize_checkpoint.h"
-#include "golden_engine.h"
 #include "machine.h"
 #include "support.h"
 
