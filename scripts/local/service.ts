@@ -8,6 +8,18 @@ import { setTimeout as delay } from "node:timers/promises";
 
 const GUARD = join(import.meta.dirname, "guard.mjs");
 
+/** Killed processes go within moments; a system that leaves them unburied is not waited for. */
+const GONE_WITHIN_MS = 5_000;
+
+function groupExists(group: number): boolean {
+  try {
+    process.kill(-group, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export interface ServiceOptions {
   readonly name: string;
   readonly command: string;
@@ -74,18 +86,21 @@ export class Service {
 
   /** Ends the service politely and waits until its processes are gone. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    if (this.running) {
-      this.#child.kill("SIGTERM");
-      await once(this.#child, "exit");
-    }
+    await this.#end(() => this.#child.kill("SIGTERM"));
   }
 
   /** Ends every process of the service at once, as a power cut would. */
   async kill(): Promise<void> {
+    await this.#end(() => process.kill(-this.group, "SIGKILL"));
+  }
+
+  async #end(signal: () => void): Promise<void> {
     this.#stopping = true;
     if (!this.running) return;
-    process.kill(-this.group, "SIGKILL");
+    signal();
     await once(this.#child, "exit");
+    // The group's leader is gone; what it has killed with itself may still be on its way out.
+    for (const deadline = Date.now() + GONE_WITHIN_MS; groupExists(this.group) && Date.now() < deadline; )
+      await delay(5);
   }
 }

@@ -23,7 +23,10 @@ async function draw(on: DeviceOptions): Promise<Buffer> {
   }
 }
 
-describe("the engine addon on a CUDA device", () => {
+/** Whatever starts an engine on an emulated card waits for its self-test, kernel by kernel on the CPU. */
+const PATIENCE = { timeout: 120_000 };
+
+describe("the engine addon on a CUDA device", PATIENCE, () => {
   it("draws the shipped model's clip within 45 dB of the CPU's, on any of the devices", async () => {
     const onHost = await draw({ device: "cpu" });
     const onDevice = await draw({ device: 1, cudaLibrary: EMULATED });

@@ -8,6 +8,6 @@ export interface Mutant {
   readonly first?: number;
 }
 
-export function one(name: string, file: string, from: string, to: string): Mutant {
-  return { name, edits: [{ file, from, to }] };
+export function one(name: string, file: string, from: string, to: string, first?: number): Mutant {
+  return { name, edits: [{ file, from, to }], ...(first !== undefined && { first }) };
 }

@@ -45,19 +45,18 @@ export const MUTANTS: readonly Mutant[] = [
     CLIPS,
     "and(eq(clips.leaseToken, read.leaseToken), eq(clips.leaseUntilMs, read.leaseUntilMs))",
     "eq(clips.leaseToken, read.leaseToken)",
+    102,
   ),
   one("the attempt does not increase", QUEUE, "sql`${clips.attempt} + 1`", "sql`max(${clips.attempt}, 1)`"),
   one("a nonce gets a second claim", QUEUE, ", IS_QUEUED, sql`not ${claimed}`", ", IS_QUEUED"),
   // Time.
-  {
-    ...one(
-      "the sweep does not look again whether the lease is over",
-      CLIPS,
-      "overdueAtMs === null ? undefined : lte(clips.leaseUntilMs, overdueAtMs)",
-      "undefined",
-    ),
-    first: 7,
-  },
+  one(
+    "the sweep does not look again whether the lease is over",
+    CLIPS,
+    "overdueAtMs === null ? undefined : lte(clips.leaseUntilMs, overdueAtMs)",
+    "undefined",
+    102,
+  ),
   one(
     "the sweep takes leases back a second early",
     "edge/services/leases/sweep.ts",
@@ -90,7 +89,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   // Ends.
   one("the poison limit is off by one", END, "counted < ports.times.maxAttempts", "counted <= ports.times.maxAttempts"),
-  one("hand-backs go round for ever", END, "end.unharmed && row.handedBack < UNCOUNTED_HAND_BACKS", "end.unharmed"),
+  one("hand-backs go round for ever", END, "end.unharmed && row.handedBack < UNCOUNTED_HAND_BACKS", "end.unharmed", 78),
   one(
     "cancel ignores that the clip has ended",
     CLIPS,
@@ -262,5 +261,5 @@ export const MUTANTS: readonly Mutant[] = [
     ".where(and(eq(clips.id, id), eq(clips.accountId, accountId), isNull(clips.deletedAtMs)))",
     ".where(and(eq(clips.id, id), isNull(clips.deletedAtMs)))",
   ),
-  one("a revoked key still works", "edge/services/keys/verify.ts", "row.revokedAtMs !== null", "false"),
+  one("a revoked key still works", "edge/services/keys/verify.ts", "row.revokedAtMs !== null", "false", 32),
 ];

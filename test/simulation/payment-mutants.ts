@@ -37,24 +37,20 @@ export const PAYMENT_MUTANTS: readonly Mutant[] = [
     "row.topUpId === null ? await begin(ports, row, now) : await findTopUp(ports.db, row.topUpId)",
     "await begin(ports, row, now)",
   ),
-  {
-    ...one(
-      "a card is charged by settings that its owner has changed since",
-      "db/queries/payments/auto.ts",
-      "from ${autoTopUps} where ${isDueAs(settings)} and",
-      "from ${autoTopUps} where ${isDue(accountId)} and",
-    ),
-    first: 549,
-  },
-  {
-    ...one(
-      "the month's cap is looked at before a charge is written, and not again",
-      "db/queries/payments/auto.ts",
-      " and ${hasRoom}`",
-      "`",
-    ),
-    first: 2143,
-  },
+  one(
+    "a card is charged by settings that its owner has changed since",
+    "db/queries/payments/auto.ts",
+    "from ${autoTopUps} where ${isDueAs(settings)} and",
+    "from ${autoTopUps} where ${isDue(accountId)} and",
+    549,
+  ),
+  one(
+    "the month's cap is looked at before a charge is written, and not again",
+    "db/queries/payments/auto.ts",
+    " and ${hasRoom}`",
+    "`",
+    2143,
+  ),
   one(
     "nobody is told that charging has stopped",
     CHARGE,

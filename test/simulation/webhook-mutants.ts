@@ -94,10 +94,7 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
     "if (next !== null) await this.#wakeBy(next);",
     "if (next !== null) await this.#wakeBy(next + 20_000);",
   ),
-  {
-    ...one("a wake that is lost is lost for good", "edge/services/sweep.ts", "  wakeOverdue,\n", ""),
-    first: 26,
-  },
+  one("a wake that is lost is lost for good", "edge/services/sweep.ts", "  wakeOverdue,\n", "", 26),
   one(
     "messages are dropped a minute early",
     "edge/services/webhooks/retention.ts",
