@@ -24,6 +24,7 @@ inline constexpr int kWarpColumns = 64;
 inline constexpr int kGroupColumns = 16;
 inline constexpr int kWarpsAcross = kGemmColumns / kWarpColumns;
 inline constexpr int kGemmStages = 2;
+inline constexpr int kStageWeights = kGemmRows * kGemmDepth;  // where W's rows begin, behind x's
 inline constexpr int kStageScales = (kGemmRows + kGemmColumns) * kGemmDepth;  // where they begin
 /// Every thread copies a scale. The first of those that have no row copies the weight's; it and what the
 /// others copy again lies behind the rows'.
