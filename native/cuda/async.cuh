@@ -10,6 +10,12 @@
 
 namespace turboclip::cuda::async {
 
+/// The block's dynamic shared memory, aligned as boxes of swizzled rows need it.
+__device__ __forceinline__ unsigned char* swizzled_shared_memory() {
+  extern __shared__ __align__(1024) unsigned char swizzled[];
+  return swizzled;
+}
+
 /// A barrier in shared memory. It counts arrivals and the bytes of copies; its phases alternate in parity.
 struct Barrier {
   std::uint64_t state;

@@ -20,8 +20,7 @@
 namespace turboclip::cuda {
 namespace {
 
-constexpr unsigned kStages = 2;   // of x; W has one more
-constexpr int kAlignment = 1024;  // of rows that are swizzled
+constexpr unsigned kStages = 2;  // of x; W has one more
 static_assert(kTensorCopiesWidth >= kStages * kGemmDepth);
 constexpr int kXBytes = kGemmRows * kGemmDepth;
 constexpr int kWBytes = kGemmColumns * kGemmDepth;
@@ -34,14 +33,9 @@ constexpr int kBarriers = kParts + kGemmRows * static_cast<int>(sizeof(float));
 constexpr int kSharedBytes = kBarriers + 2 * kStages * static_cast<int>(sizeof(async::Barrier));
 static_assert(kSharedBytes <= kSharedLimit);
 
-/// Shared memory begins at a multiple of 1024, as swizzled boxes need it.
 struct Shared {
   unsigned char* base;
 
-  static __device__ __forceinline__ Shared of_block() {
-    extern __shared__ __align__(kAlignment) unsigned char swizzled[];
-    return {swizzled};
-  }
   __device__ __forceinline__ unsigned char* x(unsigned slot) const { return base + slot * kXBytes; }
   __device__ __forceinline__ unsigned char* w(unsigned slot) const { return base + kW + slot * kWBytes; }
   __device__ __forceinline__ float* scales(unsigned slot) const {
@@ -170,8 +164,8 @@ struct Consumer {
 #pragma unroll
       for (int group = 0; group < kGroups; ++group) {
         const bool last = group == kGroups - 1;
-        float scale[GemmWarp::kRowTiles][2];
-        float w_scale;
+        float scale[GemmWarp::kRowTiles][2] = {};
+        float w_scale = 0;
         bool come = false;
 #pragma unroll
         for (int step = 0; step < GemmWarp::kSteps; ++step) {
@@ -237,7 +231,7 @@ template <class Epilogue>
 __global__ void __launch_bounds__(kGemmThreads, 1)
     gemm_tensor_copies_kernel(const __grid_constant__ Maps maps, Int8Rows x, Int8Weight weight,
                               Epilogue epilogue) {
-  const Shared shared = Shared::of_block();
+  const Shared shared{async::swizzled_shared_memory()};
   if (threadIdx.x == 0) {
     for (unsigned i = 0; i < kStages; ++i) {
       async::initialize(shared.filled(i), 2);  // of x, W and x's scales, and of W's scale
