@@ -31,7 +31,7 @@ constexpr int kWScales = kScales + kStages * kScaleBytes;
 constexpr int kParts = kWScales + kStages * static_cast<int>(sizeof(float));
 constexpr int kBarriers = kParts + kGemmRows * static_cast<int>(sizeof(float));
 constexpr int kSharedBytes = kBarriers + 2 * kStages * static_cast<int>(sizeof(async::Barrier));
-static_assert(kSharedBytes <= kSharedLimit);
+static_assert(blocks_by_shared_memory(kSharedBytes) == 1);
 
 struct Shared {
   unsigned char* base;

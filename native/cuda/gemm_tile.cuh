@@ -34,7 +34,7 @@ inline constexpr int kStageBytes = kStageScales + static_cast<int>(ceil_div(kGem
 inline constexpr int kBiasBytes = kGemmColumns * static_cast<int>(sizeof(float));
 inline constexpr int kGemmSharedBytes = kGemmStages * kStageBytes + kBiasBytes;
 static_assert(kGemmThreads / kWarp == kGemmRows / kWarpRows * kWarpsAcross && kGemmRows < kGemmThreads);
-static_assert(kGemmSharedBytes <= kSharedLimit);
+static_assert(blocks_by_shared_memory(kGemmSharedBytes) == 1);
 
 /// A block's tile: blocks go down the rows of a group first, then to the next column, then to the next group.
 struct TilePlace {
