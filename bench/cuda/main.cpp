@@ -139,6 +139,24 @@ int run() {
   return 0;
 }
 
+/// The linear layers alone, in all tiles.
+int run_products() {
+  cuda::Queue queue;
+  Status status = queue.open(0);
+  const std::unique_ptr<Cublas> cublas = Cublas::open();
+  for (const ModelShape& shape : kShapes) {
+    if (!status) break;
+    queue.enter(shape.name.c_str());
+    BlockCases block(queue, shape);
+    std::printf("\n%s\n", shape.name.c_str());
+    compare_tiles(queue, block, cublas.get());
+    status = queue.finish();
+  }
+  if (status) return 0;
+  std::fprintf(stderr, "%s\n", status.error().message.c_str());
+  return 1;
+}
+
 /// Whole clips of both models.
 int run_clips() {
   print_sampling_heads();
@@ -157,9 +175,10 @@ int run_clips() {
 }  // namespace
 }  // namespace turboclip::bench
 
-/// cuda_bench [--without word] [--check [filter] | --clips]. --without: no tiles with the word in their name.
-/// --check: the checks alone, for compute-sanitizer. --clips: whole clips, without the checks, which a run
-/// without options makes before it times the kernels.
+/// cuda_bench [--without word] [--check [filter] | --products | --clips]. --without: no tiles with the word
+/// in their name. --check: the checks alone, for compute-sanitizer. --products: the linear layers' checks,
+/// then their times in all tiles. --clips: whole clips, without the checks, which a run without options makes
+/// before it times the kernels.
 int main(int argc, char** argv) {
   int devices = 0;
   const cudaError_t found = cudaGetDeviceCount(&devices);
@@ -176,6 +195,12 @@ int main(int argc, char** argv) {
   };
   while (given("--without") && used + 1 < argc) turboclip::cuda::leave_out_tiles(argv[++used]);
   if (given("--clips")) return turboclip::bench::run_clips();
+  if (given("--products")) {
+    char filter[] = "INT8";  // in the names of their tests
+    char* named[] = {argv[0], filter};
+    const int wrong = turboclip::test::run_tests(2, named);
+    return wrong != 0 ? wrong : turboclip::bench::run_products();
+  }
   const bool check_only = given("--check");
   const int failed = turboclip::test::run_tests(argc - used, argv + used);
   return failed != 0 || check_only ? failed : turboclip::bench::run();

@@ -162,6 +162,21 @@ __device__ __forceinline__ void store_slab(const unsigned char* slab, std::int8_
   }
 }
 
+/// Quantises a warp's 16 normalised rows of a head, from `row` on, by way of a slab that the warp has left,
+/// and stores those before `tokens`.
+template <class Rows>
+__device__ __forceinline__ void store_rows(Rows& rows, unsigned char* slab, int row, std::int64_t tokens,
+                                           int head, std::int64_t channels, std::int8_t* y, float* y_scales,
+                                           int lane) {
+  const auto end = static_cast<int>(tokens);
+  float* scales = y_scales + head * scale_stride(tokens);
+  rows.quantize(slab, lane, [&](int r, float value) {
+    if (row + r < end) scales[row + r] = value;
+  });
+  __syncwarp();
+  if (row < end) store_slab(slab, y + row * channels + head * kHeadWidth, channels, end - row, lane);
+}
+
 /// Weights of 16 keys as the left operand of the product with their values.
 __device__ __forceinline__ void pack_weights(std::uint32_t (&out)[4], const float (&first)[4],
                                              const float (&second)[4]) {

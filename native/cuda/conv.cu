@@ -155,20 +155,13 @@ void convolve(Queue& queue, const ConvInput& x, const ConvWeight& weight, const 
   if (tiling != ConvTiles::portable) return convolve_wgmma(queue, x, weight, y, tiling);
   const int skipped = skipped_frames(x, weight);
   const auto tiles = static_cast<unsigned>(ceil_div(x.height, kConvSide) * ceil_div(x.width, kConvSide));
-  const auto launch = [&](auto kernel) {
+  with_columns(weight, [&](auto columns) {
     queue.launch(
-        "convolve", kernel,
+        "convolve", conv_kernel<columns.value>,
         {dim3(tiles * static_cast<unsigned>(weight.column_blocks), static_cast<unsigned>(weight.phases)),
-         kConvThreads, static_cast<std::size_t>(shared_bytes(weight.columns))},
+         kConvThreads, static_cast<std::size_t>(shared_bytes(columns.value))},
         x, weight, y, skipped);
-  };
-  if (weight.columns == 96) {
-    launch(conv_kernel<96>);
-  } else if (weight.columns == 64) {
-    launch(conv_kernel<64>);
-  } else {
-    launch(conv_kernel<16>);
-  }
+  });
 }
 
 }  // namespace turboclip::cuda

@@ -168,19 +168,12 @@ void convolve_pair(Queue& queue, const ConvPlanes& x, const ConvWeight& weight, 
   const PairTiles tiling = chosen ? *chosen : best_pair_tiles(queue.device(), x, weight);
   if (tiling != PairTiles::portable) return convolve_pair_wgmma(queue, x, weight, first, second, tiling);
   const auto tiles = static_cast<unsigned>(ceil_div(x.height, kHeight) * ceil_div(x.width, kConvSide));
-  const auto launch = [&](auto kernel) {
-    queue.launch("convolve_pair", kernel,
+  with_columns(weight, [&](auto columns) {
+    queue.launch("convolve_pair", conv_pair_kernel<columns.value>,
                  {dim3(tiles * static_cast<unsigned>(weight.column_blocks)), kConvThreads,
-                  static_cast<std::size_t>(shared_bytes(weight.columns))},
+                  static_cast<std::size_t>(shared_bytes(columns.value))},
                  x, weight, first, second);
-  };
-  if (weight.columns == 96) {
-    launch(conv_pair_kernel<96>);
-  } else if (weight.columns == 64) {
-    launch(conv_pair_kernel<64>);
-  } else {
-    launch(conv_pair_kernel<16>);
-  }
+  });
 }
 
 }  // namespace turboclip::cuda

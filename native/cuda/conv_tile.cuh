@@ -2,6 +2,8 @@
 // output channel.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/conv.h"
 #include "cuda/simt.cuh"
 
@@ -17,6 +19,18 @@ static_assert(kConvSide == 16, "a tile's row is the 16 rows of a product");
 /// Of a tile `height` pixels high and kConvSide wide, with its border.
 constexpr int bordered_bytes(int height) {
   return (height + kConvMaxTaps - 1) * kConvBordered * kConvRowBytes;
+}
+
+/// Calls body with the weight's columns as a constant: what kernels are compiled for.
+template <class Body>
+void with_columns(const ConvWeight& weight, const Body& body) {
+  if (weight.columns == 96) {
+    body(std::integral_constant<int, 96>{});
+  } else if (weight.columns == 64) {
+    body(std::integral_constant<int, 64>{});
+  } else {
+    body(std::integral_constant<int, 16>{});
+  }
 }
 
 /// Rows are 64 bytes: two of them pass all banks, so chunks are swizzled by the pair.

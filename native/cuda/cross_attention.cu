@@ -15,7 +15,7 @@ constexpr int kStages = 2;
 constexpr int kQueryBytes = kRows * kHeadRowBytes;
 constexpr int kSharedBytes = kQueryBytes + kStages * kStageBytes;
 constexpr float kLog2E = 1.4426950408889634f;
-static_assert(kSharedBytes <= static_cast<int>(kSharedLimit));
+static_assert(blocks_by_shared_memory(kSharedBytes) == 1);  // an RTX 5090's; a Hopper card holds two
 
 __global__ void __launch_bounds__(kThreads) text_key_kernel(TextKeys keys, int channels, const float* inverse,
                                                             const float* norm_k, const float* norm_q) {
@@ -142,14 +142,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   unsigned char* slab = shared + place / kWarp * 16 * kHeadRowBytes;
   const auto lane = static_cast<int>(place % kWarp);
   __syncwarp();
-  float* scales = y_scales + head * scale_stride(queries.tokens);
-  rows[0].quantize(slab, lane, [&](int r, float value) {
-    if (row + r < tokens) scales[row + r] = value;
-  });
-  __syncwarp();
-  if (row < tokens) {
-    store_slab(slab, y + row * channels + head * kHeadWidth, channels, tokens - row, lane);
-  }
+  store_rows(rows[0], slab, row, queries.tokens, head, channels, y, y_scales, lane);
 }
 
 }  // namespace

@@ -91,9 +91,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                        head * kHeadWidth * 2 + half * kChannelBytes, tile * kRows, filled[stage]);
     }
   };
-  const auto meet = [&] {
-    asm volatile("bar.sync %0, %1;" ::"r"(1 + group), "r"(hopper::kWarpgroup) : "memory");
-  };
+  const auto meet = [&] { hopper::meet(1 + group, hopper::kWarpgroup); };
   if (thread == 0) {
     for (int i = 0; i < 1 + kGroups * kStages; ++i) hopper::initialize(barriers[i], 1);
     hopper::publish_barriers();
@@ -187,14 +185,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       hopper::settle(rows[0].sums);
       rows[0].normalize();
       __syncwarp();  // the slab's last rows have been stored
-      float* scales = y_scales + head * scale_stride(queries.tokens);
-      rows[0].quantize(slab, lane, [&](int r, float value) {
-        if (row + r < tokens) scales[row + r] = value;
-      });
-      __syncwarp();
-      if (row < tokens) {
-        store_slab(slab, y + row * channels + head * kHeadWidth, channels, tokens - row, lane);
-      }
+      store_rows(rows[0], slab, row, queries.tokens, head, channels, y, y_scales, lane);
     }
   }
 }

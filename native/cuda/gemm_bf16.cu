@@ -12,6 +12,7 @@ constexpr int kDepth = 64;
 constexpr int kRowBytes = kDepth * static_cast<int>(sizeof(Bf16));
 constexpr int kStageBytes = (kRows + kColumns) * kRowBytes;
 constexpr int kStages = 3;
+static_assert(blocks_by_shared_memory(kStages * kStageBytes) == 1);
 
 struct StoreBf16 {
   Bf16* y;

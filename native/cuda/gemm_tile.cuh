@@ -24,6 +24,7 @@ inline constexpr int kWarpColumns = 64;
 inline constexpr int kGroupColumns = 16;
 inline constexpr int kWarpsAcross = kGemmColumns / kWarpColumns;
 inline constexpr int kGemmStages = 2;
+inline constexpr int kStageWeights = kGemmRows * kGemmDepth;  // where W's rows begin, behind x's
 inline constexpr int kStageScales = (kGemmRows + kGemmColumns) * kGemmDepth;  // where they begin
 /// Every thread copies a scale. The first of those that have no row copies the weight's; it and what the
 /// others copy again lies behind the rows'.
@@ -33,7 +34,7 @@ inline constexpr int kStageBytes = kStageScales + static_cast<int>(ceil_div(kGem
 inline constexpr int kBiasBytes = kGemmColumns * static_cast<int>(sizeof(float));
 inline constexpr int kGemmSharedBytes = kGemmStages * kStageBytes + kBiasBytes;
 static_assert(kGemmThreads / kWarp == kGemmRows / kWarpRows * kWarpsAcross && kGemmRows < kGemmThreads);
-static_assert(kGemmSharedBytes <= kSharedLimit);
+static_assert(blocks_by_shared_memory(kGemmSharedBytes) == 1);
 
 /// A block's tile: blocks go down the rows of a group first, then to the next column, then to the next group.
 struct TilePlace {

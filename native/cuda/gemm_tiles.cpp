@@ -7,16 +7,19 @@ namespace {
 
 std::vector<const char*> words_left_out;
 
-template <class Tiles>
-bool runs_on(Tiles tiles, const Device& device) {
-  return !left_out(name(tiles)) && (tiles == Tiles::portable || device.major == 9);
+bool runs_on(GemmTiles tiles, const Device& device) {
+  return tiles == GemmTiles::portable || device.major == 9 ||
+         (tiles == GemmTiles::tensor_copies && device.major > 9);
+}
+bool runs_on(AttentionTiles tiles, const Device& device) {
+  return tiles == AttentionTiles::portable || device.major == 9;
 }
 
 template <class Tiles>
 std::vector<Tiles> tiles_on(const Device& device, std::initializer_list<Tiles> all) {
   std::vector<Tiles> out;
   for (const Tiles tiles : all) {
-    if (runs_on(tiles, device)) out.push_back(tiles);
+    if (!left_out(name(tiles)) && runs_on(tiles, device)) out.push_back(tiles);
   }
   return out;
 }
@@ -32,13 +35,16 @@ bool left_out(const char* name) {
   return false;
 }
 
-const char* name(GemmTiles tiles) { return tiles == GemmTiles::wgmma ? "wgmma" : "portable"; }
+const char* name(GemmTiles tiles) {
+  if (tiles == GemmTiles::tensor_copies) return "tensor copies";
+  return tiles == GemmTiles::wgmma ? "wgmma" : "portable";
+}
 const char* name(AttentionTiles tiles) {
   return tiles == AttentionTiles::wgmma ? "wgmma attention" : "portable attention";
 }
 
 std::vector<GemmTiles> gemm_tiles(const Device& device) {
-  return tiles_on(device, {GemmTiles::portable, GemmTiles::wgmma});
+  return tiles_on(device, {GemmTiles::portable, GemmTiles::tensor_copies, GemmTiles::wgmma});
 }
 std::vector<AttentionTiles> attention_tiles(const Device& device) {
   return tiles_on(device, {AttentionTiles::portable, AttentionTiles::wgmma});

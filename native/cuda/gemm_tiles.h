@@ -9,8 +9,9 @@
 namespace turboclip::cuda {
 
 enum class GemmTiles {
-  portable,  // 192 x 128 a block, two stages: all that an RTX 5090's shared memory holds
-  wgmma,     // 256 x 128 by Hopper's asynchronous products
+  portable,       // 192 x 128 a block, two stages: all that an RTX 5090's shared memory holds
+  tensor_copies,  // the same tile and numbers, its operands by tensor copies: compute capability 9.0 and up
+  wgmma,          // 256 x 128 by Hopper's asynchronous products
 };
 
 enum class AttentionTiles {
@@ -29,7 +30,7 @@ void take_all_tiles();
 /// Whether tiles of this name are left out.
 bool left_out(const char* name);
 
-/// What the card can run, the portable ones first.
+/// What the card can run, the portable ones first and the fastest last.
 std::vector<GemmTiles> gemm_tiles(const Device& device);
 std::vector<AttentionTiles> attention_tiles(const Device& device);
 

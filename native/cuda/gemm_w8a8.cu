@@ -1,3 +1,4 @@
+#include "cuda/gemm_tensor_copies.h"
 #include "cuda/gemm_w8a8.cuh"
 #include "cuda/gemm_wgmma.h"
 
@@ -8,8 +9,10 @@ template <class Epilogue>
 void multiply(Queue& queue, const char* name, const Int8Rows& x, const Int8Weight& weight,
               const Epilogue& epilogue, ChosenTiles chosen) {
   if (x.rows == 0) return;
-  if (chosen.value_or(best_gemm_tiles(queue.device())) == GemmTiles::wgmma) {
-    return multiply_wgmma(queue, name, x, weight, epilogue);
+  const GemmTiles tiles = chosen.value_or(best_gemm_tiles(queue.device()));
+  if (tiles == GemmTiles::wgmma) return multiply_wgmma(queue, name, x, weight, epilogue);
+  if (tiles == GemmTiles::tensor_copies && x.width >= kTensorCopiesWidth) {
+    return multiply_tensor_copies(queue, name, x, weight, epilogue);
   }
   queue.launch(name, gemm_w8a8_kernel<Epilogue>,
                {TilePlace::grid(x.rows, weight.out), kGemmThreads, kGemmSharedBytes}, x, weight, epilogue);

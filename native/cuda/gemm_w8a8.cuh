@@ -1,95 +1,12 @@
-// The W8A8 product's portable main loop.
+// The W8A8 product's main loop where operands come by cp.async, which every card has.
 //
-// Eight warps compute a tile of 48 rows a warp by 64 columns. A warp holds its rows of a block of K in
-// registers and takes its columns 16 at a time; the int32 sums of a group are promoted to float32, with the
-// block's scales, between the products of the next, and what is multiplied next is loaded between them too,
-// over the barrier into the next block. So the tensor cores always have products at hand, and the barrier
-// finds every warp busy.
-//
-// The order of instructions is the source's: ptxas, left to schedule, puts the products of a group in a row
-// and the promotions after them, so this file is assembled with -O1 (CMakeLists.txt;
-// docs/decisions/0110-ptxas-keeps-the-order.md).
+// Eight warps (gemm_warp.cuh) share a tile; a barrier ends a block of K, and finds every warp busy.
 #pragma once
 
 #include "cuda/gemm_store.cuh"
+#include "cuda/gemm_warp.cuh"
 
 namespace turboclip::cuda {
-
-struct GemmWarp {
-  static constexpr int kRowTiles = kWarpRows / 16;
-  static constexpr int kGroupTiles = kGroupColumns / 8;
-  static constexpr int kGroups = kWarpColumns / kGroupColumns;
-  static constexpr int kSteps = kGemmDepth / 32;
-
-  float sums[kRowTiles][kWarpColumns / 8][4] = {};          // [rows / 16][columns / 8][fragment]
-  std::int32_t partial[2][kGroupTiles][kRowTiles][4] = {};  // of a group and of the one before it
-  float scale[kRowTiles][2] = {};                           // of the partial sums to be promoted, by row
-  std::uint32_t x[kSteps][kRowTiles][4];
-  std::uint32_t w[kGroupTiles][2][4];  // two steps each
-
-  unsigned x_at, w_at, scale_at;  // where the lane's first pieces lie in a stage
-
-  __device__ __forceinline__ explicit GemmWarp(unsigned thread) {
-    const unsigned lane = thread % kWarp;
-    x_at = (warp_row(thread) + lane % 16) * kGemmDepth + ((lane / 16 ^ lane % 8) << 4);
-    w_at = (kGemmRows + warp_column(thread) + lane % 8) * kGemmDepth + ((lane / 8 ^ lane % 8) << 4);
-    scale_at = kStageScales + 4 * (warp_row(thread) + lane / 4 * (kWarpRows / 8));
-  }
-
-  __device__ __forceinline__ void load_x(const unsigned char* stage, int step) {
-#pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) {
-      load_tiles(x[step][i], stage + (x_at ^ step << 5) + 16 * i * kGemmDepth);
-    }
-  }
-  /// Two steps of a group's columns.
-  __device__ __forceinline__ void load_w(const unsigned char* stage, int group, int half) {
-#pragma unroll
-    for (int j = 0; j < kGroupTiles; ++j) {
-      load_tiles(w[j][half], stage + (w_at ^ half << 6) + (group * kGroupColumns + 8 * j) * kGemmDepth);
-    }
-  }
-  __device__ __forceinline__ void load_scales(const unsigned char* stage) {
-    const float w_scale = *reinterpret_cast<const float*>(stage + kStageScales + 4 * kWeightScale);
-#pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) {
-      const float2 two = *reinterpret_cast<const float2*>(stage + scale_at + 8 * i);
-      scale[i][0] = two.x * w_scale;
-      scale[i][1] = two.y * w_scale;
-    }
-  }
-  __device__ __forceinline__ void multiply(int group, int step) {
-#pragma unroll
-    for (int j = 0; j < kGroupTiles; ++j) {
-      const std::uint32_t right[2] = {w[j][step / 2][step % 2 * 2], w[j][step / 2][step % 2 * 2 + 1]};
-#pragma unroll
-      for (int i = 0; i < kRowTiles; ++i) {
-        constexpr std::int32_t kZeros[4] = {};
-        std::int32_t(&sum)[4] = partial[group % 2][j][i];
-        if (step == 0) {
-          multiply_s8(sum, x[step][i], right, kZeros);
-        } else {
-          multiply_s8(sum, x[step][i], right, sum);
-        }
-      }
-    }
-  }
-  /// A quarter of a group's sums.
-  __device__ __forceinline__ void promote(int group, int quarter) {
-    constexpr int kTiles = kGroupTiles * kRowTiles;
-#pragma unroll
-    for (int t = 0; t < kTiles; ++t) {
-      if (t * 4 / kTiles != quarter) continue;
-      const int j = t / kRowTiles;
-      const int i = t % kRowTiles;
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        float& sum = sums[i][group * kGroupTiles + j][e];
-        sum = fmaf(static_cast<float>(partial[group % 2][j][i][e]), scale[i][e / 2], sum);
-      }
-    }
-  }
-};
 
 template <class Epilogue>
 __global__ void __launch_bounds__(kGemmThreads, 1)
@@ -129,11 +46,22 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
   __syncthreads();
 
   GemmWarp warp(thread);
+  const unsigned scale_at = 4 * (warp_row(thread) + thread % kWarp / 4 * (kWarpRows / 8));
+  const auto load_scales = [&](const unsigned char* stage) {
+    const auto* scales = stage + kStageScales;
+    const float w_scale = *reinterpret_cast<const float*>(scales + 4 * kWeightScale);
+#pragma unroll
+    for (int i = 0; i < GemmWarp::kRowTiles; ++i) {
+      const float2 two = *reinterpret_cast<const float2*>(scales + scale_at + 8 * i);
+      warp.scale[i][0] = two.x * w_scale;
+      warp.scale[i][1] = two.y * w_scale;
+    }
+  };
   unsigned char* here = shared;
 #pragma unroll
   for (int step = 0; step < GemmWarp::kSteps; ++step) warp.load_x(here, step);
-  warp.load_w(here, 0, 0);
-  warp.load_w(here, 0, 1);
+  warp.load_w(here + kStageWeights, 0, 0);
+  warp.load_w(here + kStageWeights, 0, 1);
 #pragma unroll 1
   for (int k = 0; k < blocks_of_k; ++k) {
     unsigned char* next = here + kStageBytes;
@@ -151,12 +79,12 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
       for (int step = 0; step < GemmWarp::kSteps; ++step) {
         warp.multiply(group, step);
         if (last) warp.load_x(next, step);
-        if (step % 2 == 1) warp.load_w(last ? next : here, last ? 0 : group + 1, step / 2);
+        if (step % 2 == 1) warp.load_w((last ? next : here) + kStageWeights, last ? 0 : group + 1, step / 2);
         if (last) copy_share(here, step, k + kGemmStages < blocks_of_k);
         if (group == 0) copy_share(to, GemmWarp::kSteps + step, k + kGemmStages - 1 < blocks_of_k);
         warp.promote((group + kGroups - 1) % kGroups, step);
       }
-      if (group == 0) warp.load_scales(here);  // until here those of the block before were needed
+      if (group == 0) load_scales(here);  // until here those of the block before were needed
     }
     to = here;
     here = next;

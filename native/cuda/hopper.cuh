@@ -1,72 +1,14 @@
-// What sm_90a alone has: tensor copies that complete on barriers in shared memory, products of a warpgroup
-// (four warps) that read their operands from there, and registers handed from one warpgroup to another.
+// What sm_90a alone has: products of a warpgroup (four warps) that read their operands from shared memory,
+// where tensor copies put them, and registers handed from one warpgroup to another.
 #pragma once
 
-#include <cuda.h>
-
-#include <cstdint>
-
-#include "cuda/simt.cuh"
+#include "cuda/async.cuh"
 
 namespace turboclip::cuda::hopper {
 
+using namespace async;
+
 inline constexpr int kWarpgroup = 128;
-
-/// A barrier in shared memory. It counts arrivals and the bytes of copies; its phases alternate in parity.
-struct Barrier {
-  std::uint64_t state;
-};
-
-__device__ __forceinline__ void initialize(Barrier& barrier, unsigned arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)), "r"(arrivals)
-               : "memory");
-}
-/// Makes initialised barriers known to the copy engine; before the block's first __syncthreads.
-__device__ __forceinline__ void publish_barriers() {
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-__device__ __forceinline__ void arrive(Barrier& barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier)) : "memory");
-}
-/// Arrives, and lets the phase last until so many bytes have been copied.
-__device__ __forceinline__ void arrive_expecting(Barrier& barrier, unsigned bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&barrier)),
-               "r"(bytes)
-               : "memory");
-}
-/// Waits for the end of the phase of that parity; a fresh barrier counts as past a phase of parity 1.
-__device__ __forceinline__ void wait(Barrier& barrier, unsigned parity) {
-  std::uint32_t done = 0;
-  while (done == 0) {
-    asm volatile(
-        "{\n"
-        ".reg .pred done;\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2;\n"
-        "selp.u32 %0, 1, 0, done;\n"
-        "}"
-        : "=r"(done)
-        : "r"(shared_address(&barrier)), "r"(parity)
-        : "memory");
-  }
-}
-
-/// Starts the copy of the map's box at (column, row) to shared memory, 1024-byte aligned.
-__device__ __forceinline__ void copy_box(void* to, const CUtensorMap& map, int column, int row,
-                                         Barrier& barrier) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
-      "[%4];" ::"r"(shared_address(to)),
-      "l"(&map), "r"(column), "r"(row), "r"(shared_address(&barrier))
-      : "memory");
-}
-/// Starts the copy of contiguous bytes, a multiple of 16 from and to 16-byte aligned addresses.
-__device__ __forceinline__ void copy_bytes(void* to, const void* from, unsigned bytes, Barrier& barrier) {
-  asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-          shared_address(to)),
-      "l"(from), "r"(bytes), "r"(shared_address(&barrier))
-      : "memory");
-}
 
 /// How the products find rows of 128 bytes, swizzled as copy_box with CU_TENSOR_MAP_SWIZZLE_128B leaves them,
 /// eight to 1024 bytes. Steps along K add bytes / 16.

@@ -1,6 +1,6 @@
 // What sm_90a kernels whose blocks stay on their multiprocessor need besides: tiles that are put together in
-// shared memory and leave by tensor copies, barriers among some of a block's warps, and clusters, blocks on
-// neighbouring multiprocessors that share what they copy.
+// shared memory and leave by tensor copies, and clusters, blocks on neighbouring multiprocessors that share
+// what they copy.
 #pragma once
 
 #include "cuda/hopper.cuh"
@@ -35,15 +35,6 @@ __device__ __forceinline__ void wait_stores_read() {
 }
 /// Waits until they are done.
 __device__ __forceinline__ void wait_stores() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
-
-/// A numbered barrier of so many threads, 1 to 15 (0 is __syncthreads): `meet` waits until all have met or
-/// announced.
-__device__ __forceinline__ void meet(int barrier, int threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
-__device__ __forceinline__ void announce(int barrier, int threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
 
 /// This block's number in its cluster.
 __device__ __forceinline__ unsigned cluster_rank() {

@@ -23,6 +23,14 @@ struct Grid {
 /// The most that a block may have on every card that the portable kernels run on (an RTX 5090's 99 KiB).
 inline constexpr std::size_t kSharedLimit = 101'376;
 
+/// Blocks of so much shared memory that a multiprocessor of an RTX 5090 holds at a time: it has 100 KiB, of
+/// which the system takes one for each. Registers are ptxas's to keep within __launch_bounds__, and a test's
+/// to count (test/native/cuda/machine_code_test.cpp).
+constexpr int blocks_by_shared_memory(std::size_t bytes) {
+  return static_cast<int>((std::size_t{100} << 10) / (bytes + (std::size_t{1} << 10)));
+}
+static_assert(blocks_by_shared_memory(kSharedLimit) == 1);
+
 /// What kernels choose their tiles by.
 struct Device {
   int major = 0;

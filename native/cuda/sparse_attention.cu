@@ -15,7 +15,7 @@ constexpr int kStageBytes = kKeyBytes + kKeyBlock * kHeadRowBytes;
 constexpr int kStages = 2;
 constexpr int kScales = kStages * kStageBytes;  // of the block's rows of q
 constexpr int kSharedBytes = kScales + kQueryBlock * static_cast<int>(sizeof(float));
-static_assert(2 * (kSharedBytes + 1024) <= 100 << 10);
+static_assert(blocks_by_shared_memory(kSharedBytes) == 2);
 static_assert(kOutputSharedBytes <= kSharedBytes);
 
 using SoftmaxRows = OutputRows<kFloatOrigin>;

@@ -2,6 +2,7 @@
 // run uses the instructions that the kernels were written for, and none that would make it slow.
 #include <elf.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -26,15 +27,23 @@ enum Opcode : unsigned {
   kHgmmaShared = 0x9f0,  // both in shared memory
   kLdsm = 0x83b,
   kLdgsts = 0xfae,
+  kUtmaldg = 0x5b4,  // a tensor copy
   kStl = 0x387,
   kLdl = 0x983,
   kCall = 0x343,
   kCallRelative = 0x944
 };
 
+/// Formats and names of ptxas's notes.
+constexpr char kSized = 4;
+constexpr unsigned kMostThreads = 0x05;
+constexpr unsigned kRegisters = 0x2f;
+
 struct Kernel {
   std::string name;
   unsigned architecture;
+  int registers;  // of a thread
+  int threads;    // of a block, at most
   std::map<unsigned, int> counts;
 
   int count(unsigned opcode) const {
@@ -53,12 +62,39 @@ void read_cubin(const std::string& file, std::size_t at, std::vector<Kernel>& ou
     return read;
   };
   const Elf64_Shdr names = section(header.e_shstrndx);
+  const auto name_of = [&](const Elf64_Shdr& of) -> std::string {
+    return file.data() + at + names.sh_offset + of.sh_name;
+  };
+  // What ptxas notes of its kernels: entries of a format, a name and a size, and so many bytes if the format
+  // says so.
+  const auto notes = [&](const std::string& name, const auto& body) {
+    for (std::size_t i = 0; i < header.e_shnum; ++i) {
+      const Elf64_Shdr noted = section(i);
+      if (name_of(noted) != name) continue;
+      for (std::size_t place = 0; place + 4 <= noted.sh_size;) {
+        const char* note = file.data() + at + noted.sh_offset + place;
+        std::uint16_t size;
+        std::memcpy(&size, note + 2, sizeof size);
+        std::uint32_t words[2] = {};
+        if (note[0] == kSized) std::memcpy(words, note + 4, std::min<std::size_t>(size, sizeof words));
+        body(static_cast<unsigned char>(note[1]), words);
+        place += 4 + (note[0] == kSized ? size : 0u);
+      }
+    }
+  };
+  std::map<std::uint32_t, int> registers;  // by the kernel's symbol
+  notes(".nv.info", [&](unsigned note, const std::uint32_t(&words)[2]) {
+    if (note == kRegisters) registers[words[0]] = static_cast<int>(words[1]);
+  });
   for (std::size_t i = 0; i < header.e_shnum; ++i) {
     const Elf64_Shdr code = section(i);
-    const std::string name = file.data() + at + names.sh_offset + code.sh_name;
+    const std::string name = name_of(code);
     if (name.rfind(".text.", 0) != 0) continue;
     // The architecture stands in the second byte of the flags since CUDA 13.
-    Kernel kernel{name.substr(6), header.e_flags >> 8 & 0xff, {}};
+    Kernel kernel{name.substr(6), header.e_flags >> 8 & 0xff, registers[code.sh_info], 0, {}};
+    notes(".nv.info." + kernel.name, [&](unsigned note, const std::uint32_t(&words)[2]) {
+      if (note == kMostThreads) kernel.threads = static_cast<int>(words[0]);
+    });
     for (std::size_t word = 0; word + 16 <= code.sh_size; word += 16) {
       std::uint32_t low;
       std::memcpy(&low, file.data() + at + code.sh_offset + word, sizeof low);
@@ -82,8 +118,9 @@ std::vector<Kernel> kernels() {
 }
 
 TEST(
-    "every kernel is there for sm_89, sm_90 and sm_120, Hopper's own for sm_90, and none spills or calls a "
-    "routine but to take a root") {
+    "every kernel is there for sm_89, sm_90 and sm_120, Hopper's own for sm_90, those on tensor copies not "
+    "for "
+    "sm_89, and none spills or calls a routine but to take a root") {
   std::map<std::string, std::set<unsigned>> architectures;
   for (const Kernel& kernel : kernels()) {
     architectures[kernel.name].insert(kernel.architecture);
@@ -98,15 +135,44 @@ TEST(
   }
   CHECK(architectures.size() > 20);
   for (const auto& [name, found] : architectures) {
-    const bool hopper = name.find("wgmma") != std::string::npos;
-    if (found != (hopper ? std::set<unsigned>{90} : std::set<unsigned>{89, 90, 120})) {
-      record_failure(__FILE__, __LINE__, name);
-    }
+    std::set<unsigned> expected{89, 90, 120};
+    if (name.find("wgmma") != std::string::npos) expected = {90};
+    if (name.find("tensor_copies") != std::string::npos) expected = {90, 120};
+    if (found != expected) record_failure(__FILE__, __LINE__, name);
   }
+}
+
+/// Blocks whose registers and warps a multiprocessor of an RTX 5090 holds at a time: it has four schedulers
+/// of 12 warps and 16,384 registers each, and gives a warp registers in eights a thread.
+int blocks_by_registers(const Kernel& kernel) {
+  constexpr int kSchedulers = 4;
+  constexpr int kWarps = 12;
+  constexpr int kScheduled = 16'384;
+  const int of_warp = (kernel.registers + 7) / 8 * 8 * 32;
+  const int warps = (kernel.threads + 31) / 32;
+  return kSchedulers * std::min(kWarps, kScheduled / of_warp) / warps;
+}
+
+TEST("an RTX 5090's multiprocessor holds every kernel, and as many blocks of it as the kernel was made for") {
+  // What shared memory leaves of them is asserted where it is laid out (blocks_by_shared_memory).
+  const std::map<std::string, int> made_for{{"sparse_attention_kernel", 2}, {"row_kernel", 5}};
+  int seen = 0;
+  for (const Kernel& kernel : kernels()) {
+    if (kernel.architecture != 120) continue;
+    ++seen;
+    int blocks = 1;
+    for (const auto& [name, count] : made_for) {
+      if (kernel.name.find(name) != std::string::npos) blocks = count;
+    }
+    CHECK(kernel.registers > 0 && kernel.threads > 0);
+    if (blocks_by_registers(kernel) < blocks) record_failure(__FILE__, __LINE__, kernel.name);
+  }
+  CHECK(seen > 20);
 }
 
 TEST("the matrix kernels are made of the tensor cores' instructions, in the numbers that their tiles say") {
   int products = 0;
+  int copying = 0;
   int asynchronous = 0;
   int attentions = 0;
   int asynchronous_attentions = 0;
@@ -124,6 +190,15 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
       CHECK_EQUAL(kernel.count(kImma), 96);
       CHECK_EQUAL(kernel.count(kLdsm), 28 + 12 + 4);
       CHECK(kernel.count(kLdgsts) > 0);
+    }
+    if (kernel.name.find("gemm_tensor_copies") != std::string::npos) {
+      ++copying;
+      // The same products. Copies of x, W and x's scales, and of W's scale: of two blocks of K before the
+      // first tile, and ahead.
+      CHECK_EQUAL(kernel.count(kImma), 96);
+      CHECK_EQUAL(kernel.count(kLdsm), 28 + 12 + 4);
+      CHECK_EQUAL(kernel.count(kUtmaldg), 3 * 3);
+      CHECK_EQUAL(kernel.count(kLdgsts), 3);
     }
     if (kernel.name.find("gemm_wgmma") != std::string::npos) {
       ++asynchronous;
@@ -206,6 +281,7 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
     }
   }
   CHECK_EQUAL(products, 4 * 3);  // epilogues, architectures
+  CHECK_EQUAL(copying, 4 * 2);
   CHECK_EQUAL(asynchronous, 4);
   CHECK_EQUAL(attentions, 3);
   CHECK_EQUAL(asynchronous_attentions, 2);

@@ -5,6 +5,7 @@
 #include <csetjmp>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <utility>
@@ -16,8 +17,9 @@ namespace {
 constexpr int kWarp = 32;
 constexpr std::size_t kStack = 128 << 10;
 constexpr unsigned char kGarbage = 0xdb;
+constexpr std::size_t kSharedAlignment = 1024;
 
-enum class Wait { nothing, warp, block, done };
+enum class Wait { nothing, warp, block, event, done };
 
 struct Copy {
   unsigned char* to;
@@ -32,6 +34,7 @@ struct Fiber {
   ucontext_t start;
   bool started = false;
   Wait wait = Wait::nothing;
+  std::function<bool()> come;  // what an event is
   Place place;
   std::vector<Copy> open_copies;
   std::vector<std::vector<Copy>> groups;
@@ -54,6 +57,7 @@ struct Machine {
   jmp_buf scheduler;
   const std::function<void()>* body = nullptr;
   std::exception_ptr failure;
+  std::deque<std::function<void()>> late;
 } machine;
 
 Fiber& current() { return machine.fibers[static_cast<std::size_t>(machine.current)]; }
@@ -61,7 +65,7 @@ Warp& warp() { return machine.warps[static_cast<std::size_t>(machine.current / k
 
 unsigned char* shared_begin() {
   const auto address = reinterpret_cast<std::uintptr_t>(machine.shared.data());
-  return machine.shared.data() + (128 - address % 128) % 128;
+  return machine.shared.data() + (kSharedAlignment - address % kSharedAlignment) % kSharedAlignment;
 }
 
 /// Back to the scheduler until what the fiber waits for has come. A failed block never resumes its fibers.
@@ -100,39 +104,67 @@ void resume(int thread) {
   setcontext(&fiber.start);
 }
 
-/// Runs the warp until all its lanes wait for the block or are done. False when lanes wait for one another.
+/// Runs the warp until all its lanes wait for more than one another, or are done. Whether any lane moved.
 bool run_warp(int index) {
+  bool any = false;
   for (bool moved = true; moved;) {
     moved = false;
     for (int i = index * kWarp; i < (index + 1) * kWarp && i < machine.threads; ++i) {
-      if (machine.fibers[static_cast<std::size_t>(i)].wait != Wait::nothing) continue;
+      Fiber& fiber = machine.fibers[static_cast<std::size_t>(i)];
+      if (fiber.wait == Wait::event && fiber.come()) fiber.wait = Wait::nothing;
+      if (fiber.wait != Wait::nothing) continue;
       resume(i);
       if (machine.failure) std::rethrow_exception(std::exchange(machine.failure, nullptr));
-      moved = true;
+      any = moved = true;
     }
   }
-  return warp().arrived == 0;
+  return any;
+}
+
+bool waits(int first, int end, Wait wait) {
+  for (int i = first; i < end; ++i) {
+    if (machine.fibers[static_cast<std::size_t>(i)].wait == wait) return true;
+  }
+  return false;
+}
+
+/// Throws if lanes of a warp wait for others that will not come.
+void check_warp(int index) {
+  const int first = index * kWarp;
+  machine.current = first;
+  if (warp().arrived > 0 && !waits(first, first + kWarp, Wait::event)) {
+    throw Undefined(std::string("lanes of a warp part at ") + warp().operation);
+  }
 }
 
 void run_block() {
   const int warps = (machine.threads + kWarp - 1) / kWarp;
-  for (bool done = false; !done;) {
+  for (;;) {
+    bool moved = false;
     for (int i = 0; i < warps; ++i) {
-      if (!run_warp(machine.order == Order::ascending ? i : warps - 1 - i)) {
-        throw Undefined(std::string("lanes of a warp part at ") + warp().operation);
-      }
+      const int index = machine.order == Order::ascending ? i : warps - 1 - i;
+      if (run_warp(index)) moved = true;
+      check_warp(index);
     }
-    done = true;
+    if (moved) continue;
+    if (waits(0, machine.threads, Wait::event)) {
+      if (machine.late.empty()) throw Undefined("threads wait for ever");
+      const std::function<void()> land = std::move(machine.late.front());
+      machine.late.pop_front();
+      land();
+      continue;
+    }
+    if (!waits(0, machine.threads, Wait::block)) break;
     for (int i = 0; i < machine.threads; ++i) {
       Fiber& fiber = machine.fibers[static_cast<std::size_t>(i)];
-      if (fiber.wait != Wait::block) continue;
-      fiber.wait = Wait::nothing;
-      done = false;
+      if (fiber.wait == Wait::block) fiber.wait = Wait::nothing;
     }
   }
+  if (!machine.late.empty()) throw Undefined("a block ends with copies under way");
 }
 
 void start_block(dim3 block_index, dim3 block, dim3 grid) {
+  machine.late.clear();
   machine.warps.assign(static_cast<std::size_t>((machine.threads + kWarp - 1) / kWarp), Warp{});
   std::memset(machine.shared.data(), kGarbage, machine.shared.size());
   for (int i = 0; i < machine.threads; ++i) {
@@ -163,7 +195,7 @@ void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::functi
   if (machine.threads % kWarp != 0) throw Undefined("a block of no whole warps");
   machine.body = &body;
   machine.shared_bytes = shared_bytes;
-  machine.shared.resize(shared_bytes + 128);
+  machine.shared.resize(shared_bytes + kSharedAlignment);
   while (static_cast<int>(machine.fibers.size()) < machine.threads) {
     machine.fibers.emplace_back().stack = std::make_unique<unsigned char[]>(kStack);
   }
@@ -212,6 +244,22 @@ void copy_wait(int open) {
 }
 
 void block_barrier() { yield(Wait::block); }
+
+void wait_until(std::function<bool()> come) {
+  if (come()) return;
+  current().come = std::move(come);
+  yield(Wait::event);
+}
+
+void land_late(std::function<void()> land) { machine.late.push_back(std::move(land)); }
+
+void land_copies_late(std::function<void()> then) {
+  copy_commit();
+  land_late([groups = std::exchange(current().groups, {}), then = std::move(then)] {
+    for (const std::vector<Copy>& group : groups) land(group);
+    then();
+  });
+}
 
 void with_warp(const char* name, void* mine, const std::function<void(void* const*)>& all) {
   Warp& here = warp();

@@ -37,6 +37,12 @@ void copy_async(void* shared, const void* global, int size, int bytes);
 void copy_commit();
 void copy_wait(int open);
 void block_barrier();
+/// Lets others run until `come` says that what this thread waits for is there.
+void wait_until(std::function<bool()> come);
+/// Does `land` once no thread can go on without it, the first that was left for later first.
+void land_late(std::function<void()> land);
+/// The same with this thread's copy_async so far: they land, then `then` is done.
+void land_copies_late(std::function<void()> then);
 
 /// Waits until all lanes of the warp are here with the same name; the last runs `all` over what each brought.
 void with_warp(const char* name, void* mine, const std::function<void(void* const* slots)>& all);

@@ -162,8 +162,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   std::snprintf(properties->name, sizeof properties->name, "emulated");
   properties->totalGlobalMem = kDeviceMemory;
   properties->sharedMemPerBlockOptin = kSharedLimit;
-  properties->major = 8;
-  properties->minor = 9;
+  properties->major = 12;
+  properties->minor = 0;
   properties->multiProcessorCount = 4;
   properties->l2CacheSize = 1 << 20;
   return emulated_call();
