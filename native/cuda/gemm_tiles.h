@@ -30,11 +30,11 @@ void take_all_tiles();
 /// Whether tiles of this name are left out.
 bool left_out(const char* name);
 
-/// What the card can run, the portable ones first and the fastest last.
+/// What the card can run, the best known last.
 std::vector<GemmTiles> gemm_tiles(const Device& device);
 std::vector<AttentionTiles> attention_tiles(const Device& device);
 
-/// The fastest that the card can run (bench/results/cuda-log.md).
+/// The fastest that a card has been seen to run (bench/results/cuda-log.md).
 GemmTiles best_gemm_tiles(const Device& device);
 AttentionTiles best_attention_tiles(const Device& device);
 
