@@ -1,5 +1,6 @@
 // The local database's migrations, as `wrangler d1 migrations apply --local` applies and records them. That command
 // starts workerd once for each file, a second or more each; this starts it once for all.
+import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { D1Database } from "@cloudflare/workers-types";
@@ -7,6 +8,9 @@ import { getPlatformProxy, unstable_readConfig, unstable_splitSqlQuery } from "w
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const FOLDER = join(ROOT, "db", "migrations");
+
+/** The file that names what a folder's database was last brought up to. */
+export const MIGRATED = ".migrated";
 
 /** Wrangler's own table, so that its commands and the edge's /readyz read what was applied here. */
 const TABLE = `create table if not exists d1_migrations (
@@ -21,8 +25,23 @@ async function databaseConfig(folder: string): Promise<string> {
   return path;
 }
 
+interface Migration {
+  readonly name: string;
+  readonly text: string;
+}
+
+async function readMigrations(): Promise<Migration[]> {
+  const names = (await readdir(FOLDER, { encoding: "utf8" })).filter((name) => name.endsWith(".sql")).sort();
+  return await Promise.all(names.map(async (name) => ({ name, text: await readFile(join(FOLDER, name), "utf8") })));
+}
+
 /** Brings the database under this folder (wrangler's `--persist-to`) up to date, each file whole or not at all. */
 export async function applyMigrations(persistTo: string): Promise<void> {
+  const migrations = await readMigrations();
+  const hash = createHash("sha256").update(JSON.stringify(migrations)).digest("hex");
+  // Most starts find nothing new, and are spared a workerd of its own.
+  const stamp = join(persistTo, MIGRATED);
+  if ((await readFile(stamp, "utf8").catch(() => null)) === hash) return;
   await mkdir(persistTo, { recursive: true });
   const { env, dispose } = await getPlatformProxy<{ readonly DB: D1Database }>({
     configPath: await databaseConfig(persistTo),
@@ -34,9 +53,8 @@ export async function applyMigrations(persistTo: string): Promise<void> {
     await env.DB.prepare(TABLE).run();
     const { results } = await env.DB.prepare("select name from d1_migrations").all<{ name: string }>();
     const applied = new Set(results.map(({ name }) => name));
-    const files = (await readdir(FOLDER, { encoding: "utf8" })).filter((name) => name.endsWith(".sql"));
-    for (const name of files.sort().filter((file) => !applied.has(file))) {
-      const statements = unstable_splitSqlQuery(await readFile(join(FOLDER, name), "utf8"));
+    for (const { name, text } of migrations.filter((migration) => !applied.has(migration.name))) {
+      const statements = unstable_splitSqlQuery(text);
       const record = env.DB.prepare("insert into d1_migrations (name) values (?)").bind(name);
       await env.DB.batch([...statements.map((statement) => env.DB.prepare(statement)), record]).catch((error) => {
         throw new Error(`cannot apply the database migration ${name}`, { cause: error });
@@ -45,4 +63,5 @@ export async function applyMigrations(persistTo: string): Promise<void> {
   } finally {
     await dispose();
   }
+  await writeFile(stamp, hash);
 }

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
-import { applyMigrations } from "../../scripts/local/migrations.ts";
+import { applyMigrations, MIGRATED } from "../../scripts/local/migrations.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
@@ -13,6 +13,7 @@ test("wrangler finds nothing left to apply, however often they were applied", as
   const folder = await mkdtemp(join(tmpdir(), "turboclip-migrations-"));
   try {
     await applyMigrations(folder);
+    await rm(join(folder, MIGRATED)); // as a folder is that wrangler has made
     await applyMigrations(folder);
     const args = ["d1", "migrations", "list", "DB", "--local", "--persist-to", folder];
     const env = { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_WRITE_LOGS: "false" };
