@@ -1,4 +1,5 @@
-// What runs on this machine, as the system lists it: for tests and the soak, which look at runners from outside.
+// What runs on this machine, as the system lists it: for services that end, and for tests and the soak, which look at
+// runners from outside.
 import { readdirSync, readFileSync } from "node:fs";
 
 export interface Process {

@@ -2,22 +2,19 @@
 // whole process group ended with it or with us, and its early death told as an error with the log's end.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { processes } from "./processes.ts";
 
 const GUARD = join(import.meta.dirname, "guard.mjs");
 
-/** Killed processes go within moments; a system that leaves them unburied is not waited for. */
+/** Killed processes go within moments; one that the system cannot end is not waited for. */
 const GONE_WITHIN_MS = 5_000;
 
-function groupExists(group: number): boolean {
-  try {
-    process.kill(-group, 0);
-    return true;
-  } catch {
-    return false;
-  }
+/** Without the dead that wait for their burial; a system that has no /proc is taken at its leader's word. */
+function groupRuns(group: number): boolean {
+  return existsSync("/proc/self") && processes().some((one) => one.group === group);
 }
 
 export interface ServiceOptions {
@@ -100,7 +97,6 @@ export class Service {
     signal();
     await once(this.#child, "exit");
     // The group's leader is gone; what it has killed with itself may still be on its way out.
-    for (const deadline = Date.now() + GONE_WITHIN_MS; groupExists(this.group) && Date.now() < deadline; )
-      await delay(5);
+    for (const deadline = Date.now() + GONE_WITHIN_MS; groupRuns(this.group) && Date.now() < deadline; ) await delay(5);
   }
 }
