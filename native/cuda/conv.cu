@@ -2,6 +2,7 @@
 // their border lie in shared memory once for all taps; the weights of a row of taps follow one another
 // through two stages. Both come while the row of taps before is multiplied.
 #include "cuda/conv_store.cuh"
+#include "cuda/conv_sums.cuh"
 #include "cuda/conv_tile.cuh"
 #include "cuda/conv_tiles.h"
 #include "cuda/conv_wgmma.h"
@@ -32,7 +33,7 @@ struct Place {
 };
 
 /// A warp's share of the tile: Rows rows of 16 pixels by Width columns.
-template <int Rows, int Width>
+template <ProductSums Kind, int Rows, int Width>
 struct Sums {
   float values[Rows][Width / 8][4];
   int row;     // of pixels
@@ -40,6 +41,7 @@ struct Sums {
 
   __device__ __forceinline__ void add_taps(const unsigned char* pixels, const unsigned char* weights,
                                            int down, int across, int columns, int lane) {
+    TapProducts<Kind, Rows, Width / 8> products(values);
     for (int tap = 0; tap < across; ++tap) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
@@ -58,11 +60,12 @@ struct Sums {
           for (int side = 0; side < 2; ++side) {
             const std::uint32_t right[2] = {b[2 * side], b[2 * side + 1]};
 #pragma unroll
-            for (int i = 0; i < Rows; ++i) multiply_add_f16(values[i][2 * j + side], a[i], right);
+            for (int i = 0; i < Rows; ++i) products.add(i, 2 * j + side, a[i], right);
           }
         }
       }
     }
+    products.finish();
   }
 
   __device__ __forceinline__ void store(const ConvInput& in, const ConvWeight& weight, const ConvOutput& out,
@@ -94,7 +97,7 @@ struct Sums {
   }
 };
 
-template <int Columns>
+template <ProductSums Kind, int Columns>
 __global__ void __launch_bounds__(kConvThreads, 1)
     conv_kernel(ConvInput in, ConvWeight weight, ConvOutput out, int skipped) {
   constexpr int kWarpsAcross = Columns >= 64 ? 2 : 1;
@@ -102,7 +105,8 @@ __global__ void __launch_bounds__(kConvThreads, 1)
   constexpr int kWidth = Columns / kWarpsAcross;
   unsigned char* const pixels = shared_memory();
   unsigned char* const weights = pixels + 2 * kPixelsBytes;
-  const int thread = static_cast<int>(threadIdx.x);
+  unsigned own = threadIdx.x;
+  const auto thread = [&] { return static_cast<int>(own); };
   const Place place(in, weight);
   // Taps begin one pixel before the output's; of the doubled picture's odd rows and columns with it.
   const int top = place.y - (weight.phases == 1 ? weight.down / 2 : 1 - place.phase / 2);
@@ -117,11 +121,11 @@ __global__ void __launch_bounds__(kConvThreads, 1)
     const int frame = turn / slices;
     const F16* values = frame == 0 ? in.frames[0] : frame == 1 ? in.frames[1] : in.frames[2];
     copy_pixels<kConvSide>(pixels + turn % 2 * kPixelsBytes, in, values, turn % slices * kConvDepth, top,
-                           left, kConvSide + weight.down - 1, kConvSide + weight.across - 1, thread);
+                           left, kConvSide + weight.down - 1, kConvSide + weight.across - 1, thread());
   };
   const auto start_weights = [&](int step) {
     copy_weights(weights + step % 2 * weights_bytes(Columns),
-                 from + static_cast<std::int64_t>(step) * tap_row, weight.across * Columns, thread);
+                 from + static_cast<std::int64_t>(step) * tap_row, weight.across * Columns, thread());
   };
   const int turns = weight.frames * slices;
   int turn = skipped * slices;
@@ -129,22 +133,23 @@ __global__ void __launch_bounds__(kConvThreads, 1)
   start_pixels(turn);
   start_weights(step);
   copy_commit();
-  Sums<kRows, kWidth> sums;
-  sums.row = thread / kWarp / kWarpsAcross * kRows;
-  sums.column = thread / kWarp % kWarpsAcross * kWidth;
-  sums.start(weight, place, thread % kWarp);
+  Sums<Kind, kRows, kWidth> sums;
+  sums.row = thread() / kWarp / kWarpsAcross * kRows;
+  sums.column = thread() / kWarp % kWarpsAcross * kWidth;
+  sums.start(weight, place, thread() % kWarp);
   for (; turn < turns; ++turn) {
     for (int down = 0; down < weight.down; ++down, ++step) {
+      forget(own);  // or what is computed from it would wait in registers
       copy_wait<0>();
       __syncthreads();
       if (step + 1 < turns * weight.down) start_weights(step + 1);
       if (down == 0 && turn + 1 < turns) start_pixels(turn + 1);
       copy_commit();
       sums.add_taps(pixels + turn % 2 * kPixelsBytes, weights + step % 2 * weights_bytes(Columns), down,
-                    weight.across, Columns, thread % kWarp);
+                    weight.across, Columns, thread() % kWarp);
     }
   }
-  sums.store(in, weight, out, place, thread % kWarp);
+  sums.store(in, weight, out, place, thread() % kWarp);
 }
 
 }  // namespace
@@ -152,14 +157,17 @@ __global__ void __launch_bounds__(kConvThreads, 1)
 void convolve(Queue& queue, const ConvInput& x, const ConvWeight& weight, const ConvOutput& y,
               ChosenConv chosen) {
   const ConvTiles tiling = chosen ? *chosen : best_conv_tiles(queue.device(), x, weight);
-  if (tiling != ConvTiles::portable) return convolve_wgmma(queue, x, weight, y, tiling);
+  if (is_wgmma(tiling)) return convolve_wgmma(queue, x, weight, y, tiling);
   const int skipped = skipped_frames(x, weight);
   const auto tiles = static_cast<unsigned>(ceil_div(x.height, kConvSide) * ceil_div(x.width, kConvSide));
   with_columns(weight, [&](auto columns) {
+    constexpr int kColumns = columns.value;
     queue.launch(
-        "convolve", conv_kernel<columns.value>,
+        "convolve",
+        tiling == ConvTiles::half_sums ? conv_kernel<ProductSums::halves, kColumns>
+                                       : conv_kernel<ProductSums::floats, kColumns>,
         {dim3(tiles * static_cast<unsigned>(weight.column_blocks), static_cast<unsigned>(weight.phases)),
-         kConvThreads, static_cast<std::size_t>(shared_bytes(columns.value))},
+         kConvThreads, static_cast<std::size_t>(shared_bytes(kColumns))},
         x, weight, y, skipped);
   });
 }

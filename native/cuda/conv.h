@@ -64,6 +64,7 @@ struct ConvOutput {
 /// How it is computed: Hopper's by the output channels of a tile.
 enum class ConvTiles {
   portable,        // 16 x 16 pixels by up to 96 channels, mma.sync
+  half_sums,       // the same, with half sums of each row of taps
   wgmma_128,       // 16 x 16 pixels
   wgmma_96,        // 32 x 16 pixels
   wgmma_96_small,  // 16 x 16 pixels

@@ -4,6 +4,7 @@
 // one another through four stages, one barrier a tap.
 #include "cuda/conv_pair.h"
 #include "cuda/conv_store.cuh"
+#include "cuda/conv_sums.cuh"
 #include "cuda/conv_tile.cuh"
 #include "cuda/conv_tiles.h"
 #include "cuda/conv_wgmma.h"
@@ -22,7 +23,7 @@ constexpr int shared_bytes(int columns) { return 2 * kPixelsBytes + kStages * kA
 static_assert(shared_bytes(96) <= static_cast<int>(kSharedLimit));
 
 /// A warp's share of the tile: of each of two planes Rows rows of 16 pixels by Width columns.
-template <int Rows, int Width>
+template <ProductSums Kind, int Rows, int Width>
 struct Sums {
   float values[kAtOnce][Rows][Width / 8][4] =
       {};      // the first planes' begin with the bias, which goes to both
@@ -32,9 +33,10 @@ struct Sums {
   __device__ __forceinline__ void add_tap(const unsigned char* pixels, const unsigned char* weights,
                                           int columns, int down, int across, int lane) {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
+    for (int plane = 0; plane < kAtOnce; ++plane) {
+      TapProducts<Kind, Rows, Width / 8> products(values[plane]);
 #pragma unroll
-      for (int plane = 0; plane < kAtOnce; ++plane) {
+      for (int half = 0; half < 2; ++half) {
         std::uint32_t a[Rows][4];
 #pragma unroll
         for (int i = 0; i < Rows; ++i) {
@@ -51,10 +53,11 @@ struct Sums {
           for (int side = 0; side < 2; ++side) {
             const std::uint32_t right[2] = {b[2 * side], b[2 * side + 1]};
 #pragma unroll
-            for (int i = 0; i < Rows; ++i) multiply_add_f16(values[plane][i][2 * j + side], a[i], right);
+            for (int i = 0; i < Rows; ++i) products.add(i, 2 * j + side, a[i], right);
           }
         }
       }
+      products.finish();
     }
   }
 
@@ -93,7 +96,7 @@ struct Sums {
   }
 };
 
-template <int Columns>
+template <ProductSums Kind, int Columns>
 __global__ void __launch_bounds__(kConvThreads, 1)
     conv_pair_kernel(ConvPlanes in, ConvWeight weight, ConvOutput first, ConvOutput second) {
   constexpr int kWarpsAcross = Columns >= 64 ? 2 : 1;
@@ -137,7 +140,7 @@ __global__ void __launch_bounds__(kConvThreads, 1)
     start_weights(step);
     copy_commit();
   }
-  Sums<kRows, kWidth> sums;
+  Sums<Kind, kRows, kWidth> sums;
   sums.row = thread / kWarp / kWarpsAcross * kRows;
   sums.column = thread / kWarp % kWarpsAcross * kWidth;
   const int first_channel = block * Columns + sums.column + thread % 4 * 2;
@@ -166,12 +169,15 @@ __global__ void __launch_bounds__(kConvThreads, 1)
 void convolve_pair(Queue& queue, const ConvPlanes& x, const ConvWeight& weight, const ConvOutput& first,
                    const ConvOutput& second, std::optional<PairTiles> chosen) {
   const PairTiles tiling = chosen ? *chosen : best_pair_tiles(queue.device(), x, weight);
-  if (tiling != PairTiles::portable) return convolve_pair_wgmma(queue, x, weight, first, second, tiling);
+  if (is_wgmma(tiling)) return convolve_pair_wgmma(queue, x, weight, first, second, tiling);
   const auto tiles = static_cast<unsigned>(ceil_div(x.height, kHeight) * ceil_div(x.width, kConvSide));
   with_columns(weight, [&](auto columns) {
-    queue.launch("convolve_pair", conv_pair_kernel<columns.value>,
+    constexpr int kColumns = columns.value;
+    queue.launch("convolve_pair",
+                 tiling == PairTiles::half_sums ? conv_pair_kernel<ProductSums::halves, kColumns>
+                                                : conv_pair_kernel<ProductSums::floats, kColumns>,
                  {dim3(tiles * static_cast<unsigned>(weight.column_blocks)), kConvThreads,
-                  static_cast<std::size_t>(shared_bytes(columns.value))},
+                  static_cast<std::size_t>(shared_bytes(kColumns))},
                  x, weight, first, second);
   });
 }

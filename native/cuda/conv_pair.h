@@ -19,6 +19,7 @@ struct ConvPlanes {
 /// How it is computed.
 enum class PairTiles {
   portable,     // 16 x 8 pixels by up to 96 channels, mma.sync
+  half_sums,    // the same, with half sums of each tap
   wgmma,        // Hopper's: 16 x 16 pixels by 96 channels
   wgmma_small,  // 16 x 8 pixels
 };

@@ -1,5 +1,7 @@
 #include "cuda/conv_tiles.h"
 
+#include <limits>
+
 #include "cuda/gemm_tiles.h"
 
 namespace turboclip::cuda {
@@ -23,6 +25,15 @@ constexpr Choice<PairTiles> kPairs[] = {
     {PairTiles::wgmma, "wgmma convolution of pairs", 96, 16, 16, 1},
     {PairTiles::wgmma_small, "wgmma convolution of pairs, small", 96, 16, 8, 0.9}};
 
+constexpr const char* kPortable[] = {"portable convolution", "half-sum convolution"};
+constexpr const char* kPortableOfPairs[] = {"portable convolution of pairs", "half-sum convolution of pairs"};
+
+/// A GeForce card multiplies halves at half the rate where the sums are float32 (RTX 5090: 209 and 419
+/// TFLOP/s by its datasheet).
+bool half_sums_pay(const Device& device) {
+  return !left_out(kPortable[1]) && (device.major == 8 || device.major == 12 || left_out(kPortable[0]));
+}
+
 template <class Tiles>
 bool fits(const Choice<Tiles>& choice, const Device& device, const ConvWeight& weight) {
   // Narrow outputs, such as RGB, stay with the portable kernels.
@@ -33,7 +44,7 @@ bool fits(const Choice<Tiles>& choice, const Device& device, const ConvWeight& w
 template <class Tiles, std::size_t Count>
 std::vector<Tiles> fitting(const Choice<Tiles> (&choices)[Count], const Device& device,
                            const ConvWeight& weight) {
-  std::vector<Tiles> out{Tiles::portable};
+  std::vector<Tiles> out{Tiles::portable, Tiles::half_sums};
   for (const Choice<Tiles>& choice : choices) {
     if (fits(choice, device, weight)) out.push_back(choice.tiles);
   }
@@ -45,8 +56,8 @@ std::vector<Tiles> fitting(const Choice<Tiles> (&choices)[Count], const Device& 
 template <class Tiles, std::size_t Count, class Size>
 Tiles best(const Choice<Tiles> (&choices)[Count], const Device& device, const Size& x,
            const ConvWeight& weight, int phases) {
-  Tiles best = Tiles::portable;
-  double least = 0;
+  Tiles best = half_sums_pay(device) ? Tiles::half_sums : Tiles::portable;
+  double least = std::numeric_limits<double>::infinity();
   for (const Choice<Tiles>& choice : choices) {
     if (!fits(choice, device, weight)) continue;
     const std::int64_t tiles = ceil_div(x.height, choice.height) * ceil_div(x.width, choice.width) *
@@ -54,7 +65,7 @@ Tiles best(const Choice<Tiles> (&choices)[Count], const Device& device, const Si
     const double cost = static_cast<double>(ceil_div(tiles, device.multiprocessors) * choice.columns *
                                             choice.width * choice.height) /
                         choice.rate;
-    if (best != Tiles::portable && cost >= least) continue;
+    if (cost >= least) continue;
     best = choice.tiles;
     least = cost;
   }
@@ -62,17 +73,20 @@ Tiles best(const Choice<Tiles> (&choices)[Count], const Device& device, const Si
 }
 
 template <class Tiles, std::size_t Count>
-const char* name_of(const Choice<Tiles> (&choices)[Count], Tiles tiles, const char* otherwise) {
+const char* name_of(const Choice<Tiles> (&choices)[Count], Tiles tiles, const char* const (&portable)[2]) {
   for (const Choice<Tiles>& choice : choices) {
     if (choice.tiles == tiles) return choice.name;
   }
-  return otherwise;
+  return portable[tiles == Tiles::half_sums ? 1 : 0];
 }
 
 }  // namespace
 
-const char* name(ConvTiles tiles) { return name_of(kConvs, tiles, "portable convolution"); }
-const char* name(PairTiles tiles) { return name_of(kPairs, tiles, "portable convolution of pairs"); }
+const char* name(ConvTiles tiles) { return name_of(kConvs, tiles, kPortable); }
+const char* name(PairTiles tiles) { return name_of(kPairs, tiles, kPortableOfPairs); }
+
+bool is_wgmma(ConvTiles tiles) { return tiles != ConvTiles::portable && tiles != ConvTiles::half_sums; }
+bool is_wgmma(PairTiles tiles) { return tiles != PairTiles::portable && tiles != PairTiles::half_sums; }
 
 std::vector<ConvTiles> conv_tiles(const Device& device, const ConvWeight& weight) {
   return fitting(kConvs, device, weight);

@@ -10,6 +10,8 @@ namespace turboclip::cuda {
 
 const char* name(ConvTiles tiles);
 const char* name(PairTiles tiles);
+bool is_wgmma(ConvTiles tiles);
+bool is_wgmma(PairTiles tiles);
 
 /// What the card can run with these weights, the portable ones first.
 std::vector<ConvTiles> conv_tiles(const Device& device, const ConvWeight& weight);

@@ -94,6 +94,14 @@ __device__ __forceinline__ void multiply_add_f16(float (&d)[4], const std::uint3
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/// The same with sums in halves, rounded after every product of matrices: rows 0-7's pair, then rows 8-15's.
+__device__ __forceinline__ void multiply_add_f16(std::uint32_t (&d)[2], const std::uint32_t (&a)[4],
+                                                 const std::uint32_t (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%0,%1}, {%2,%3,%4,%5}, {%6,%7}, {%0,%1};"
+      : "+r"(d[0]), "+r"(d[1])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
 /// Two bfloat16 values, nearest even, the first in the low half.
 __device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
   std::uint32_t packed;

@@ -77,8 +77,8 @@ export async function writeClip(
 ): Promise<Rendered> {
   const began = performance.now();
   const [poster, preview] = [join(folder, FILES.poster), join(folder, FILES.preview)];
-  await mp4;
   await Promise.all([
+    mp4,
     encodePoster({ ffmpeg, frames, file: poster, signal }),
     encodePreview({ ffmpeg, frames, file: preview, signal }),
   ]);

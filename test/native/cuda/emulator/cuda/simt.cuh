@@ -143,6 +143,17 @@ inline float2 unpack_f16(std::uint32_t pair) {
   return make_float2(to_float(F16{static_cast<std::uint16_t>(pair)}),
                      to_float(F16{static_cast<std::uint16_t>(pair >> 16)}));
 }
+inline void multiply_add_f16(std::uint32_t (&d)[2], const std::uint32_t (&a)[4],
+                             const std::uint32_t (&b)[2]) {
+  float sums[4];
+  for (int half = 0; half < 2; ++half) {
+    const float2 two = unpack_f16(d[half]);
+    sums[2 * half] = two.x;
+    sums[2 * half + 1] = two.y;
+  }
+  multiply_add_f16(sums, a, b);
+  for (int half = 0; half < 2; ++half) d[half] = pack_f16(sums[2 * half], sums[2 * half + 1]);
+}
 
 inline float max_or_nan(float a, float b) {
   return std::isnan(a) || std::isnan(b) ? std::numeric_limits<float>::quiet_NaN() : std::max(a, b);
