@@ -27,7 +27,7 @@ const settingsSchema = z.object({
       error: "must be https, except on this machine: the runner's token travels with every request",
     })
     .transform((url) => new URL(url).origin),
-  TURBOCLIP_RUNNER_ID: idSchema("runner"),
+  TURBOCLIP_RUNNER_ID: z.string("must be the runner's id").pipe(idSchema("runner")),
   TURBOCLIP_RUNNER_TOKEN: z
     .string("must be the runner's token")
     .regex(/^tcr_\S{1,400}$/, "must be the runner's token, which begins with tcr_"),

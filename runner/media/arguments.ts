@@ -12,7 +12,7 @@ export type VideoEncoder = (typeof VIDEO_ENCODERS)[number];
 const ENCODER_ARGUMENTS = {
   // Constant quality, about x264's crf 18; p5 is NVENC's "slow".
   h264_nvenc: ["-preset", "slow", "-rc", "vbr", "-cq", "19", "-b:v", "0", "-profile:v", "high"],
-  libx264: ["-preset", "veryfast", "-crf", "17", "-profile:v", "high", "-threads", "4"],
+  libx264: ["-preset", "veryfast", "-crf", "17", "-profile:v", "high", "-threads", "16"],
 } as const satisfies Record<VideoEncoder, readonly string[]>;
 
 /** Exact and alike on every CPU, rather than the fastest. */

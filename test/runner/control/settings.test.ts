@@ -18,7 +18,7 @@ describe("settings", () => {
 
   test("that are wrong are named, all of them at once", () => {
     expect(() => readSettings({})).toThrow(
-      /TURBOCLIP_EDGE_URL is not set[\s\S]*TURBOCLIP_RUNNER_ID is not set[\s\S]*TURBOCLIP_RUNNER_TOKEN is not set[\s\S]*TURBOCLIP_MODELS_DIR is not set/,
+      /TURBOCLIP_EDGE_URL is not set[\s\S]*TURBOCLIP_RUNNER_ID is not set: it must be the runner's id[\s\S]*TURBOCLIP_RUNNER_TOKEN is not set[\s\S]*TURBOCLIP_MODELS_DIR is not set/,
     );
   });
 
