@@ -8,6 +8,7 @@
 
 #include "cuda/block_weights.h"
 #include "cuda/latent.h"
+#include "cuda/tensor_reader.h"
 #include "engine/checkpoint/architecture.h"
 #include "engine/sampler/rcm.h"
 #include "engine/text.h"
@@ -23,18 +24,9 @@ std::vector<Bf16> to_bf16(const std::vector<float>& values) {
   return out;
 }
 
-/// Reads tensor after tensor and remembers the first failure; what follows it is skipped.
-class Loader {
+class Loader : public TensorReader {
  public:
-  Loader(Queue& queue, const Checkpoint& checkpoint) : queue_(queue), checkpoint_(checkpoint) {}
-
-  std::vector<float> vector(const std::string& name, const Shape& shape) {
-    if (!status()) return {};
-    Result<Tensor> tensor = checkpoint_.require_float(name, shape);
-    if (tensor) return std::move(tensor->values);
-    failure_ = tensor.error();
-    return {};
-  }
+  using TensorReader::TensorReader;
 
   /// As stored, where it is stored so.
   std::vector<Bf16> halves(const std::string& name, const Shape& shape) {
@@ -61,18 +53,9 @@ class Loader {
     settle();
   }
 
-  Status status() const {
-    if (failure_) return *failure_;
-    return queue_.status();
-  }
-
  private:
   /// The host's copy is read by the time this returns.
   void settle() { (void)queue_.finish(); }
-
-  Queue& queue_;
-  const Checkpoint& checkpoint_;
-  std::optional<Error> failure_;
 };
 
 Result<std::int64_t> first_size(const Checkpoint& checkpoint, const std::string& name, const Shape& expected,

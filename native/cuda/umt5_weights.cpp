@@ -4,12 +4,12 @@
 #include <bit>
 #include <cstring>
 #include <initializer_list>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "cuda/device_share.h"
 #include "cuda/pinned.h"
+#include "cuda/tensor_reader.h"
 #include "cuda/umt5_attention.h"
 #include "cuda/umt5_passes.h"
 #include "engine/sampler/rcm.h"
@@ -33,14 +33,12 @@ std::int64_t largest_matrix(const Umt5Config& config) {
 /// Bytes that one thread reads at a time.
 constexpr std::int64_t kChunk = std::int64_t{1} << 20;
 
-/// Reads tensor after tensor and remembers the first failure; what follows it is skipped. While one matrix is
-/// on its way to the device, the host's threads read the next one.
-class Loader {
+/// While one matrix is on its way to the device, the host's threads read the next one.
+class Loader : public TensorReader {
  public:
   Loader(Queue& queue, const Checkpoint& checkpoint, const Umt5Config& config, TextPrecision precision,
          unsigned char* scratch)
-      : queue_(queue),
-        checkpoint_(checkpoint),
+      : TensorReader(queue, checkpoint),
         threads_(host_threads()),
         staging_{Pinned(queue, 2 * largest_matrix(config)), Pinned(queue, 2 * largest_matrix(config))},
         copied_{Mark(queue), Mark(queue)} {
@@ -52,19 +50,6 @@ class Loader {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
   ~Loader() { (void)queue_.finish(); }  // before the staging goes
-
-  Status status() const {
-    if (failure_) return *failure_;
-    return queue_.status();
-  }
-
-  std::vector<float> vector(const std::string& name, const Shape& shape) {
-    if (!status()) return {};
-    Result<Tensor> tensor = checkpoint_.require_float(name, shape);
-    if (tensor) return std::move(tensor->values);
-    failure_ = tensor.error();
-    return {};
-  }
 
   void upload(const std::vector<float>& values, DeviceArray<float>& to) {
     if (!status()) return;
@@ -89,7 +74,7 @@ class Loader {
     if (!status()) return;
     const Result<const TensorView*> found = checkpoint_.require(name, {out, layer.in});
     if (!found) {
-      failure_ = found.error();
+      fail(found.error());
       return;
     }
     copied_[turn_].wait(queue_);
@@ -131,15 +116,12 @@ class Loader {
     if (view.contiguous()) checkpoint_.release(view);
   }
 
-  Queue& queue_;
-  const Checkpoint& checkpoint_;
   ThreadPool threads_;
   const Pinned staging_[2];  // whose turn it is, and the other on its way
   const Mark copied_[2];
   std::size_t turn_ = 0;
   DeviceArray<Bf16> matrix_;
   DeviceArray<std::int8_t> quantised_;
-  std::optional<Error> failure_;
 };
 
 /// table: [kPositionBuckets, heads].

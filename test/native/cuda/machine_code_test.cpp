@@ -287,8 +287,8 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   CHECK_EQUAL(asynchronous_attentions, 2);
   CHECK_EQUAL(states, 3);
   CHECK_EQUAL(few_rows, 2 * 4 * 3);  // precisions, rows of a tile, architectures
-  CHECK_EQUAL(convolutions, 3 * 3);  // columns of a tile, architectures
-  CHECK_EQUAL(pairs, 3 * 3);
+  CHECK_EQUAL(convolutions, 2 * 3 * 3);  // kinds of sums, columns of a tile, architectures
+  CHECK_EQUAL(pairs, 2 * 3 * 3);
   CHECK_EQUAL(asynchronous_convolutions, 6);  // widths, of one frame and of pairs
   CHECK_EQUAL(frame_products, 3 * 3);         // values, scores, sums
 }
