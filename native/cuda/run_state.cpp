@@ -15,7 +15,7 @@ void RunState::shape_for(const DenoiserConfig& config, const LatentShape& shape,
 }
 
 std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, const LatentShape& shape,
-                             const DenoiserSettings& settings, std::int64_t text) {
+                             const DenoiserSettings& settings, std::int64_t text, AttentionTiles tiles) {
   shape_for(config, shape, settings);
   Placing where(base);
   const std::int64_t blocks = heads.key_blocks();
@@ -61,6 +61,10 @@ std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, 
   put(where, k_scales, head_blocks);
   put(where, q_sums, head_blocks * kHeadWidth);
   put(where, k_means, head_blocks * kHeadWidth);
+  if (tiles == AttentionTiles::e4m3) {
+    put(where, v_values, head_blocks * kKeyBlock * kHeadWidth);
+    put(where, v_scales, head_blocks);
+  }
   if (!sla) return where.bytes();
   put(where, parts, config.heads * linear_parts(tokens_count) * kPartFloats);
   put(where, matrix, width * kHeadWidth);
@@ -70,9 +74,9 @@ std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, 
 }
 
 void RunState::allocate(Queue& queue, const DenoiserConfig& config, const LatentShape& shape,
-                        const DenoiserSettings& settings) {
-  own_.allocate(queue, place(nullptr, config, shape, settings, 1));
-  place(own_.data(), config, shape, settings, 1);
+                        const DenoiserSettings& settings, AttentionTiles tiles) {
+  own_.allocate(queue, place(nullptr, config, shape, settings, 1, tiles));
+  place(own_.data(), config, shape, settings, 1, tiles);
   angles.fill(queue, heads);
 }
 

@@ -2,6 +2,7 @@
 // rows of q in registers; two stages of k and v within 48 KiB, so that two blocks share a multiprocessor of
 // 100. (Online softmax: FlashAttention, https://arxiv.org/abs/2205.14135.)
 #include "cuda/attention_scores.cuh"
+#include "cuda/sparse_attention_e4m3.h"
 #include "cuda/sparse_attention_wgmma.h"
 
 namespace turboclip::cuda {
@@ -167,6 +168,9 @@ void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& p
   const AttentionTiles taken = tiles.value_or(best_attention_tiles(queue.device()));
   if (taken == AttentionTiles::wgmma) {
     return sparse_attention_wgmma(queue, shape, projections, heads, sparse, y, y_scales);
+  }
+  if (taken == AttentionTiles::e4m3) {
+    return sparse_attention_e4m3(queue, shape, projections, heads, sparse, y, y_scales);
   }
   queue.launch("sparse_attention", sparse_attention_kernel,
                {dim3(static_cast<unsigned>(shape.query_blocks()), static_cast<unsigned>(shape.heads)),
