@@ -12,7 +12,7 @@ namespace {
 using turboclip::cuda::guarded;
 
 /// Stands for a card that is not there: an RTX 5090. Of what is planned a prompt's sums depend on its
-/// multiprocessors, which other stages outweigh, and a clip's values in e4m3 on what it multiplies.
+/// multiprocessors, which other stages outweigh, and the scales of a clip's values on what it multiplies.
 constexpr turboclip::cuda::Device kAbsent{12, 170, turboclip::cuda::kSharedLimit};
 
 turboclip::Status answer_plan(const turboclip_cuda_plan_request& request,

@@ -49,11 +49,13 @@ std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, 
   put(where, squares, 3 * config.heads * stride);
   put(where, q_inverse, tokens_count);
   put(where, k_inverse, tokens_count);
-  put(where, hidden, tokens_count * config.ffn);
+  const std::int64_t head_blocks = config.heads * blocks;
+  const std::int64_t values = tiles == AttentionTiles::e4m3 ? head_blocks * kKeyBlock * kHeadWidth : 0;
+  put(where, hidden, std::max(tokens_count * config.ffn, values));
+  if (values > 0) v_values.place(reinterpret_cast<E4m3*>(hidden.data()), values);
   put(where, hidden_scales, config.ffn / kScaleGroup * stride);
   put(where, outputs, tokens_count * kHeadOutputs);
 
-  const std::int64_t head_blocks = config.heads * blocks;
   put(where, k_offset, width);
   put(where, q, tokens_count * width);
   put(where, k, tokens_count * width);
@@ -61,10 +63,7 @@ std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, 
   put(where, k_scales, head_blocks);
   put(where, q_sums, head_blocks * kHeadWidth);
   put(where, k_means, head_blocks * kHeadWidth);
-  if (tiles == AttentionTiles::e4m3) {
-    put(where, v_values, head_blocks * kKeyBlock * kHeadWidth);
-    put(where, v_scales, head_blocks);
-  }
+  if (values > 0) put(where, v_scales, head_blocks);
   if (!sla) return where.bytes();
   put(where, parts, config.heads * linear_parts(tokens_count) * kPartFloats);
   put(where, matrix, width * kHeadWidth);

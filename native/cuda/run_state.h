@@ -49,7 +49,7 @@ struct RunState {
   // Self-attention's (self_attention.h).
   DeviceArray<float> k_offset, q_scales, k_scales, q_sums, k_means, v_scales, parts, sums;
   DeviceArray<std::int8_t> q, k;
-  DeviceArray<E4m3> v_values;
+  DeviceArray<E4m3> v_values;  // lies in `hidden`, whose time in a block comes when attention's is over
   DeviceArray<Bf16> matrix;
   DeviceArray<std::int32_t> lut;
 
