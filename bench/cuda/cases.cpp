@@ -69,7 +69,9 @@ struct BlockCases::Operands {
     config.ffn = shape.ffn;
     config.layers = 1;
     config.in_channels = 16;
-    run.allocate(queue, config, {shape.frames, 2 * shape.height, 2 * shape.width}, {});
+    // With what any tiles of attention read.
+    run.allocate(queue, config, {shape.frames, 2 * shape.height, 2 * shape.width}, {},
+                 cuda::AttentionTiles::e4m3);
     const std::int64_t tokens = shape.tokens();
     fill(queue, run.stream, tokens * width);
     fill(queue, run.rows, tokens * width);
@@ -139,8 +141,8 @@ std::vector<BlockCases::Case> BlockCases::cases() {
   const double text = tokens * static_cast<double>(shape_.text_rows) * width;
   std::vector<Case> list;
   const auto add = [&](int times, const char* name, double int8, double bf16, double bytes, auto body,
-                       double moved = 0) {
-    list.push_back({{name, int8, bf16, bytes, body, moved}, times});
+                       double moved = 0, double e4m3 = 0) {
+    list.push_back({{name, int8, bf16, bytes, body, moved, e4m3}, times});
   };
   add(3, "layer_norm_int8", 0, 0, 3 * elements, [&queue, stream, modulation, &run] {
     cuda::layer_norm_int8(queue, stream, modulation, run.rows.data(), run.row_scales.data());
@@ -149,13 +151,20 @@ std::vector<BlockCases::Case> BlockCases::cases() {
   // are read once, v once here and once by attention, whose kept blocks it reads again through L2.
   const double parts = heads_count * static_cast<double>(cuda::linear_parts(shape_.tokens())) *
                        static_cast<double>(cuda::kPartFloats * sizeof(float));
+  const auto prepare = [&queue, &run, projections, &o](const cuda::Heads& to) {
+    cuda::prepare_heads(queue, run.heads, projections, {o.vector.data(), o.vector.data()}, run.angles.view(),
+                        to, run.linear_state());
+  };
+  cuda::Heads without_values = heads;
+  without_values.v = nullptr;
+  const bool e4m3 = cuda::best_attention_tiles(queue.device()) == cuda::AttentionTiles::e4m3;
   add(
-      1, "prepare_heads", 0, 2 * elements * 128, 10 * elements,
-      [&queue, &run, projections, &o, heads] {
-        cuda::prepare_heads(queue, run.heads, projections, {o.vector.data(), o.vector.data()},
-                            run.angles.view(), heads, run.linear_state());
-      },
-      parts);
+      e4m3 ? 0 : 1, "prepare_heads", 0, 2 * elements * 128, 10 * elements,
+      [prepare, without_values] { prepare(without_values); }, parts);
+  // Also what attention in e4m3 reads below, on a card whose best is another.
+  add(
+      e4m3 ? 1 : 0, "prepare_heads, v in e4m3", 0, 2 * elements * 128, 11 * elements,
+      [prepare, heads] { prepare(heads); }, parts);
   const double blocks = static_cast<double>(run.heads.key_blocks());
   const double map = static_cast<double>(run.heads.query_blocks() * run.kept * 4);
   add(1, "block_map", 0, 0, heads_count * (2 * blocks * 128 * 4 + map),
@@ -165,8 +174,9 @@ std::vector<BlockCases::Case> BlockCases::cases() {
       1, "fold_linear_state", 0, 0, matrix,
       [&queue, &run, &o] { cuda::fold_linear_state(queue, run.heads, o.proj_l.data(), run.linear_state()); },
       parts);
-  add(1, "sparse_attention", 2 * pairs, 2 * pairs + 2 * elements * 128, (1 + 2 + 1 + 1 + 2) * elements,
-      [this] { attend({}); });
+  add(
+      1, "sparse_attention", 2 * pairs, 2 * pairs + 2 * elements * 128, (1 + 2 + 1 + 1 + 2) * elements,
+      [this] { attend({}); }, 0, 2 * pairs);
   add(1, "cross_attention", 0, 4 * text, 3 * elements, [&queue, &run, heads_count] {
     cuda::cross_attention(queue,
                           {run.projections.data(), run.q_inverse.data(), run.heads.tokens,

@@ -32,7 +32,8 @@ DenoiserConfig config_of(std::int64_t heads, std::int64_t ffn, std::int64_t laye
   return config;
 }
 
-constexpr Ceilings kRtx5090{838e12, 209e12, 1.79e12};  // by its datasheet, bf16 with float32 sums
+/// By its datasheet: bf16 with float32 sums, e4m3 with sums in halves.
+constexpr Ceilings kRtx5090{838e12, 209e12, 1.79e12, 838e12};
 
 /// mma.sync as measured on an H100 80GB, by multiprocessor; an RTX 5090's for what came after.
 Ceilings ceilings(const cudaDeviceProp& card) {

@@ -71,9 +71,13 @@ Status time_clip(cuda::Transformer& model, const char* name, const ClipShape& cl
   }
   std::sort(runs.begin(), runs.end(), [](const Steps& a, const Steps& b) { return a.back() < b.back(); });
   const Steps& done = runs[runs.size() / 2];
+  cuda::Queue card;
+  const Status opened = card.open(0);
+  if (!opened) return opened;
+  const cuda::AttentionTiles tiles = cuda::best_attention_tiles(card.device());
   const double planned =
       static_cast<double>(model.weight_bytes() +
-                          cuda::clip_bytes(model.config(), shape, settings, kTokensOfPrompt)) /
+                          cuda::clip_bytes(model.config(), shape, settings, kTokensOfPrompt, tiles)) /
       kGibibyte;
   std::printf("| %s %s, %s | %.3f | %.3f | %.3f | %.3f | %.3f | %.3f to %.3f | %.2f | %.2f |\n", name,
               clip.name, way, begin_seconds, done[0], done[1], done[2], done[3], runs.front().back(),
@@ -111,7 +115,7 @@ Status time_sampling(const char* model, const DenoiserConfig& config, const std:
       if (portable) cuda::leave_out_tiles("wgmma");
       const Status timed = time_clip(*loaded.value(), model, clip,
                                      portable ? "portable kernels" : "the card's best kernels", before);
-      if (portable) cuda::take_all_tiles();
+      if (portable) cuda::take_tiles_again("wgmma");
       if (!timed) return timed;
     }
   }

@@ -28,7 +28,9 @@ double median_seconds(cuda::Queue& queue, const std::function<void()>& run) {
 }
 
 double floor_seconds(const Ceilings& card, const Work& work) {
-  return std::max(work.int8 / card.int8 + work.bf16 / card.bf16, work.bytes / card.bytes);
+  const double e4m3_rate = card.e4m3 > 0 ? card.e4m3 : card.bf16;
+  const double products = work.int8 / card.int8 + (work.bf16 - work.e4m3) / card.bf16 + work.e4m3 / e4m3_rate;
+  return std::max(products, work.bytes / card.bytes);
 }
 
 void print_line(const Ceilings& card, const Ceilings& other, const Work& work, double seconds) {

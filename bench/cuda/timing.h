@@ -9,11 +9,13 @@
 
 namespace turboclip::bench {
 
-/// What the card could do at best: operations a second of INT8 and bf16 mma.sync, and bytes a second.
+/// What the card could do at best: operations a second of INT8 and bf16 mma.sync, bytes a second, and
+/// operations of e4m3 with sums in halves if it multiplies that itself.
 struct Ceilings {
   double int8 = 0;
   double bf16 = 0;
   double bytes = 0;
+  double e4m3 = 0;
 };
 
 struct Work {
@@ -23,6 +25,7 @@ struct Work {
   double bytes = 0;  // that must move: every input read once, every output written once
   std::function<void()> run{};
   double moved = 0;  // what the kernels move beside them, by their own count: what they write and read again
+  double e4m3 = 0;   // of the operations in bf16, those that a card that multiplies e4m3 does in it
 };
 
 /// Median of CUDA events' times of one run, in seconds, after warm-up.

@@ -84,21 +84,23 @@ __device__ __forceinline__ void finish(OutputRows<Origin> (&rows)[Groups], unsig
                                        const HeadShape& shape, const Projections& projections,
                                        const Sparse& sparse, int head, int row, unsigned by, std::int8_t* y,
                                        float* y_scales) {
-  const int thread = static_cast<int>(by);
-  const int lane = thread % kWarp;
   const auto tokens = static_cast<int>(shape.tokens);
   const std::int64_t channels = shape.channels();
   __syncthreads();
   if (sparse.matrix != nullptr) {
+    const int thread = static_cast<int>(by);
     const Bf16* matrix = sparse.matrix + static_cast<std::int64_t>(head) * kHeadWidth * kHeadWidth;
     copy_head_rows<kHeadWidth, Threads>(shared, matrix, 0, kHeadWidth, kHeadWidth, thread);
     copy_commit();
     copy_wait<0>();
     __syncthreads();
     add_linear_branch<Apart>(rows, shared, sparse, projections.values + head * kHeadWidth, 3 * channels,
-                             sparse.sums + head * kHeadWidth, row, tokens, lane);
+                             sparse.sums + head * kHeadWidth, row, tokens, thread % kWarp);
     __syncthreads();
   }
+  forget(by);  // or what is computed from it would wait in registers
+  const int thread = static_cast<int>(by);
+  const int lane = thread % kWarp;
   float* scales = y_scales + head * scale_stride(shape.tokens);
   unsigned char* slab = shared + thread / kWarp * Groups * 16 * kHeadWidth;
 #pragma unroll

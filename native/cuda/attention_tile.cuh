@@ -66,14 +66,15 @@ struct OutputRows {
     return any;
   }
 
-  /// Raises the rows' references to the largest of the scores; what was summed is to be multiplied by `by`.
+  /// Raises the rows' references to the largest of the scores, so that no weight exceeds 2^most; what was
+  /// summed is to be multiplied by `by`.
   template <int Tiles>
   __device__ __forceinline__ void raise(float (&by)[2], const float (&scores)[Tiles][4],
-                                        const float (&scale)[2]) {
+                                        const float (&scale)[2], float most = 0) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float raised =
-          fmaxf(reference[half], (lanes_max<4>(largest_of(scores, half)) - Origin) * scale[half]);
+          fmaxf(reference[half], (lanes_max<4>(largest_of(scores, half)) - Origin) * scale[half] - most);
       by[half] = exp2_fast(reference[half] - raised);
       reference[half] = raised;
     }

@@ -22,10 +22,10 @@ std::string clip_words(const ModelLatentShape& shape) {
 }
 
 std::int64_t clip_bytes(const DenoiserConfig& config, const ModelLatentShape& shape,
-                        const DenoiserSettings& settings, std::int64_t text_rows) {
+                        const DenoiserSettings& settings, std::int64_t text_rows, AttentionTiles tiles) {
   RunState counted;
   return counted.place(nullptr, config, {shape.frames, shape.height, shape.width}, settings,
-                       key_rows(text_rows));
+                       key_rows(text_rows), tiles);
 }
 
 BlockPlan plan_blocks(const DenoiserConfig& config, std::int64_t clip, const OtherModels& others,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cuda/gemm_tiles.h"
 #include "cuda/queue.h"
 #include "engine/backend.h"
 
@@ -24,9 +25,9 @@ struct BlockPlan {
   bool fits = false;
 };
 
-/// Bytes of a clip's steps, without the ring. text_rows: of the prompt.
+/// Bytes of a clip's steps, without the ring. text_rows: of the prompt; tiles: of its self-attention.
 std::int64_t clip_bytes(const DenoiserConfig& config, const ModelLatentShape& shape,
-                        const DenoiserSettings& settings, std::int64_t text_rows);
+                        const DenoiserSettings& settings, std::int64_t text_rows, AttentionTiles tiles);
 
 /// As many blocks on the device as fit `available` bytes beside a clip of so many bytes and the other models,
 /// but at most `most_resident` if that is not negative. If not even none fits, the plan is that of none.

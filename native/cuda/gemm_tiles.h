@@ -16,6 +16,7 @@ enum class GemmTiles {
 
 enum class AttentionTiles {
   portable,  // warps of 32 queries, mma.sync
+  e4m3,      // warps of 16, p . v in e4m3 with sums in halves; cross-attention is the portable one
   wgmma,     // a warpgroup of 128 queries, Hopper's asynchronous products
 };
 
@@ -25,8 +26,8 @@ const char* name(AttentionTiles tiles);
 /// From here on no tiles with this word in their name are taken: "wgmma" measures on Hopper what others run,
 /// "wgmma attention" leaves the linear layers as they are.
 void leave_out_tiles(const char* word);
-/// Takes back what was left out.
-void take_all_tiles();
+/// Takes back what the last call with this word left out.
+void take_tiles_again(const char* word);
 /// Whether tiles of this name are left out.
 bool left_out(const char* name);
 
@@ -34,7 +35,7 @@ bool left_out(const char* name);
 std::vector<GemmTiles> gemm_tiles(const Device& device);
 std::vector<AttentionTiles> attention_tiles(const Device& device);
 
-/// The fastest that a card has been seen to run (bench/results/cuda-log.md).
+/// The fastest that a card has been seen to run, or is predicted to (bench/results/cuda-log.md).
 GemmTiles best_gemm_tiles(const Device& device);
 AttentionTiles best_attention_tiles(const Device& device);
 

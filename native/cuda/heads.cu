@@ -16,7 +16,8 @@ constexpr int kKeyTiles = kTileBytes;
 constexpr int kValueTiles = kKeyTiles + 2 * kTileBytes;
 constexpr int kSums = kValueTiles + 2 * kTileBytes;
 constexpr int kMaxima = kSums + 2 * kSumFloats * static_cast<int>(sizeof(float));
-constexpr int kSharedBytes = kMaxima + kHeadWarps * static_cast<int>(sizeof(float));
+// The warps' largest values of k, then of v.
+constexpr int kSharedBytes = kMaxima + 2 * kHeadWarps * static_cast<int>(sizeof(float));
 static_assert(kSharedBytes <= static_cast<int>(kSharedLimit));
 
 /// The mean of k over evenly spaced rows: near enough to the mean of all, and one pass cheaper.
@@ -110,8 +111,45 @@ struct State {
   }
 };
 
-/// Linear: with the linear branch, whose state's parts are written to `parts`.
-template <bool Linear>
+/// The largest of what the warps left.
+__device__ __forceinline__ float largest_of_warps(const float* of_warps) {
+  float largest = 0;
+#pragma unroll
+  for (int i = 0; i < kHeadWarps; i += 4) {
+    const float4 four = *reinterpret_cast<const float4*>(of_warps + i);
+    largest = max_or_nan(largest, max_or_nan(max_or_nan(four.x, four.y), max_or_nan(four.z, four.w)));
+  }
+  return largest;
+}
+
+/// The scale that takes `largest` to kMostValue; NaN for NaN. 1 for what is as good as zeros, by which sums
+/// that count in other blocks' scales stay finite: 2^40 * 2.25 * 2^17 keys * 448 * values of up to 2^60.
+__device__ __forceinline__ float value_scale(float largest) {
+  return largest < 0x1p-40f ? 1.0f : largest * (1.0f / kMostValue);
+}
+
+/// Quantises a key block's values, 64 rows of v, into [128][64] as Heads::v has them: a warp's 8 channels. A
+/// lane gets the keys of its 4 bytes of every 16 together where tiles of 8 keys are transposed.
+__device__ __forceinline__ void store_values(E4m3* out, const unsigned char* v, float scale, int warp,
+                                             int lane) {
+  static_assert(kHeadWarps * 8 == kHeadWidth);
+  const float factor = reciprocal(scale);
+  auto* words = reinterpret_cast<std::uint32_t*>(out + (8 * warp + lane / 4) * kKeyBlock) + lane % 4;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    std::uint32_t pairs[4];
+    load_tiles_transposed(pairs, head_chunk(v, 32 * half + lane, warp));
+#pragma unroll
+    for (int i = 0; i < 4; i += 2) {
+      words[8 * half + 2 * i] = pack_e4m3(low_half(pairs[i]) * factor, high_half(pairs[i]) * factor,
+                                          low_half(pairs[i + 1]) * factor, high_half(pairs[i + 1]) * factor);
+    }
+  }
+}
+
+/// Linear: with the linear branch, whose state's parts are written to `parts`. E4m3Values: with v for
+/// AttentionTiles::e4m3.
+template <bool Linear, bool E4m3Values>
 __global__ void __launch_bounds__(kHeadThreads, 1)
     heads_kernel(HeadShape shape, Projections projections, HeadWeights weights, RotaryAngles angles,
                  Heads heads, float* parts) {
@@ -143,7 +181,9 @@ __global__ void __launch_bounds__(kHeadThreads, 1)
   const auto copy_keys = [&](int block, unsigned thread) {
     if (block < end) {
       copy(shared + kKeyTiles + block % 2 * kTileBytes, channels, block, thread);
-      if (Linear) copy(shared + kValueTiles + block % 2 * kTileBytes, 2 * channels, block, thread);
+      if (Linear || E4m3Values) {
+        copy(shared + kValueTiles + block % 2 * kTileBytes, 2 * channels, block, thread);
+      }
     }
     copy_commit();
   };
@@ -236,6 +276,19 @@ __global__ void __launch_bounds__(kHeadThreads, 1)
     }
     largest = lanes_max<kWarp>(largest);
     if (thread % kWarp == 0) of_warps[thread / kWarp] = largest;
+    const unsigned char* values = shared + kValueTiles + block % 2 * kTileBytes;
+    if (E4m3Values) {
+      float largest_value = 0;
+#pragma unroll
+      for (int i = 0; i < kRowsAThread; ++i) {
+        float v[8];
+        unpack_bf16(v,
+                    *reinterpret_cast<const uint4*>(values + head_offset(in_tile + i * kRowsAtOnce, chunk)));
+        largest_value = max_or_nan(largest_value, largest_of(v));
+      }
+      largest_value = lanes_max<kWarp>(largest_value);
+      if (thread % kWarp == 0) of_warps[kHeadWarps + thread / kWarp] = largest_value;
+    }
     share_sum(sums(1), part, thread);
     // The sums and maxima are here, and all warps have left the stage of k and v that is filled next.
     __syncthreads();
@@ -249,12 +302,14 @@ __global__ void __launch_bounds__(kHeadThreads, 1)
       heads.k_means[(head * kHeadWidth + channel) * shape.key_blocks() + block] =
           sum_of_warps(sums(1), channel) * reciprocal(count);
     }
-#pragma unroll
-    for (int i = 0; i < kHeadWarps; i += 4) {
-      const float4 four = *reinterpret_cast<const float4*>(of_warps + i);
-      largest = max_or_nan(largest, max_or_nan(max_or_nan(four.x, four.y), max_or_nan(four.z, four.w)));
+    if (E4m3Values) {
+      const std::int64_t of_head = head * shape.key_blocks() + block;
+      const float scale = value_scale(largest_of_warps(of_warps + kHeadWarps));
+      if (thread == 0) heads.v_scales[of_head] = scale;
+      store_values(heads.v + of_head * (kHeadWidth * kKeyBlock), values, scale, thread / kWarp,
+                   thread % kWarp);
     }
-    const float scale = int8_scale(largest);
+    const float scale = int8_scale(largest_of_warps(of_warps));
     if (thread == 0) heads.k_scales[head * shape.key_blocks() + block] = scale;
     const float factor = reciprocal(scale);
 #pragma unroll
@@ -278,7 +333,7 @@ __global__ void __launch_bounds__(kHeadThreads, 1)
     // f(k) and v are here, and all warps have left the sums.
     __syncthreads();
     if (Linear) {
-      state.add(keys, shared + kValueTiles + block % 2 * kTileBytes, thread / kWarp, thread % kWarp);
+      state.add(keys, values, thread / kWarp, thread % kWarp);
     }
   }
   if (Linear) {
@@ -298,7 +353,10 @@ void prepare_heads(Queue& queue, const HeadShape& shape, const Projections& proj
   const auto count = static_cast<unsigned>(shape.heads);
   queue.launch("key_offset", key_offset_kernel, {dim3(count), kHeadThreads, kSumFloats * sizeof(float)},
                shape, projections, weights, angles, heads.k_offset);
-  queue.launch("prepare_heads", state.parts == nullptr ? heads_kernel<false> : heads_kernel<true>,
+  const bool linear = state.parts != nullptr;
+  const auto plain = linear ? heads_kernel<true, false> : heads_kernel<false, false>;
+  const auto with_values = linear ? heads_kernel<true, true> : heads_kernel<false, true>;
+  queue.launch("prepare_heads", heads.v == nullptr ? plain : with_values,
                {dim3(count, static_cast<unsigned>(linear_parts(shape.tokens))), kHeadThreads, kSharedBytes},
                shape, projections, weights, angles, heads, state.parts);
 }

@@ -17,6 +17,13 @@ struct F16 {
   std::uint16_t bits;
 };
 
+/// An 8-bit float of 4 exponent bits and 3 of mantissa as it lies in memory: at most 448, no infinity
+/// (https://arxiv.org/abs/2209.05433).
+struct E4m3 {
+  std::uint8_t bits;
+};
+inline constexpr float kMostE4m3 = 448;
+
 /// Values that share one scale: this many channels of a row, and as many rows and channels of a weight.
 inline constexpr int kScaleGroup = 128;
 /// Head width of every TurboWan.

@@ -11,8 +11,8 @@ namespace {
 
 using turboclip::cuda::guarded;
 
-/// Stands for a card that is not there: an RTX 5090's multiprocessors. Of what is planned a prompt's sums
-/// alone depend on them, which other stages outweigh.
+/// Stands for a card that is not there: an RTX 5090. Of what is planned a prompt's sums depend on its
+/// multiprocessors, which other stages outweigh, and the scales of a clip's values on what it multiplies.
 constexpr turboclip::cuda::Device kAbsent{12, 170, turboclip::cuda::kSharedLimit};
 
 turboclip::Status answer_plan(const turboclip_cuda_plan_request& request,

@@ -15,7 +15,7 @@ void RunState::shape_for(const DenoiserConfig& config, const LatentShape& shape,
 }
 
 std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, const LatentShape& shape,
-                             const DenoiserSettings& settings, std::int64_t text) {
+                             const DenoiserSettings& settings, std::int64_t text, AttentionTiles tiles) {
   shape_for(config, shape, settings);
   Placing where(base);
   const std::int64_t blocks = heads.key_blocks();
@@ -49,11 +49,13 @@ std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, 
   put(where, squares, 3 * config.heads * stride);
   put(where, q_inverse, tokens_count);
   put(where, k_inverse, tokens_count);
-  put(where, hidden, tokens_count * config.ffn);
+  const std::int64_t head_blocks = config.heads * blocks;
+  const std::int64_t values = tiles == AttentionTiles::e4m3 ? head_blocks * kKeyBlock * kHeadWidth : 0;
+  put(where, hidden, std::max(tokens_count * config.ffn, values));
+  if (values > 0) v_values.place(reinterpret_cast<E4m3*>(hidden.data()), values);
   put(where, hidden_scales, config.ffn / kScaleGroup * stride);
   put(where, outputs, tokens_count * kHeadOutputs);
 
-  const std::int64_t head_blocks = config.heads * blocks;
   put(where, k_offset, width);
   put(where, q, tokens_count * width);
   put(where, k, tokens_count * width);
@@ -61,6 +63,7 @@ std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, 
   put(where, k_scales, head_blocks);
   put(where, q_sums, head_blocks * kHeadWidth);
   put(where, k_means, head_blocks * kHeadWidth);
+  if (values > 0) put(where, v_scales, head_blocks);
   if (!sla) return where.bytes();
   put(where, parts, config.heads * linear_parts(tokens_count) * kPartFloats);
   put(where, matrix, width * kHeadWidth);
@@ -70,9 +73,9 @@ std::int64_t RunState::place(unsigned char* base, const DenoiserConfig& config, 
 }
 
 void RunState::allocate(Queue& queue, const DenoiserConfig& config, const LatentShape& shape,
-                        const DenoiserSettings& settings) {
-  own_.allocate(queue, place(nullptr, config, shape, settings, 1));
-  place(own_.data(), config, shape, settings, 1);
+                        const DenoiserSettings& settings, AttentionTiles tiles) {
+  own_.allocate(queue, place(nullptr, config, shape, settings, 1, tiles));
+  place(own_.data(), config, shape, settings, 1, tiles);
   angles.fill(queue, heads);
 }
 

@@ -47,23 +47,24 @@ struct RunState {
   DeviceArray<float> hidden_scales;         // [ffn / 128][scale_stride(L)]
   DeviceArray<float> outputs;               // [L, 64], the head's
   // Self-attention's (self_attention.h).
-  DeviceArray<float> k_offset, q_scales, k_scales, q_sums, k_means, parts, sums;
+  DeviceArray<float> k_offset, q_scales, k_scales, q_sums, k_means, v_scales, parts, sums;
   DeviceArray<std::int8_t> q, k;
+  DeviceArray<E4m3> v_values;  // lies in `hidden`, whose time in a block comes when attention's is over
   DeviceArray<Bf16> matrix;
   DeviceArray<std::int32_t> lut;
 
-  /// Places all of it, for a clip of this shape whose prompt has `text` rows, and returns its bytes; without
-  /// a base it only counts.
+  /// Places all of it, for a clip of this shape whose prompt has `text` rows and whose attention takes these
+  /// tiles, and returns its bytes; without a base it only counts.
   std::int64_t place(unsigned char* base, const DenoiserConfig& config, const LatentShape& shape,
-                     const DenoiserSettings& settings, std::int64_t text);
+                     const DenoiserSettings& settings, std::int64_t text, AttentionTiles tiles);
   /// The same in memory of its own.
   void allocate(Queue& queue, const DenoiserConfig& config, const LatentShape& shape,
-                const DenoiserSettings& settings);
+                const DenoiserSettings& settings, AttentionTiles tiles);
 
   Projections head_projections() { return {projections.data(), q_inverse.data(), k_inverse.data()}; }
   Heads head_views() {
-    return {k_offset.data(), q.data(),      q_scales.data(), k.data(),
-            k_scales.data(), q_sums.data(), k_means.data()};
+    return {k_offset.data(), q.data(),       q_scales.data(), k.data(),       k_scales.data(),
+            q_sums.data(),   k_means.data(), v_values.data(), v_scales.data()};
   }
   LinearState linear_state() { return {parts.data(), matrix.data(), sums.data()}; }
   TextKeys text_keys(std::size_t block) { return {cross_keys[block].data(), text_rows, last_bias}; }

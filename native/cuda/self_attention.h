@@ -46,6 +46,10 @@ struct HeadWeights {
   const float* norm_k;  // [C]
 };
 
+/// The largest value of a key block in e4m3, whose weights reach kMostE4m3: sums of its 64 products stay
+/// within 64 * 448 * 2.25 = 64,512, which a half holds.
+inline constexpr float kMostValue = 2.25f;
+
 /// What attention reads of q and k, by head. k is less an offset of its head, which leaves the softmax
 /// unchanged; any vector near its mean will do.
 struct Heads {
@@ -56,6 +60,9 @@ struct Heads {
   float* k_scales;  // [H][key blocks]
   float* q_sums;    // [H][key blocks][128]: sums over 64 rows; two make a query block
   float* k_means;   // [H][128][key blocks]
+  // For AttentionTiles::e4m3; else nullptr, and v is read where the projections are.
+  E4m3* v;          // [H][key blocks][128][64]: place 4 i + e of 16 keys has 2 i + e % 2 + e / 2 * 8
+  float* v_scales;  // [H][key blocks]
 };
 
 /// The linear branch's state with proj_l folded in: o = f(q) M / (1e-5 + f(q) . s) + bias, with f the softmax
@@ -69,8 +76,8 @@ struct LinearState {
 /// Ranges of rows that are summed apart from one another.
 std::int64_t linear_parts(std::int64_t tokens);
 
-/// RMS norm, rotary embedding, INT8, block sums. With a linear branch (parts is not nullptr), also its
-/// state's parts, and q inside `projections` becomes f(q).
+/// RMS norm, rotary embedding, INT8, block sums; v in e4m3 if `heads` has room for it. With a linear branch
+/// (parts is not nullptr), also its state's parts, and q inside `projections` becomes f(q).
 void prepare_heads(Queue& queue, const HeadShape& shape, const Projections& projections,
                    const HeadWeights& weights, const RotaryAngles& angles, const Heads& heads,
                    const LinearState& state);

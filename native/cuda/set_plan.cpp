@@ -75,8 +75,9 @@ SetPlan SetPlanner::plan_with(TextEncoding encoding, const PlannedClip& clip, st
       (there_.vae ? 0 : vae_.weight_bytes()) + (tiny_ && !there_.tiny ? tiny_->weight_bytes() : 0);
   plan.decode = decoding_bytes(clip.tiny && tiny_ ? *tiny_ : vae_, clip.shape);
   const OtherModels beside{plan.text_encoder + plan.decoders, std::max(plan.text, plan.decode)};
-  plan.blocks = plan_blocks(config_, clip_bytes(config_, clip.shape, clip.settings, clip.text_rows), beside,
-                            available, most_resident);
+  const std::int64_t steps =
+      clip_bytes(config_, clip.shape, clip.settings, clip.text_rows, best_attention_tiles(device_));
+  plan.blocks = plan_blocks(config_, steps, beside, available, most_resident);
   plan.ring = ring_bytes(config_, plan.blocks.streamed);
   plan.peak = plan.blocks.weights + beside.weights + std::max(plan.blocks.denoise, beside.scratch);
   plan.host = plan.blocks.streamed * block_bytes(config_).all();

@@ -102,6 +102,15 @@ __device__ __forceinline__ void multiply_add_f16(std::uint32_t (&d)[2], const st
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/// d = a b + c: a is 16 x 32 e4m3 by rows, b 32 x 8 e4m3 by columns, c and d 16 x 8 halves. sm_90 has no such
+/// instruction: ptxas makes it of products of halves there.
+__device__ __forceinline__ void multiply_e4m3(std::uint32_t (&d)[2], const std::uint32_t (&a)[4],
+                                              const std::uint32_t (&b)[2], const std::uint32_t (&c)[2]) {
+  asm("mma.sync.aligned.m16n8k32.row.col.f16.e4m3.e4m3.f16 {%0,%1}, {%2,%3,%4,%5}, {%6,%7}, {%8,%9};"
+      : "=r"(d[0]), "=r"(d[1])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(c[0]), "r"(c[1]));
+}
+
 /// Two bfloat16 values, nearest even, the first in the low half.
 __device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
   std::uint32_t packed;
@@ -121,6 +130,16 @@ __device__ __forceinline__ float2 unpack_f16(std::uint32_t pair) {
       : "=f"(out.x), "=f"(out.y)
       : "r"(pair));
   return out;
+}
+
+/// Four e4m3 values, nearest even, the first in the lowest byte; what is too large becomes 448.
+__device__ __forceinline__ std::uint32_t pack_e4m3(float first, float second, float third, float fourth) {
+  std::uint32_t packed;
+  asm("{.reg .b16 low, high; cvt.rn.satfinite.e4m3x2.f32 low, %2, %1; "
+      "cvt.rn.satfinite.e4m3x2.f32 high, %4, %3; mov.b32 %0, {low, high};}"
+      : "=r"(packed)
+      : "f"(first), "f"(second), "f"(third), "f"(fourth));
+  return packed;
 }
 
 /// The larger; NaN if either is, so that a fault upstream is not quantised into a number.

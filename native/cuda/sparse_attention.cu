@@ -1,7 +1,8 @@
 // Softmax attention over the kept key blocks: INT8 q . k, bfloat16 p . v, float32 state. Warps with their
 // rows of q in registers; two stages of k and v within 48 KiB, so that two blocks share a multiprocessor of
 // 100. (Online softmax: FlashAttention, https://arxiv.org/abs/2205.14135.)
-#include "cuda/attention_output.cuh"
+#include "cuda/attention_scores.cuh"
+#include "cuda/sparse_attention_e4m3.h"
 #include "cuda/sparse_attention_wgmma.h"
 
 namespace turboclip::cuda {
@@ -10,7 +11,6 @@ namespace {
 constexpr int kGroups = 2;  // of 16 rows, a warp
 constexpr int kThreads = kQueryBlock / 16 / kGroups * kWarp;
 constexpr int kKeysAtOnce = 16;  // a step of p . v; 32 spill beside q and the output
-constexpr int kKeyBytes = kKeyBlock * kHeadWidth;
 constexpr int kStageBytes = kKeyBytes + kKeyBlock * kHeadRowBytes;
 constexpr int kStages = 2;
 constexpr int kScales = kStages * kStageBytes;  // of the block's rows of q
@@ -49,55 +49,15 @@ struct Queries {
       }
     }
   }
+
+  __device__ __forceinline__ void get(std::uint32_t (&left)[kGroups][4], int step) const {
+#pragma unroll
+    for (int i = 0; i < kGroups; ++i) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) left[i][e] = values[i][step][e];
+    }
+  }
 };
-
-/// Scores of 16 keys from `key` of the tile on: integers, as floats that are kFloatOrigin more.
-__device__ __forceinline__ void score(float (&out)[kGroups][kKeysAtOnce / 8][4], const Queries& q,
-                                      const unsigned char* keys, int key, int lane) {
-  std::int32_t sums[kGroups][kKeysAtOnce / 8][4];
-  fill(sums, kIntegerOrigin);
-  const unsigned char* line = keys + (key + lane / 16 * 8 + lane % 8) * kHeadWidth;
-  const int swizzle = (lane / 8 % 2 ^ lane % 8) << 4;
-#pragma unroll
-  for (int step = 0; step < kHeadWidth / 32; ++step) {
-#pragma unroll
-    for (int j = 0; j < kKeysAtOnce / 16; ++j) {
-      std::uint32_t b[4];
-      load_tiles(b, line + 16 * j * kHeadWidth + (swizzle ^ 2 * step << 4));
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::uint32_t right[2] = {b[2 * half], b[2 * half + 1]};
-#pragma unroll
-        for (int i = 0; i < kGroups; ++i) {
-          std::int32_t(&sum)[4] = sums[i][2 * j + half];
-          multiply_s8(sum, q.values[i][step], right, sum);
-        }
-      }
-    }
-  }
-#pragma unroll
-  for (int i = 0; i < kGroups; ++i) {
-#pragma unroll
-    for (int j = 0; j < kKeysAtOnce / 8; ++j) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) out[i][j][e] = __int_as_float(sums[i][j][e]);
-    }
-  }
-}
-
-/// Scores of keys from `count` on become those of no key.
-__device__ __forceinline__ void mask(float (&scores)[kGroups][kKeysAtOnce / 8][4], int count, int lane) {
-#pragma unroll
-  for (int i = 0; i < kGroups; ++i) {
-#pragma unroll
-    for (int j = 0; j < kKeysAtOnce / 8; ++j) {
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        if (8 * j + lane % 4 * 2 + e % 2 >= count) scores[i][j][e] = kMinusInfinity;
-      }
-    }
-  }
-}
 
 __global__ void __launch_bounds__(kThreads, 2)
     sparse_attention_kernel(HeadShape shape, Projections projections, Heads heads, Sparse sparse,
@@ -113,27 +73,18 @@ __global__ void __launch_bounds__(kThreads, 2)
     const auto map = (head * static_cast<int>(shape.query_blocks()) + static_cast<int>(blockIdx.x)) * kept;
     return sparse.lut == nullptr ? index : sparse.lut[map + index];
   };
-  // Rows past the last are copies of it; their scores are masked.
   const auto copy = [&](int index, int block, unsigned by) {
     unsigned char* stage = shared + index % kStages * kStageBytes;
     const int first = block * kKeyBlock;
-    const auto source = [&](unsigned row) {
-      const int r = first + static_cast<int>(row);
-      return static_cast<std::uint64_t>(static_cast<unsigned>(r < tokens ? r : tokens - 1));
-    };
-#pragma unroll
-    for (int i = 0; i < kKeyBytes / 16 / kThreads; ++i) {
-      const unsigned row = i * (kThreads / 8) + by / 8;
-      const unsigned chunk = by % 8;
-      copy_async(stage + row * kHeadWidth + ((chunk ^ (row & 7)) << 4),
-                 heads.k + (source(row) + head * shape.tokens) * kHeadWidth + chunk * 16, 16);
-    }
+    copy_int8_rows<kKeyBlock, kThreads>(stage, heads.k, shape, head, first, by);
 #pragma unroll
     for (int i = 0; i < kKeyBlock * kHeadRowBytes / 16 / kThreads; ++i) {
       const unsigned row = i * (kThreads / 16) + by / 16;
       const unsigned chunk = by % 16;
       copy_async(stage + kKeyBytes + head_offset(row, chunk),
-                 projections.values + (source(row) * v_stride + (v_column + chunk * 8)), 16);
+                 projections.values +
+                     (source_row(first + static_cast<int>(row), tokens) * v_stride + (v_column + chunk * 8)),
+                 16);
     }
     copy_commit();
   };
@@ -217,6 +168,9 @@ void sparse_attention(Queue& queue, const HeadShape& shape, const Projections& p
   const AttentionTiles taken = tiles.value_or(best_attention_tiles(queue.device()));
   if (taken == AttentionTiles::wgmma) {
     return sparse_attention_wgmma(queue, shape, projections, heads, sparse, y, y_scales);
+  }
+  if (taken == AttentionTiles::e4m3) {
+    return sparse_attention_e4m3(queue, shape, projections, heads, sparse, y, y_scales);
   }
   queue.launch("sparse_attention", sparse_attention_kernel,
                {dim3(static_cast<unsigned>(shape.query_blocks()), static_cast<unsigned>(shape.heads)),

@@ -64,8 +64,9 @@ Result<unsigned char*> Transformer::make_room(const ModelLatentShape& shape, std
   // What this model has on the device already is its own to divide.
   const std::int64_t room = available.value() + held_.bytes();
   const auto plan = [&](const ModelLatentShape& of) {
-    return plan_blocks(config(), clip_bytes(config(), of, settings_, text_rows), {0, other_stage_}, room,
-                       blocks_.count() - blocks_.streamed());
+    const std::int64_t steps =
+        clip_bytes(config(), of, settings_, text_rows, best_attention_tiles(queue_->device()));
+    return plan_blocks(config(), steps, {0, other_stage_}, room, blocks_.count() - blocks_.streamed());
   };
   const BlockPlan needed = plan(shape);
   if (!needed.fits) {
@@ -106,7 +107,8 @@ Status Transformer::begin_clip(const ModelLatentShape& shape, const Conditioning
   const LatentShape latent{shape.frames, shape.height, shape.width};
   run_ = {};
   run_.text_rows = key_rows(conditioning.text.size(0));
-  ring_ = base.value() + run_.place(base.value(), config(), latent, settings, run_.text_rows);
+  ring_ = base.value() + run_.place(base.value(), config(), latent, settings, run_.text_rows,
+                                    best_attention_tiles(queue_->device()));
   owner_ = memory_.holdings().owner;
   run_.angles.fill(*queue_, run_.heads);
   run_.image.fill(*queue_, conditioning.image.values);

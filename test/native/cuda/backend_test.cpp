@@ -210,7 +210,7 @@ TEST("a model or a clip over its share of the device is refused before it is loa
 
   const DenoiserSettings settings{Attention::sla, 0.3};
   const ModelLatentShape shape{20, 16, 16};
-  const std::int64_t share = least + cuda::clip_bytes(config, shape, settings, 3);
+  const std::int64_t share = least + cuda::clip_bytes(config, shape, settings, 3, cuda::AttentionTiles::e4m3);
   Result<std::unique_ptr<Backend>> backend = emulated(0, share);
   Result<std::unique_ptr<Denoiser>> model = backend.value()->load_denoiser(file.value());
   CHECK(model.ok());

@@ -51,12 +51,16 @@ TEST("the plan of weights and of a clip is what they take, to the byte") {
   CHECK_EQUAL(taken(), cuda::weight_bytes(config));
   Conditioning conditioning;
   conditioning.text = Tensor({3, config.text_width});
-  // The scratch grows and does not shrink: the smaller one, without SLA, comes first.
+  // The scratch grows and does not shrink: the smaller ones, without SLA and without v in e4m3, come first.
   for (const Attention attention : {Attention::original, Attention::sla}) {
-    const DenoiserSettings settings{attention, 0.3};
-    const ModelLatentShape shape{2, 4, 6};
-    CHECK(model.value()->begin_clip(shape, conditioning, settings, {}).ok());
-    CHECK_EQUAL(taken(), cuda::weight_bytes(config) + cuda::clip_bytes(config, shape, settings, 3));
+    for (const cuda::AttentionTiles tiles : {cuda::AttentionTiles::portable, cuda::AttentionTiles::e4m3}) {
+      const DenoiserSettings settings{attention, 0.3};
+      const ModelLatentShape shape{2, 4, 6};
+      if (tiles == cuda::AttentionTiles::portable) cuda::leave_out_tiles("e4m3");
+      CHECK(model.value()->begin_clip(shape, conditioning, settings, {}).ok());
+      CHECK_EQUAL(taken(), cuda::weight_bytes(config) + cuda::clip_bytes(config, shape, settings, 3, tiles));
+      if (tiles == cuda::AttentionTiles::portable) cuda::take_tiles_again("e4m3");
+    }
   }
   model.value().reset();
   CHECK_EQUAL(taken(), 0);

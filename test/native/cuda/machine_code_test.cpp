@@ -22,6 +22,7 @@ namespace {
 enum Opcode : unsigned {
   kImma = 0x237,
   kHmma = 0x23c,
+  kQmma = 0x27a,
   kIgmma = 0x9f1,
   kHgmma = 0xdf0,        // the left operand in registers
   kHgmmaShared = 0x9f0,  // both in shared memory
@@ -155,7 +156,8 @@ int blocks_by_registers(const Kernel& kernel) {
 
 TEST("an RTX 5090's multiprocessor holds every kernel, and as many blocks of it as the kernel was made for") {
   // What shared memory leaves of them is asserted where it is laid out (blocks_by_shared_memory).
-  const std::map<std::string, int> made_for{{"sparse_attention_kernel", 2}, {"row_kernel", 5}};
+  const std::map<std::string, int> made_for{
+      {"sparse_attention_kernel", 2}, {"sparse_attention_e4m3_kernel", 2}, {"row_kernel", 5}};
   int seen = 0;
   for (const Kernel& kernel : kernels()) {
     if (kernel.architecture != 120) continue;
@@ -175,6 +177,7 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   int copying = 0;
   int asynchronous = 0;
   int attentions = 0;
+  int e4m3_attentions = 0;
   int asynchronous_attentions = 0;
   int states = 0;
   int convolutions = 0;
@@ -260,6 +263,17 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
       CHECK_EQUAL(kernel.count(kIgmma), 4 * 4);
       CHECK_EQUAL(kernel.count(kHgmma), 2 * 4);
       CHECK_EQUAL(kernel.count(kHmma), 32);
+    } else if (kernel.name.find("sparse_attention_e4m3") != std::string::npos) {
+      ++e4m3_attentions;
+      // 64 keys: q . k of 8 tiles in 4 steps; p . v of 16 tiles and the weights' sums in 2 steps, which sm_90
+      // makes of halves; the linear branch's step 16. q, k and v come by 4 + 16 + 16 loads, the branch's
+      // by 8.
+      CHECK_EQUAL(kernel.count(kImma), 8 * 4);
+      const int values = (16 + 1) * 2;
+      CHECK_EQUAL(kernel.count(kQmma), kernel.architecture == 90 ? 0 : values);
+      CHECK_EQUAL(kernel.count(kHmma), 16 + (kernel.architecture == 90 ? 2 * values : 0));
+      CHECK_EQUAL(kernel.count(kLdsm), 4 + 16 + 16 + 8);
+      CHECK(kernel.count(kLdgsts) > 0);
     } else if (kernel.name.find("sparse_attention") != std::string::npos) {
       ++attentions;
       // Four steps of 16 keys: q . k of 2 x 2 tiles in 4 steps, once more for scores that are weighed anew;
@@ -284,8 +298,9 @@ TEST("the matrix kernels are made of the tensor cores' instructions, in the numb
   CHECK_EQUAL(copying, 4 * 2);
   CHECK_EQUAL(asynchronous, 4);
   CHECK_EQUAL(attentions, 3);
+  CHECK_EQUAL(e4m3_attentions, 3);
   CHECK_EQUAL(asynchronous_attentions, 2);
-  CHECK_EQUAL(states, 3);
+  CHECK_EQUAL(states, 2 * 3);        // with v in e4m3 and without
   CHECK_EQUAL(few_rows, 2 * 4 * 3);  // precisions, rows of a tile, architectures
   CHECK_EQUAL(convolutions, 2 * 3 * 3);  // kinds of sums, columns of a tile, architectures
   CHECK_EQUAL(pairs, 2 * 3 * 3);

@@ -110,6 +110,7 @@ struct Problem {
 struct Device {
   const Problem& problem;
   cuda::Queue& queue;
+  cuda::AttentionTiles tiles;
   HeadBuffers buffers;
   cuda::DeviceArray<cuda::Bf16> values;
   cuda::DeviceArray<float> q_inverse, k_inverse, norm_q, norm_k, proj_l, bias, scales;
@@ -117,8 +118,8 @@ struct Device {
   cuda::DeviceArray<std::int32_t> lut;
 
   /// linear: with the linear branch's state.
-  Device(cuda::Queue& on, const Problem& from, bool linear = true)
-      : problem(from), queue(on), buffers(on, from.shape) {
+  Device(cuda::Queue& on, const Problem& from, cuda::AttentionTiles taken, bool linear = true)
+      : problem(from), queue(on), tiles(taken), buffers(on, from.shape, taken) {
     const cuda::HeadShape& shape = problem.shape;
     values.upload(queue, to_bf16(problem.values));
     q_inverse.upload(queue, inverse(0));
@@ -151,7 +152,7 @@ struct Device {
   }
   cuda::Projections projections() { return {values.data(), q_inverse.data(), k_inverse.data()}; }
 
-  std::vector<float> attend(const cuda::Sparse& sparse, cuda::AttentionTiles tiles) {
+  std::vector<float> attend(const cuda::Sparse& sparse) {
     cuda::sparse_attention(queue, problem.shape, projections(), buffers.heads(), sparse, y.data(),
                            scales.data(), tiles);
     return QuantizedRows{problem.shape.tokens, problem.shape.channels(), y.download(queue),
@@ -199,6 +200,13 @@ double worst_miss(const Problem& problem, const std::vector<std::int32_t>& lut) 
   return worst;
 }
 
+/// The error allowed of softmax attention over random values. Rounding to e4m3's 3 bits of mantissa is off by
+/// 2.6% rms, of weights and of values, and errors of random values shrink no more than their sum does: 3.7%.
+/// Measured on the emulated machine: 2.5 to 4.0%, sparse 0.6 to 1.5% beside the linear branch.
+double allowed(cuda::AttentionTiles tiles, double error) {
+  return tiles == cuda::AttentionTiles::e4m3 ? 5e-2 : error;
+}
+
 /// Every case in all tiles that the card can run.
 template <class Body>
 void in_all_tiles(const cuda::Queue& queue, const Body& body) {
@@ -216,16 +224,15 @@ TEST(
     const Problem problem(size);
     std::vector<float> first;
     in_both_orders([&] {
-      Device device(queue, problem);
+      Device device(queue, problem, tiles);
       const std::vector<std::int32_t> lut = device.lut.download(queue);
       CHECK(queue.finish().ok());
       CHECK(worst_miss(problem, lut) < 1e-6);
       const std::vector<float> out =
           device.attend({device.lut.data(), problem.kept, device.buffers.state().matrix,
-                         device.buffers.state().sums, device.bias.data()},
-                        tiles);
+                         device.buffers.state().sums, device.bias.data()});
       const double error = relative_error(out, problem.expected(lut, true));
-      CHECK(error < 1.5e-2);
+      CHECK(error < (tiles == cuda::AttentionTiles::e4m3 ? 2e-2 : 1.5e-2));
       if (first.empty()) first = out;
       CHECK(out == first);
     });
@@ -266,7 +273,7 @@ TEST("scores of any size, growing from key to key or falling, are weighed as the
           }
         }
       }
-      Device device(queue, problem);
+      Device device(queue, problem, tiles);
       const cuda::Heads heads = device.buffers.heads();
       const auto copy = [&](auto* to, const auto& from) {
         queue.copy("the test's heads", to, from.data(), from.size() * sizeof from[0], cudaMemcpyHostToDevice);
@@ -275,9 +282,8 @@ TEST("scores of any size, growing from key to key or falling, are weighed as the
       copy(heads.k, k);
       copy(heads.q_scales, q_scales);
       copy(heads.k_scales, k_scales);
-      const std::vector<float> out =
-          device.attend({nullptr, shape.key_blocks(), nullptr, nullptr, nullptr}, tiles);
-      CHECK(relative_error(out, problem.expected({}, false)) < 1e-2);
+      const std::vector<float> out = device.attend({nullptr, shape.key_blocks(), nullptr, nullptr, nullptr});
+      CHECK(relative_error(out, problem.expected({}, false)) < allowed(tiles, 1e-2));
       CHECK(queue.finish().ok());
     }
   }
@@ -288,12 +294,130 @@ TEST("dense attention is the sparse kernel without a map and without the linear 
   CHECK(queue.open(0).ok());
   in_all_tiles(queue, [&](cuda::AttentionTiles tiles, const Case& size) {
     const Problem problem(size);
-    Device device(queue, problem, false);
+    Device device(queue, problem, tiles, false);
     const std::vector<float> out =
-        device.attend({nullptr, problem.shape.key_blocks(), nullptr, nullptr, nullptr}, tiles);
-    CHECK(relative_error(out, problem.expected({}, false)) < 2.5e-2);
+        device.attend({nullptr, problem.shape.key_blocks(), nullptr, nullptr, nullptr});
+    CHECK(relative_error(out, problem.expected({}, false)) < allowed(tiles, 2.5e-2));
     CHECK(queue.finish().ok());
   });
+}
+
+/// A problem whose scores are all zeros: what attention makes of it is the mean of all values.
+Problem without_scores(const Case& size) {
+  Problem problem(size);
+  std::fill(problem.norm_q.begin(), problem.norm_q.end(), 0.0f);
+  std::fill(problem.q.begin(), problem.q.end(), 0.0f);
+  return problem;
+}
+
+std::vector<float> attend_all(cuda::Queue& queue, const Problem& problem, cuda::AttentionTiles tiles) {
+  Device device(queue, problem, tiles, false);
+  return device.attend({nullptr, problem.shape.key_blocks(), nullptr, nullptr, nullptr});
+}
+
+/// Sets v, as attention and as the device see it, to value(row, channel).
+template <class Value>
+void set_values(Problem& problem, const Value& value) {
+  const std::int64_t channels = problem.shape.channels();
+  for (std::int64_t r = 0; r < problem.shape.tokens; ++r) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const float rounded = round_to_bf16(value(r, c));
+      problem.v[r * channels + c] = rounded;
+      problem.values[(3 * r + 2) * channels + c] = rounded;
+    }
+  }
+}
+
+TEST("the largest sums of weights and values stay finite, and blocks of any size of values add up") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  for (const cuda::AttentionTiles tiles : cuda::attention_tiles(queue.device())) {
+    // All weights and values of a block at their largest: what 64 products can sum to.
+    Problem problem = without_scores({1, 1, 8, 24, 1.0});
+    set_values(problem, [](std::int64_t, std::int64_t c) { return c % 2 == 0 ? 3.0f : -3.0f; });
+    CHECK(relative_error(attend_all(queue, problem, tiles), problem.expected({}, false)) < 1e-2);
+    // From block to block by far: zeros, next to nothing, and what the others vanish beside.
+    Problem uneven = without_scores({2, 1, 13, 31, 1.0});
+    constexpr float kSizes[] = {0x1p60f, 0, 1e-30f, 1e-3f, 0x1p56f, 1, 0x1p58f};
+    set_values(uneven, [&, of = uneven.v](std::int64_t r, std::int64_t c) {
+      return of[r * uneven.shape.channels() + c] * kSizes[r / 64];
+    });
+    CHECK(relative_error(attend_all(queue, uneven, tiles), uneven.expected({}, false)) <
+          allowed(tiles, 2e-2));
+    CHECK(queue.finish().ok());
+  }
+}
+
+TEST("rows that weigh a value that is no number come out as none") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  for (const cuda::AttentionTiles tiles : cuda::attention_tiles(queue.device())) {
+    for (const std::int64_t bad : {0, 70, 129}) {
+      Problem problem = without_scores({1, 1, 10, 13, 1.0});
+      problem.values[(3 * bad + 2) * 128 + 5] = std::numeric_limits<float>::quiet_NaN();
+      const std::vector<float> out = attend_all(queue, problem, tiles);
+      CHECK(std::all_of(out.begin(), out.end(), [](float value) { return std::isnan(value); }));
+      CHECK(queue.finish().ok());
+    }
+  }
+}
+
+/// By the format's definition: bias 7, no infinity, NaN where all bits but the sign are set.
+double value_of(cuda::E4m3 value) {
+  const int exponent = value.bits >> 3 & 15;
+  const int mantissa = value.bits & 7;
+  const double size = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return value.bits >> 7 != 0 ? -size : size;
+}
+
+/// How far the e4m3 that is nearest to `value` is from it.
+double nearest_distance(double value) {
+  double least = 1e30;
+  for (int bits = 0; bits < 0x7f; ++bits) {
+    const double size = value_of({static_cast<std::uint8_t>(bits)});
+    least = std::min(least, std::fabs(std::fabs(value) - size));
+  }
+  return least;
+}
+
+TEST(
+    "values become the nearest e4m3, transposed in the order in which a lane holds weights, with scales that "
+    "take a block's largest to 2.25; rows past the clip's last are zeros") {
+  cuda::Queue queue;
+  CHECK(queue.open(0).ok());
+  for (const bool linear : {false, true}) {
+    Problem problem({2, 2, 7, 11, 1.0});
+    // Blocks of the second head: zeros, an outlier, a cut one.
+    set_values(problem, [&, of = problem.v](std::int64_t r, std::int64_t c) {
+      if (c >= 128 && r < 64) return 0.0f;
+      return r == 100 && c == 200 ? -50.0f : of[r * 256 + c];
+    });
+    const Device device(queue, problem, cuda::AttentionTiles::e4m3, linear);
+    const std::vector<cuda::E4m3> v = device.buffers.v().download(queue);
+    const std::vector<float> scales = device.buffers.v_scales().download(queue);
+    CHECK(queue.finish().ok());
+    for (std::int64_t block = 0; block < 2 * problem.shape.key_blocks(); ++block) {
+      const std::int64_t head = block / problem.shape.key_blocks();
+      const std::int64_t first = block % problem.shape.key_blocks() * 64;
+      const auto at = [&](std::int64_t key, std::int64_t channel) {
+        const std::int64_t r = first + key;
+        return r < problem.shape.tokens ? problem.v[r * 256 + head * 128 + channel] : 0.0f;
+      };
+      float largest = 0;
+      for (std::int64_t i = 0; i < 64 * 128; ++i) {
+        largest = std::max(largest, std::fabs(at(i / 128, i % 128)));
+      }
+      const float scale = scales[static_cast<std::size_t>(block)];
+      CHECK(largest == 0 ? scale == 1 : std::fabs(scale * 2.25f / largest - 1) < 1e-6f);
+      for (std::int64_t i = 0; i < 64 * 128; ++i) {
+        const std::int64_t place = i % 16;
+        const std::int64_t key = i % 64 / 16 * 16 + place / 4 * 2 + place % 2 + place % 4 / 2 * 8;
+        const double expected = static_cast<double>(at(key, i / 64)) / scale;
+        const double found = value_of(v[static_cast<std::size_t>(block * 64 * 128 + i)]);
+        CHECK(std::fabs(found - expected) <= nearest_distance(expected) + 1e-6);
+      }
+    }
+  }
 }
 
 }  // namespace

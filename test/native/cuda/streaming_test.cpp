@@ -83,7 +83,7 @@ TEST("as many blocks stay on the device as fit the share beside the clip, and th
   const TemporaryFolder folder;
   const Checkpoint file = deep_model(folder, kLayers);
   const DenoiserConfig config = cuda::read_config(file).value();
-  const std::int64_t clip = cuda::clip_bytes(config, kShape, kSla, 5);
+  const std::int64_t clip = cuda::clip_bytes(config, kShape, kSla, 5, cuda::AttentionTiles::e4m3);
   const std::int64_t block = cuda::block_bytes(config).all();
   const std::vector<float> expected = sampled(*load(file, {}));
   const std::size_t before = emulator::allocated_bytes();
@@ -106,7 +106,8 @@ TEST("blocks leave the device when a larger clip needs their room, and the clips
   const std::vector<float> small_clip = sampled(*all);
   const std::vector<float> large_clip = sampled(*all, large);
   const std::int64_t share = cuda::embedding_bytes(config) + 2 * cuda::block_bytes(config).all() +
-                             cuda::ring_bytes(config, 3) + cuda::clip_bytes(config, large, kSla, 5);
+                             cuda::ring_bytes(config, 3) +
+                             cuda::clip_bytes(config, large, kSla, 5, cuda::AttentionTiles::e4m3);
   // With no word of the clip the weights take all that they can.
   const std::int64_t held = all->weight_bytes();
   const auto model = load(file, {held + share});
@@ -125,7 +126,8 @@ TEST("an error while blocks are read for the host's memory leaves the model as i
   const DenoiserConfig config = cuda::read_config(file).value();
   const ModelLatentShape large{3, 8, 10};
   const std::vector<float> expected = sampled(*load(file, {}));
-  const std::int64_t share = cuda::weight_bytes(config) + cuda::clip_bytes(config, kShape, kSla, 5);
+  const std::int64_t share =
+      cuda::weight_bytes(config) + cuda::clip_bytes(config, kShape, kSla, 5, cuda::AttentionTiles::e4m3);
   const auto model = load(file, {share});
   CHECK(sampled(*model) == expected);
   for (int call = 0; call < 12; call += 3) {

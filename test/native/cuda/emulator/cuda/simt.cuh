@@ -101,6 +101,26 @@ void multiply(const char* name, Sum (&d)[4], const std::uint32_t (&a)[4], const 
   for (int i = 0; i < 4; ++i) d[i] = lane.d[i];
 }
 
+/// The nearest e4m3, ties to even; 448 for what is larger; NaN for NaN.
+inline std::uint32_t to_e4m3(float value) {
+  const std::uint32_t sign = std::signbit(value) ? 0x80u : 0u;
+  if (std::isnan(value)) return 0x7fu;
+  const float size = std::fabs(value);
+  if (size >= 448) return sign | 0x7eu;
+  // From 2^-6 on in eighths of the power of two below, under it in steps of 2^-9.
+  const int power = size < 0x1p-6f ? -6 : std::ilogb(size);
+  const auto steps = static_cast<int>(std::nearbyint(std::ldexp(size, 3 - power)));
+  return sign | static_cast<std::uint32_t>(8 * (power + 6) + steps);
+}
+inline float from_e4m3(std::uint32_t byte) {
+  const int exponent = static_cast<int>(byte >> 3 & 15u);
+  const int mantissa = static_cast<int>(byte & 7u);
+  if ((byte & 0x7fu) == 0x7fu) return std::numeric_limits<float>::quiet_NaN();
+  const float size = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                                   : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
+  return (byte & 0x80u) != 0 ? -size : size;
+}
+
 }  // namespace detail
 
 inline void load_tiles(std::uint32_t (&out)[4], const void* row) { detail::load_tiles(out, row, false); }
@@ -128,6 +148,21 @@ inline void multiply_add_f16(float (&d)[4], const std::uint32_t (&a)[4], const s
   });
 }
 
+/// Sums of 32 products and c in float32, by ascending k, and one rounding to halves. Cards may add in another
+/// order, and round between.
+inline void multiply_e4m3(std::uint32_t (&d)[2], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                          const std::uint32_t (&c)[2]) {
+  float sums[4];
+  for (int i = 0; i < 4; ++i) sums[i] = to_float(F16{static_cast<std::uint16_t>(c[i / 2] >> 16 * (i % 2))});
+  const float from[4] = {sums[0], sums[1], sums[2], sums[3]};
+  detail::multiply<float, float, 32>("mma.e4m3", sums, a, b, from, [](std::uint32_t bits, int e) {
+    return detail::from_e4m3(bits >> 8 * e & 0xffu);
+  });
+  for (int i = 0; i < 2; ++i) {
+    d[i] = to_f16(sums[2 * i]).bits | static_cast<std::uint32_t>(to_f16(sums[2 * i + 1]).bits) << 16;
+  }
+}
+
 inline std::uint32_t pack_bf16(float low, float high) {
   const auto round = [](float value) -> std::uint32_t {
     const auto bits = std::bit_cast<std::uint32_t>(value);
@@ -153,6 +188,11 @@ inline void multiply_add_f16(std::uint32_t (&d)[2], const std::uint32_t (&a)[4],
   }
   multiply_add_f16(sums, a, b);
   for (int half = 0; half < 2; ++half) d[half] = pack_f16(sums[2 * half], sums[2 * half + 1]);
+}
+
+inline std::uint32_t pack_e4m3(float first, float second, float third, float fourth) {
+  return detail::to_e4m3(first) | detail::to_e4m3(second) << 8 | detail::to_e4m3(third) << 16 |
+         detail::to_e4m3(fourth) << 24;
 }
 
 inline float max_or_nan(float a, float b) {
