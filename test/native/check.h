@@ -1,5 +1,5 @@
 // The C++ tests' small harness: a test is a sentence and a function; a failed CHECK records where and
-// why and lets the test go on. run_tests() prints one line a failure and "N passed, N failed" last.
+// why and lets the test go on. A line a failure is printed, and "N passed, N failed" last.
 #pragma once
 
 #include <cstdio>
@@ -33,30 +33,38 @@ inline void record_failure(const char* file, int line, const std::string& text) 
   Registry::instance().failures.push_back(out.str());
 }
 
-/// Runs every registered test whose name contains argv[1] (all without it). Returns the exit code.
+/// Runs one test and prints what failed in it. Returns whether nothing did.
+inline bool run_test(const std::string& name, const std::function<void()>& body) {
+  std::vector<std::string>& failures = Registry::instance().failures;
+  failures.clear();
+  try {
+    body();
+  } catch (const std::exception& error) {
+    failures.push_back(std::string("threw: ") + error.what());
+  }
+  if (failures.empty()) return true;
+  std::printf("FAILED %s\n", name.c_str());
+  for (const std::string& failure : failures) std::printf("  %s\n", failure.c_str());
+  return false;
+}
+
+/// Prints the last line. Returns the exit code.
+inline int report(int passed, int failed) {
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 && passed > 0 ? 0 : 1;
+}
+
+/// Runs every registered test whose name contains argv[1] (all without it), one after the other. Returns the
+/// exit code.
 inline int run_tests(int argc, char** argv) {
-  Registry& registry = Registry::instance();
   const std::string filter = argc > 1 ? argv[1] : "";
   int passed = 0;
   int failed = 0;
-  for (auto& [name, body] : registry.tests) {
+  for (const auto& [name, body] : Registry::instance().tests) {
     if (name.find(filter) == std::string::npos) continue;
-    registry.failures.clear();
-    try {
-      body();
-    } catch (const std::exception& error) {
-      registry.failures.push_back(std::string("threw: ") + error.what());
-    }
-    if (registry.failures.empty()) {
-      ++passed;
-      continue;
-    }
-    ++failed;
-    std::printf("FAILED %s\n", name.c_str());
-    for (const std::string& failure : registry.failures) std::printf("  %s\n", failure.c_str());
+    ++(run_test(name, body) ? passed : failed);
   }
-  std::printf("%d passed, %d failed\n", passed, failed);
-  return failed == 0 && passed > 0 ? 0 : 1;
+  return report(passed, failed);
 }
 
 }  // namespace turboclip::test
