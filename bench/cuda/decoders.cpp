@@ -43,11 +43,11 @@ constexpr ConvCase kConvs[] = {{"conv 384, 60 x 104", 384, 384, 60, 104, false},
                                {"conv 96 to RGB, 480 x 832", 96, 3, 480, 832, false},
                                {"doubling 192 to 96, 240 x 416", 192, 96, 240, 416, true}};
 
-/// A GeForce card multiplies halves twice as fast where their sums are halves.
+/// Halves count as bf16 (Work), at the rate of the tiles' sums.
 template <class Tiles>
-Ceilings ceilings_of(const Ceilings& other, Tiles tiles) {
-  Ceilings out = other;
-  if (tiles == Tiles::half_sums) out.bf16 *= 2;
+Ceilings ceilings_of(const Ceilings& card, Tiles tiles) {
+  Ceilings out = card;
+  if (tiles == Tiles::half_sums && card.half_sums > 0) out.bf16 = card.half_sums;
   return out;
 }
 
@@ -80,7 +80,7 @@ void time_conv(cuda::Queue& queue, const Ceilings& card, const Ceilings& other, 
       one.out == 3 ? cuda::ConvOutput{nullptr, nullptr, false, rgb.data()} : cuda::ConvOutput{y.data()};
   for (const cuda::ConvTiles tiles : cuda::conv_tiles(queue.device(), conv.shape)) {
     const auto run = [&] { cuda::convolve(queue, input, conv.shape, output, tiles); };
-    print_line(card, ceilings_of(other, tiles),
+    print_line(ceilings_of(card, tiles), ceilings_of(other, tiles),
                {concat(one.name, ", ", cuda::name(tiles)), 0, operations, bytes, run},
                median_seconds(queue, run));
   }
@@ -124,7 +124,7 @@ void time_pair(cuda::Queue& queue, const Ceilings& card, const Ceilings& other, 
   const double operations = 2.0 * 4 * 9 * static_cast<double>(pixels * one.out * one.in);
   for (const cuda::PairTiles tiles : cuda::pair_tiles(queue.device(), conv.shape)) {
     const auto run = [&] { cuda::convolve_pair(queue, x, conv.shape, {y[0].data()}, {y[1].data()}, tiles); };
-    print_line(card, ceilings_of(other, tiles),
+    print_line(ceilings_of(card, tiles), ceilings_of(other, tiles),
                {concat(one.name, ", ", cuda::name(tiles)), 0, operations, 6 * frame_bytes, run},
                median_seconds(queue, run));
   }

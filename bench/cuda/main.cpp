@@ -32,8 +32,8 @@ DenoiserConfig config_of(std::int64_t heads, std::int64_t ffn, std::int64_t laye
   return config;
 }
 
-/// By its datasheet: bf16 with float32 sums, e4m3 with sums in halves.
-constexpr Ceilings kRtx5090{838e12, 209e12, 1.79e12, 838e12};
+/// By its datasheet: bf16 with float32 sums, e4m3 and halves with sums in halves.
+constexpr Ceilings kRtx5090{838e12, 209e12, 1.79e12, 838e12, 419e12};
 
 /// mma.sync as measured on an H100 80GB, by multiprocessor; an RTX 5090's for what came after.
 Ceilings ceilings(const cudaDeviceProp& card) {

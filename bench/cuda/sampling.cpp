@@ -38,8 +38,8 @@ double used_gibibytes() {
   return static_cast<double>(total_bytes - free_bytes) / kGibibyte;
 }
 
-Status time_clip(cuda::Transformer& model, const char* name, const ClipShape& clip, const char* way,
-                 double before) {
+Status time_clip(cuda::Transformer& model, const cuda::Device& device, const char* name,
+                 const ClipShape& clip, const char* way, double before) {
   const ModelLatentShape shape{clip.frames, clip.height, clip.width};
   const Conditioning conditioning{gaussian_noise(1, 9, {kTokensOfPrompt, model.config().text_width}), {}};
   const DenoiserSettings settings{Attention::sla, 0.1};
@@ -71,10 +71,7 @@ Status time_clip(cuda::Transformer& model, const char* name, const ClipShape& cl
   }
   std::sort(runs.begin(), runs.end(), [](const Steps& a, const Steps& b) { return a.back() < b.back(); });
   const Steps& done = runs[runs.size() / 2];
-  cuda::Queue card;
-  const Status opened = card.open(0);
-  if (!opened) return opened;
-  const cuda::AttentionTiles tiles = cuda::best_attention_tiles(card.device());
+  const cuda::AttentionTiles tiles = cuda::best_attention_tiles(device);
   const double planned =
       static_cast<double>(model.weight_bytes() +
                           cuda::clip_bytes(model.config(), shape, settings, kTokensOfPrompt, tiles)) /
@@ -105,6 +102,9 @@ Status time_sampling(const char* model, const DenoiserConfig& config, const std:
   if (!saved) return saved;
   const Result<Checkpoint> file = Checkpoint::open(path);
   if (!file) return file.error();
+  cuda::Queue queue;
+  const Status opened = queue.open(0);
+  if (!opened) return opened;
   const double before = used_gibibytes();
   const Clock loading;
   Result<std::unique_ptr<cuda::Transformer>> loaded = cuda::Transformer::load(0, file.value());
@@ -113,7 +113,7 @@ Status time_sampling(const char* model, const DenoiserConfig& config, const std:
   for (const ClipShape& clip : clips) {
     for (const bool portable : {false, true}) {
       if (portable) cuda::leave_out_tiles("wgmma");
-      const Status timed = time_clip(*loaded.value(), model, clip,
+      const Status timed = time_clip(*loaded.value(), queue.device(), model, clip,
                                      portable ? "portable kernels" : "the card's best kernels", before);
       if (portable) cuda::take_tiles_again("wgmma");
       if (!timed) return timed;

@@ -9,13 +9,15 @@
 
 namespace turboclip::bench {
 
-/// What the card could do at best: operations a second of INT8 and bf16 mma.sync, bytes a second, and
-/// operations of e4m3 with sums in halves if it multiplies that itself.
+/// What the card could do at best: operations a second of INT8 and bf16 mma.sync, bytes a second, operations
+/// of e4m3 with sums in halves if it multiplies that itself, and of halves with sums in halves if it
+/// multiplies those at another rate than bf16.
 struct Ceilings {
   double int8 = 0;
   double bf16 = 0;
   double bytes = 0;
   double e4m3 = 0;
+  double half_sums = 0;
 };
 
 struct Work {

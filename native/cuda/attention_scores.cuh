@@ -7,6 +7,14 @@ namespace turboclip::cuda {
 
 inline constexpr int kKeyBytes = kKeyBlock * kHeadWidth;  // of a block
 
+/// The key block that comes `index`th for this block's queries, blockIdx.x: all in turn where there is no
+/// map.
+__device__ __forceinline__ int kept_block(const Sparse& sparse, const HeadShape& shape, int head, int index) {
+  const auto kept = static_cast<int>(sparse.kept);
+  const auto map = (head * static_cast<int>(shape.query_blocks()) + static_cast<int>(blockIdx.x)) * kept;
+  return sparse.lut == nullptr ? index : sparse.lut[map + index];
+}
+
 /// The row that is copied for a row of a tile: past the last, the last. Such keys' scores are masked, such
 /// queries' outputs not stored.
 __device__ __forceinline__ std::uint64_t source_row(int row, int tokens) {

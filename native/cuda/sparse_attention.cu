@@ -69,10 +69,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const auto v_column = static_cast<unsigned>(2 * shape.channels() + head * kHeadWidth);
   const float* k_scales = heads.k_scales + head * shape.key_blocks();
   const auto kept = static_cast<int>(sparse.kept);
-  const auto block_at = [&](int index) {
-    const auto map = (head * static_cast<int>(shape.query_blocks()) + static_cast<int>(blockIdx.x)) * kept;
-    return sparse.lut == nullptr ? index : sparse.lut[map + index];
-  };
+  const auto block_at = [&](int index) { return kept_block(sparse, shape, head, index); };
   const auto copy = [&](int index, int block, unsigned by) {
     unsigned char* stage = shared + index % kStages * kStageBytes;
     const int first = block * kKeyBlock;

@@ -115,10 +115,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const auto tokens = static_cast<int>(shape.tokens);
   const std::int64_t first_block = head * shape.key_blocks();
   const auto kept = static_cast<int>(sparse.kept);
-  const auto block_at = [&](int index) {
-    const auto map = (head * static_cast<int>(shape.query_blocks()) + static_cast<int>(blockIdx.x)) * kept;
-    return sparse.lut == nullptr ? index : sparse.lut[map + index];
-  };
+  const auto block_at = [&](int index) { return kept_block(sparse, shape, head, index); };
   const auto copy = [&](int index, int block, unsigned by) {
     unsigned char* stage = shared + index % kStages * kStageBytes;
     copy_int8_rows<kKeyBlock, kThreads>(stage, heads.k, shape, head, block * kKeyBlock, by);
